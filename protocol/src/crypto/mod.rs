@@ -1,0 +1,8 @@
+//! The primitives, one file each: the only importers of the cryptography crates.
+
+pub mod aead;
+pub mod ed25519;
+pub mod kdf;
+pub mod kem;
+pub mod secret;
+pub mod x25519;

@@ -1,0 +1,134 @@
+//! Every bound of the protocol, each with its unit in its name. Floor 1.
+
+/// Milliseconds in a second.
+pub const SECOND_MS: u64 = 1_000;
+/// Milliseconds in an hour.
+pub const HOUR_MS: u64 = 3_600 * SECOND_MS;
+/// Milliseconds in a day.
+pub const DAY_MS: u64 = 24 * HOUR_MS;
+
+// --- names and texts
+
+/// Shortest username, in characters.
+pub const USERNAME_MIN_CHARS: usize = 3;
+/// Longest username, in characters.
+pub const USERNAME_MAX_CHARS: usize = 30;
+/// Shortest password, in characters.
+pub const PASSWORD_MIN_CHARS: usize = 8;
+/// Longest password, in bytes: bounds the work of the strength estimate.
+pub const PASSWORD_MAX_BYTES: usize = 1_024;
+/// Longest text of one message, in bytes.
+pub const TEXT_MAX_BYTES: usize = 16 * 1024;
+/// Longest greeting of a chat request, in bytes.
+pub const GREETING_MAX_BYTES: usize = 1_024;
+/// Longest reaction, in bytes: one emoji with its modifiers.
+pub const REACTION_MAX_BYTES: usize = 64;
+/// Longest address in a record or an invite, in bytes.
+pub const ADDRESS_MAX_BYTES: usize = 512;
+
+// --- records
+
+/// Home rendezvous nodes that a record names.
+pub const HOMES_MAX: usize = 8;
+/// Peers (devices' network keys) that a record names.
+pub const RECORD_PEERS_MAX: usize = 4;
+/// Addresses that an invite or a profile names.
+pub const ADDRESSES_MAX: usize = 16;
+/// Longest encoded record, in bytes.
+pub const RECORD_MAX_BYTES: usize = 16 * 1024;
+/// Longest invite, in bytes of its text.
+pub const INVITE_MAX_BYTES: usize = 4 * 1024;
+
+// --- prekeys and sessions
+
+/// One-time kits made at once.
+pub const KITS_BATCH: usize = 50;
+/// Kits are made anew below this number.
+pub const KITS_LOW: usize = 20;
+/// One-time kits kept at a rendezvous node for one account.
+pub const KITS_MAX: usize = 200;
+/// The signed prekey is replaced after this time.
+pub const SIGNED_PREKEY_ROTATE_MS: u64 = 7 * DAY_MS;
+/// A replaced signed prekey is kept this long, for messages under way.
+pub const SIGNED_PREKEY_KEEP_MS: u64 = 30 * DAY_MS;
+/// Message keys skipped at once in one chain.
+pub const SKIP_MAX: u32 = 1_000;
+/// Skipped message keys kept for one session.
+pub const SKIPPED_KEYS_MAX: usize = 2_000;
+/// Receiving chains kept for one session.
+pub const RECEIVING_CHAINS_MAX: usize = 5;
+/// Skipped message keys and old chains are kept this long.
+pub const SKIPPED_KEYS_KEEP_MS: u64 = 30 * DAY_MS;
+/// Sessions kept for one contact, the active one included.
+pub const SESSIONS_MAX: usize = 5;
+/// An archived session is kept this long.
+pub const SESSION_ARCHIVE_KEEP_MS: u64 = 30 * DAY_MS;
+
+// --- padding
+
+/// Plaintexts up to [`PADDING_SMALL_UP_TO_BYTES`] are padded to this step.
+pub const PADDING_SMALL_STEP_BYTES: usize = 256;
+/// Where the larger step begins.
+pub const PADDING_SMALL_UP_TO_BYTES: usize = 4 * 1024;
+/// Longer plaintexts are padded to this step.
+pub const PADDING_LARGE_STEP_BYTES: usize = 4 * 1024;
+
+// --- messages under way
+
+/// Longest plaintext of one message before padding, in bytes.
+pub const PLAINTEXT_MAX_BYTES: usize = 40 * 1024;
+/// Longest encrypted message, in bytes.
+pub const CIPHERTEXT_MAX_BYTES: usize = 48 * 1024;
+/// Longest sealed envelope in a mailbox, in bytes. It may carry many messages.
+pub const ENVELOPE_MAX_BYTES: usize = 64 * 1024;
+/// Messages that one delivery or one envelope carries.
+pub const DELIVERY_MAX_MESSAGES: usize = 256;
+/// Longest frame between peers, in bytes.
+pub const PEER_FRAME_MAX_BYTES: usize = 2 * 1024 * 1024;
+/// Longest frame between a peer and a rendezvous node, in bytes.
+pub const RENDEZVOUS_FRAME_MAX_BYTES: usize = 2 * 1024 * 1024;
+/// Message ids that one receipt names.
+pub const RECEIPT_MAX_IDS: usize = 512;
+
+// --- requests
+
+/// Chat requests that may wait for an answer.
+pub const REQUESTS_WAITING_MAX: usize = 32;
+/// A chat request that nobody answers ends after this time.
+pub const REQUEST_EXPIRES_MS: u64 = 30 * DAY_MS;
+
+// --- mailboxes
+
+/// Envelopes in one mailbox.
+pub const MAILBOX_MAX_ENVELOPES: u64 = 20_000;
+/// Bytes in one mailbox.
+pub const MAILBOX_MAX_BYTES: u64 = 50 * 1024 * 1024;
+/// An envelope that nobody fetched is deleted after this time.
+pub const MAILBOX_EXPIRES_MS: u64 = 21 * DAY_MS;
+/// Mailbox keys are replaced after this time.
+pub const MAILBOX_KEY_ROTATE_MS: u64 = 7 * DAY_MS;
+/// A replaced mailbox key is kept this long.
+pub const MAILBOX_KEY_KEEP_MS: u64 = 30 * DAY_MS;
+/// Delivery tokens handed to a contact at once.
+pub const TOKENS_BATCH: u32 = 128;
+/// Delivery tokens of one mailbox at a rendezvous node.
+pub const TOKENS_MAX: usize = 100_000;
+/// Least proof of work asked of a stranger's deposit, in leading zero bits.
+pub const WORK_MIN_BITS: u8 = 16;
+/// Most proof of work that a peer is ready to do, in leading zero bits.
+pub const WORK_MAX_BITS: u8 = 26;
+
+// --- key derivation from a password
+
+/// Memory of Argon2id for a new vault, in KiB.
+pub const ARGON2_MEMORY_KIB: u32 = 64 * 1024;
+/// Passes of Argon2id for a new vault.
+pub const ARGON2_PASSES: u32 = 3;
+/// A vault that asks for less memory is refused, in KiB.
+pub const ARGON2_MEMORY_MIN_KIB: u32 = 19 * 1024;
+/// A vault that asks for fewer passes is refused.
+pub const ARGON2_PASSES_MIN: u32 = 2;
+/// A vault that asks for more memory is refused, in KiB.
+pub const ARGON2_MEMORY_MAX_KIB: u32 = 1024 * 1024;
+/// A vault that asks for more passes is refused.
+pub const ARGON2_PASSES_MAX: u32 = 64;

@@ -1,0 +1,6 @@
+//! What travels: bounded, versioned, canonical encodings.
+
+pub mod codec;
+pub mod content;
+pub mod peer;
+pub mod rendezvous;

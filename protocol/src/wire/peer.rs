@@ -1,1 +1,131 @@
-//! In preparation.
+//! Between two peers, over one authenticated libp2p connection (protocol
+//! `/secure-chat/peer/1`): requests and their answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{DELIVERY_MAX_MESSAGES, PEER_FRAME_MAX_BYTES};
+use crate::wire::codec::{self, Bytes, DecodeError, EncodeError};
+
+/// The libp2p protocol name.
+pub const PEER_PROTOCOL: &str = "/secure-chat/peer/1";
+
+/// What one peer asks another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerRequest {
+    /// Who I am: comes first on a connection. Answered by [`PeerResponse::Hello`].
+    Hello(Hello),
+    /// Encrypted messages of the caller's sessions, in order, at most
+    /// [`DELIVERY_MAX_MESSAGES`]. Answered by [`PeerResponse::Delivered`].
+    Deliver {
+        /// Ciphertexts (see [`crate::session`]).
+        messages: Vec<Bytes>,
+    },
+    /// Asks for a prekey bundle, to start a session. Answered by [`PeerResponse::Bundle`].
+    Bundle,
+}
+
+/// Who somebody is and where they listen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The encoded, signed [`crate::record::RecordIn`]; it names the peer id of this connection.
+    pub record: Bytes,
+    /// Where the caller listens, as multiaddr texts; empty when it does not say.
+    pub addresses: Vec<String>,
+    /// Online, away or, to those who may not know, nothing.
+    pub status: Option<crate::wire::rendezvous::PresenceStatus>,
+}
+
+/// The answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerResponse {
+    /// To [`PeerRequest::Hello`].
+    Hello(Hello),
+    /// To [`PeerRequest::Deliver`]: one status for each message, in the same order.
+    Delivered {
+        /// One for each message.
+        statuses: Vec<DeliveryStatus>,
+    },
+    /// To [`PeerRequest::Bundle`]: an encoded [`crate::prekey::BundleIn`].
+    Bundle {
+        /// The bundle.
+        bundle: Bytes,
+    },
+    /// The request was not carried out.
+    Refused(PeerRefusal),
+}
+
+/// What became of one delivered message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeliveryStatus {
+    /// It is durable at the recipient: the end-to-end acknowledgement.
+    Stored,
+    /// Taken, but not confirmed: the recipient does not say more.
+    Taken,
+    /// No session of the recipient opens it: start a new one, then send it anew.
+    NoSession,
+    /// It opens, but can't be understood, or is forged: don't send it again.
+    Invalid,
+    /// No room for requests or messages of this sender now.
+    Full,
+    /// Too many: try again after this time.
+    SlowDown {
+        /// Milliseconds.
+        retry_after_ms: u64,
+    },
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerRefusal {
+    /// Say hello first, with a record that names this connection's peer id.
+    HelloFirst,
+    /// Nobody is logged in here, or they don't talk to the caller.
+    NotAvailable,
+    /// Too many: try again after this time.
+    SlowDown {
+        /// Milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The request breaks a bound.
+    Invalid,
+}
+
+impl PeerRequest {
+    /// Its encoding.
+    ///
+    /// # Errors
+    /// [`EncodeError`].
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        codec::encode(self, PEER_FRAME_MAX_BYTES)
+    }
+
+    /// Decodes one request.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let request: Self = codec::decode(bytes, PEER_FRAME_MAX_BYTES)?;
+        match &request {
+            Self::Deliver { messages } if messages.len() > DELIVERY_MAX_MESSAGES => Err(DecodeError::Malformed),
+            _ => Ok(request),
+        }
+    }
+}
+
+impl PeerResponse {
+    /// Its encoding.
+    ///
+    /// # Errors
+    /// [`EncodeError`].
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        codec::encode(self, PEER_FRAME_MAX_BYTES)
+    }
+
+    /// Decodes one answer.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode(bytes, PEER_FRAME_MAX_BYTES)
+    }
+}

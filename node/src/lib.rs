@@ -1,1 +1,20 @@
-//! Skeleton.
+//! A Secure Chat peer: network, storage, messaging services and the
+//! application API. The binary of this package is the headless peer.
+//!
+//! The floors of the house, lowest first; a module imports only from floors below:
+//!
+//! 1. [`api`]: what the application sees: views, events, errors, [`api::NodeHandle`]
+//! 2. `store`: the sealed vault · `network`: the swarm and nothing else
+//! 3. `messaging`: state machines with no I/O · `security`: audit log, rate limits
+//! 4. `engine`: the one actor
+//! 5. [`rpc`], [`shell`]: doors onto the handle
+
+pub mod api;
+pub mod config;
+pub mod engine;
+pub mod messaging;
+pub mod network;
+pub mod rpc;
+pub mod security;
+pub mod shell;
+pub mod store;

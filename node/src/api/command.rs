@@ -1,0 +1,244 @@
+//! Every command of the application, once: the enum that the engine takes, the
+//! methods of [`NodeHandle`], and the calls by name that JSON-RPC makes all
+//! come from the one table at the bottom.
+
+use serde::de::DeserializeOwned;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::*;
+
+/// Where the engine puts the answer to a command.
+pub type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
+
+/// A cheap, cloneable handle on a running node: the whole application API.
+#[derive(Clone)]
+pub struct NodeHandle {
+    commands: mpsc::Sender<Command>,
+    events: broadcast::Sender<NumberedEvent>,
+}
+
+impl NodeHandle {
+    /// A handle on the engine that takes `commands` and tells `events`.
+    pub(crate) fn new(commands: mpsc::Sender<Command>, events: broadcast::Sender<NumberedEvent>) -> Self {
+        Self { commands, events }
+    }
+
+    /// The events from now on.
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        EventStream { receiver: self.events.subscribe() }
+    }
+
+    /// Stops the node: closes connections, commits, locks the vault. Returns
+    /// when everything is on disk.
+    pub async fn shutdown(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.commands.send(Command::Shutdown(reply)).await.is_ok() {
+            // An engine that is gone has stopped already.
+            let _ = done.await;
+        }
+    }
+}
+
+async fn answered<T>(
+    commands: &mpsc::Sender<Command>,
+    command: impl FnOnce(Reply<T>) -> Command,
+) -> Result<T, ApiError> {
+    let (reply, answer) = oneshot::channel();
+    commands.send(command(reply)).await.map_err(|_| ApiError::stopped())?;
+    answer.await.unwrap_or_else(|_| Err(ApiError::stopped()))
+}
+
+fn parse<T: DeserializeOwned>(params: serde_json::Value) -> Result<T, CallError> {
+    let params = if params.is_null() { serde_json::Value::Object(serde_json::Map::new()) } else { params };
+    serde_path_to_error::deserialize(params).map_err(|error| {
+        let path = error.path().to_string();
+        let message = error.into_inner().to_string();
+        // A missing or unknown field is named between backticks, not in the path.
+        let named = message.split('`').nth(1).filter(|_| path == ".").map(str::to_owned);
+        CallError::InvalidParams { field: named.or((path != ".").then_some(path)), message }
+    })
+}
+
+macro_rules! commands {
+    ($($(#[$doc:meta])* $method:literal $variant:ident $function:ident ( $($field:ident : $type:ty),* ) -> $result:ty;)*) => {
+        /// The parameters of each command.
+        pub mod params {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                $(#[$doc])*
+                #[derive(Debug, serde::Deserialize)]
+                #[serde(deny_unknown_fields)]
+                pub struct $variant {
+                    $(
+                        #[allow(missing_docs)] // named in `interfaces.md`
+                        pub $field: $type,
+                    )*
+                }
+            )*
+        }
+
+        /// What the engine is asked to do.
+        #[derive(Debug)]
+        pub enum Command {
+            $($(#[$doc])* $variant(params::$variant, Reply<$result>),)*
+            /// Stop cleanly.
+            Shutdown(oneshot::Sender<()>),
+        }
+
+        impl NodeHandle {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// [`ApiError`]: what happened, and what to do now.
+                pub async fn $function(&self, $($field: impl Into<$type>),*) -> Result<$result, ApiError> {
+                    let params = params::$variant { $($field: $field.into()),* };
+                    answered(&self.commands, |reply| Command::$variant(params, reply)).await
+                }
+            )*
+        }
+
+        /// The names of all commands.
+        pub const METHODS: &[&str] = &[$($method),*];
+
+        /// Calls a command by its name, with parameters and result as JSON.
+        ///
+        /// # Errors
+        /// [`CallError`]: no such method, parameters that don't fit, or the
+        /// command's own error.
+        pub async fn call(handle: &NodeHandle, method: &str, params: serde_json::Value) -> Result<serde_json::Value, CallError> {
+            match method {
+                $($method => {
+                    let params: params::$variant = parse(params)?;
+                    let result = answered(&handle.commands, |reply| Command::$variant(params, reply)).await?;
+                    serde_json::to_value(result).map_err(|error| CallError::Api(ApiError::new(ErrorKind::Internal, error.to_string())))
+                })*
+                _ => Err(CallError::UnknownMethod(method.to_owned())),
+            }
+        }
+    };
+}
+
+commands! {
+    /// Lists the accounts of this data directory.
+    "account.list" AccountList account_list() -> Accounts;
+    /// Makes an account and opens it.
+    "account.create" AccountCreate account_create(username: String, password: Password) -> Account;
+    /// Opens an account.
+    "account.unlock" AccountUnlock account_unlock(password: Password, username: Option<String>) -> Account;
+    /// Closes the account and wipes its keys from memory.
+    "account.lock" AccountLock account_lock() -> Done;
+    /// Says whether an account is open.
+    "account.status" AccountStatusGet account_status() -> AccountStatus;
+    /// Makes a link with which others reach this account without a directory.
+    "account.invite" AccountInvite account_invite() -> Invite;
+    /// Judges a password.
+    "account.password_strength" AccountPasswordStrength account_password_strength(password: Password, username: Option<String>) -> PasswordStrength;
+
+    /// How it stands with the network.
+    "network.status" NetworkStatusGet network_status() -> NetworkStatus;
+    /// Connects to an address.
+    "network.dial" NetworkDial network_dial(address: String) -> Dialled;
+    /// Uses a rendezvous node from now on.
+    "network.add_rendezvous" NetworkAddRendezvous network_add_rendezvous(address: String) -> HostedAddress;
+    /// Leaves a rendezvous node.
+    "network.remove_rendezvous" NetworkRemoveRendezvous network_remove_rendezvous(address: String) -> Done;
+    /// The open connections.
+    "network.connections" NetworkConnections network_connections() -> Connections;
+    /// Bytes on the wire over time.
+    "network.traffic" NetworkTraffic network_traffic(since: Option<At>) -> Traffic;
+    /// Hosts a rendezvous node in this process, where the program can.
+    "network.host_rendezvous" NetworkHostRendezvous network_host_rendezvous(listen: Option<Vec<String>>) -> HostedAddress;
+    /// Stops hosting.
+    "network.stop_hosting" NetworkStopHosting network_stop_hosting() -> Done;
+    /// Text for a report of trouble, without secrets.
+    "network.diagnostics" NetworkDiagnostics network_diagnostics() -> Diagnostics;
+
+    /// Reads settings: one, or all.
+    "settings.get" SettingsGet settings_get(key: Option<String>) -> SettingsView;
+    /// Changes a setting.
+    "settings.set" SettingsSet settings_set(key: String, value: serde_json::Value) -> SettingsView;
+
+    /// Who is online.
+    "users.online" UsersOnline users_online() -> OnlineUsers;
+    /// Looks somebody up by name.
+    "users.find" UsersFind users_find(username: String) -> User;
+    /// Sets the own presence.
+    "presence.set" PresenceSet presence_set(status: Status) -> Done;
+
+    /// Asks somebody for a chat, by name, account id, peer id or invite.
+    "contacts.request" ContactsRequest contacts_request(user: Option<String>, invite: Option<String>, greeting: Option<String>) -> RequestMade;
+    /// Takes an unanswered request back.
+    "contacts.cancel_request" ContactsCancelRequest contacts_cancel_request(request_id: String) -> Done;
+    /// Requests from and to others.
+    "contacts.requests" ContactsRequests contacts_requests() -> Requests;
+    /// Says yes to a request.
+    "contacts.accept" ContactsAccept contacts_accept(request_id: String) -> Accepted;
+    /// Says no to a request.
+    "contacts.decline" ContactsDecline contacts_decline(request_id: String) -> Done;
+    /// All contacts.
+    "contacts.list" ContactsList contacts_list() -> Contacts;
+    /// Forgets a contact; the conversation stays readable.
+    "contacts.remove" ContactsRemove contacts_remove(user: String) -> Done;
+    /// Refuses somebody's messages and requests from now on, without telling them.
+    "contacts.block" ContactsBlock contacts_block(user: String) -> Done;
+    /// Takes a block back.
+    "contacts.unblock" ContactsUnblock contacts_unblock(user: String) -> Done;
+    /// The number that both compare to be sure of each other's keys.
+    "contacts.safety_number" ContactsSafetyNumber contacts_safety_number(user: String) -> SafetyNumberView;
+    /// Notes that the safety number was compared, or was not.
+    "contacts.verify" ContactsVerify contacts_verify(user: String, verified: bool) -> Done;
+    /// Accepts the changed keys of a known name.
+    "contacts.accept_key_change" ContactsAcceptKeyChange contacts_accept_key_change(user: String, fingerprint: String) -> Done;
+    /// Silences a contact until a time, for good without one; a past time ends it.
+    "contacts.mute" ContactsMute contacts_mute(user: String, until: Option<At>) -> Done;
+
+    /// Sends a text; answers once it is durable here.
+    "messages.send" MessagesSend messages_send(to: String, text: String, reply_to: Option<String>) -> Sent;
+    /// Changes the text of an own message.
+    "messages.edit" MessagesEdit messages_edit(message_id: String, text: String) -> Done;
+    /// Deletes a message here, or an own one for everyone.
+    "messages.delete" MessagesDelete messages_delete(message_id: String, for_everyone: Option<bool>) -> Done;
+    /// Reacts to a message; an empty emoji takes the reaction back.
+    "messages.react" MessagesReact messages_react(message_id: String, emoji: String) -> Done;
+    /// Tries a failed message again.
+    "messages.retry" MessagesRetry messages_retry(message_id: String) -> Done;
+    /// Tells that the person is writing.
+    "messages.typing" MessagesTyping messages_typing(to: String) -> Done;
+    /// Keeps, or without a text reads, what was written and not sent.
+    "messages.draft" MessagesDraft messages_draft(conversation: String, text: Option<String>) -> Draft;
+    /// A page of a conversation.
+    "messages.history" MessagesHistory messages_history(conversation: String, before: Option<String>, after: Option<String>, around: Option<String>, limit: Option<u32>) -> Messages;
+    /// Marks a conversation as read up to a message.
+    "messages.mark_read" MessagesMarkRead messages_mark_read(conversation: String, up_to: String) -> Done;
+    /// Full-text search: messages in which every word of the query begins a word.
+    "messages.search" MessagesSearch messages_search(query: String, conversation: Option<String>, limit: Option<u32>) -> Messages;
+
+    /// Everything at a glance.
+    "status" StatusGet status() -> NodeStatus;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_parameter_is_named() {
+        let error = parse::<params::MessagesSend>(serde_json::json!({"to": "bob"})).unwrap_err();
+        assert!(matches!(error, CallError::InvalidParams { field: Some(field), .. } if field == "text"));
+    }
+
+    #[test]
+    fn a_parameter_of_the_wrong_type_is_named() {
+        let error = parse::<params::MessagesHistory>(serde_json::json!({"conversation": "bob", "limit": "many"}));
+        assert!(matches!(error.unwrap_err(), CallError::InvalidParams { field: Some(field), .. } if field == "limit"));
+    }
+
+    #[test]
+    fn method_names_are_unique() {
+        let unique: std::collections::BTreeSet<_> = METHODS.iter().collect();
+        assert_eq!(unique.len(), METHODS.len());
+    }
+}

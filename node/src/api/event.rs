@@ -1,0 +1,209 @@
+//! What the node tells, unasked.
+
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use super::{Account, At, ChatRequest, Contact, Message, MessageState, Status};
+
+/// Events kept for a listener that falls behind.
+pub(crate) const EVENTS_BUFFERED: usize = 16_384;
+
+/// An event with its number and time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NumberedEvent {
+    /// Ascending by one from 1 in one run of the node.
+    pub seq: u64,
+    /// When.
+    pub at: At,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type")]
+#[non_exhaustive]
+pub enum Event {
+    /// An account was opened.
+    #[serde(rename = "account.unlocked")]
+    AccountUnlocked(Account),
+    /// The account was locked: forget everything that was shown.
+    #[serde(rename = "account.locked")]
+    AccountLocked {},
+    /// A rendezvous node gives the own name to somebody else.
+    #[serde(rename = "account.name_conflict")]
+    NameConflict {
+        /// The rendezvous node.
+        address: String,
+    },
+    /// Connections or rendezvous nodes changed: read `network.status` again.
+    #[serde(rename = "network.state")]
+    NetworkState {
+        /// Open connections.
+        connections: usize,
+        /// Rendezvous nodes where the account is registered now.
+        registered: usize,
+    },
+    /// An encrypted session with a contact begins.
+    #[serde(rename = "session.established")]
+    SessionEstablished {
+        /// The contact's name.
+        username: String,
+        /// The contact's account.
+        account_id: String,
+    },
+    /// Settings changed: read them again.
+    #[serde(rename = "settings.changed")]
+    SettingsChanged {},
+    /// A contact came, left, or is away.
+    #[serde(rename = "presence.changed")]
+    PresenceChanged {
+        /// The contact's name.
+        username: String,
+        /// The contact's account.
+        account_id: String,
+        /// Now.
+        status: Status,
+        /// When last online, if they tell.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        last_seen: Option<At>,
+    },
+    /// Somebody asks for a chat.
+    #[serde(rename = "contact.request")]
+    ContactRequest(ChatRequest),
+    /// The own request was accepted, or the own acceptance is on its way.
+    #[serde(rename = "contact.accepted")]
+    ContactAccepted(Box<Contact>),
+    /// The own request was declined.
+    #[serde(rename = "contact.declined")]
+    ContactDeclined {
+        /// The request.
+        request_id: String,
+        /// Who declined.
+        username: String,
+        /// Their account.
+        account_id: String,
+    },
+    /// A known name shows other keys: sending waits for the person.
+    #[serde(rename = "contact.key_changed")]
+    ContactKeyChanged {
+        /// The name.
+        username: String,
+        /// The account that is known.
+        account_id: String,
+        /// The fingerprint that is new.
+        new_fingerprint: String,
+    },
+    /// A message came in.
+    #[serde(rename = "message.received")]
+    MessageReceived(Box<Message>),
+    /// A message got further, or failed.
+    #[serde(rename = "message.state")]
+    MessageState {
+        /// Which.
+        message_id: String,
+        /// The conversation.
+        conversation: String,
+        /// How far it got.
+        state: MessageState,
+        /// Why it failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A message was changed by its author.
+    #[serde(rename = "message.edited")]
+    MessageEdited(Box<Message>),
+    /// A message was taken back by its author, or deleted here.
+    #[serde(rename = "message.deleted")]
+    MessageDeleted {
+        /// Which.
+        message_id: String,
+        /// The conversation.
+        conversation: String,
+    },
+    /// The reactions to a message changed.
+    #[serde(rename = "message.reaction")]
+    MessageReaction(Box<Message>),
+    /// The number of unread messages of a conversation changed.
+    #[serde(rename = "unread.changed")]
+    UnreadChanged {
+        /// The conversation.
+        conversation: String,
+        /// Messages not read yet.
+        unread: u64,
+    },
+    /// Somebody is writing, or has stopped.
+    #[serde(rename = "typing")]
+    Typing {
+        /// The conversation.
+        conversation: String,
+        /// Who.
+        username: String,
+        /// Their account.
+        account_id: String,
+        /// Writing.
+        active: bool,
+    },
+    /// Something for the audit log.
+    #[serde(rename = "security.audit")]
+    SecurityAudit {
+        /// The kind of entry.
+        kind: String,
+        /// `info`, `warning` or `critical`.
+        severity: String,
+        /// A sentence.
+        detail: String,
+    },
+    /// Something suspicious.
+    #[serde(rename = "security.alert")]
+    SecurityAlert {
+        /// The rule.
+        kind: String,
+        /// `info`, `warning` or `critical`.
+        severity: String,
+        /// Whom it is about.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+        /// A sentence.
+        detail: String,
+    },
+    /// The listener fell behind and lost this many events: read the lists again.
+    #[serde(rename = "events.lagged")]
+    Lagged {
+        /// How many were lost.
+        missed: u64,
+    },
+}
+
+/// The events of a node from some moment on.
+pub struct EventStream {
+    pub(crate) receiver: broadcast::Receiver<NumberedEvent>,
+}
+
+impl EventStream {
+    /// The next event; `None` when the node has stopped.
+    ///
+    /// A listener that fell behind gets [`Event::Lagged`], with the number of
+    /// the last event it lost.
+    pub async fn next(&mut self) -> Option<NumberedEvent> {
+        match self.receiver.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Closed) => None,
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(lagged(missed)),
+        }
+    }
+
+    /// The next event if there is one now.
+    pub fn try_next(&mut self) -> Option<NumberedEvent> {
+        match self.receiver.try_recv() {
+            Ok(event) => Some(event),
+            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(lagged(missed)),
+            Err(_) => None,
+        }
+    }
+}
+
+fn lagged(missed: u64) -> NumberedEvent {
+    NumberedEvent { seq: 0, at: At::default(), event: Event::Lagged { missed } }
+}

@@ -1,0 +1,14 @@
+//! The application API: the only door for the window, the shell, JSON-RPC,
+//! examples and tests. Names are those of `interfaces.md`'s contract.
+
+mod command;
+mod error;
+mod event;
+mod text;
+mod view;
+
+pub use command::{Command, METHODS, NodeHandle, Reply, call, params};
+pub use error::{ApiError, CallError, ErrorKind};
+pub use event::{Event, EventStream, NumberedEvent};
+pub use text::{At, Password};
+pub use view::*;

@@ -1,0 +1,13 @@
+//! What people type, checked once at the door: usernames, passwords, texts and
+//! reactions; and what peers say, made safe for a terminal. Floor 3: imports
+//! only [`crate::limits`].
+
+mod password;
+mod terminal;
+mod text;
+mod username;
+
+pub use password::{Missing, PasswordReport, check_password};
+pub use terminal::{escape_for_terminal, escape_lines_for_terminal};
+pub use text::{TextError, check_greeting, check_reaction, check_text};
+pub use username::{ForbiddenKind, Username, UsernameError, skeleton};

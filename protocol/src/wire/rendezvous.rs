@@ -1,6 +1,11 @@
 //! Between a peer and a rendezvous node, over one authenticated libp2p
 //! connection (protocol `/secure-chat/rendezvous/1`). Requests go both ways: the
 //! node pushes [`Push`] as requests of its own, so that no client polls.
+//!
+//! Each request has a stream of its own: the asker writes one frame, the other
+//! answers with one frame. A frame is its length in bytes as a 32-bit
+//! little-endian number, at most [`RENDEZVOUS_FRAME_MAX_BYTES`], then the
+//! encoding; a stream that ends inside a frame is an error.
 
 use serde::{Deserialize, Serialize};
 

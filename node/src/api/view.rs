@@ -95,7 +95,7 @@ pub struct PasswordStrength {
 }
 
 /// `network.status`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct NetworkStatus {
     /// This device's peer id; empty while locked.
     pub peer_id: String,
@@ -112,7 +112,7 @@ pub struct NetworkStatus {
 }
 
 /// One rendezvous node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RendezvousState {
     /// Its multiaddr, with `/p2p/`.
     pub address: String,

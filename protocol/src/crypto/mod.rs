@@ -5,4 +5,5 @@ pub mod ed25519;
 pub mod kdf;
 pub mod kem;
 pub mod secret;
+pub mod state;
 pub mod x25519;

@@ -132,3 +132,10 @@ pub const ARGON2_PASSES_MIN: u32 = 2;
 pub const ARGON2_MEMORY_MAX_KIB: u32 = 1024 * 1024;
 /// A vault that asks for more passes is refused.
 pub const ARGON2_PASSES_MAX: u32 = 64;
+/// A vault that asks for more lanes is refused.
+pub const ARGON2_LANES_MAX: u8 = 16;
+
+// --- the vault
+
+/// The key of rows that hold ratchet states is replaced after this time.
+pub const VAULT_KEY_ROTATE_MS: u64 = DAY_MS;

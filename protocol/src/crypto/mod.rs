@@ -1,6 +1,7 @@
 //! The primitives, one file each: the only importers of the cryptography crates.
 
 pub mod aead;
+pub mod argon2id;
 pub mod ed25519;
 pub mod kdf;
 pub mod kem;

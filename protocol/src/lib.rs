@@ -10,10 +10,10 @@
 //! 2. [`crypto`]: the only importers of the cryptography crates;
 //!    [`wire::codec`]: the only importer of the encoding crate; [`padding`]
 //! 3. [`validate`], [`identity`], [`safety_number`], [`vault`]
-//! 4. [`prekey`], [`sealed`], [`record`]
-//! 5. [`handshake`], [`double_ratchet`], [`session`]
+//! 4. [`prekey`], [`sealed`], [`work`], [`invite`]
+//! 5. [`record`], [`handshake`], [`double_ratchet`], [`session`]
 //! 6. [`sender_key`], [`membership`], [`file`](mod@file)
-//! 7. [`wire`]: what travels, [`invite`]
+//! 7. [`wire`]: what travels
 
 pub mod crypto;
 pub mod double_ratchet;

@@ -109,6 +109,8 @@ pub const MAILBOX_EXPIRES_MS: u64 = 21 * DAY_MS;
 pub const MAILBOX_KEY_ROTATE_MS: u64 = 7 * DAY_MS;
 /// A replaced mailbox key is kept this long.
 pub const MAILBOX_KEY_KEEP_MS: u64 = 30 * DAY_MS;
+/// Mailbox keys kept at once, the current one included: more than a year without draining the homes.
+pub const MAILBOX_KEYS_MAX: usize = 64;
 /// Delivery tokens handed to a contact at once.
 pub const TOKENS_BATCH: u32 = 128;
 /// Delivery tokens of one mailbox at a rendezvous node.

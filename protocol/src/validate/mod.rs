@@ -2,11 +2,13 @@
 //! reactions; and what peers say, made safe for a terminal. Floor 3: imports
 //! only [`crate::limits`].
 
+mod address;
 mod password;
 mod terminal;
 mod text;
 mod username;
 
+pub use address::{AddressError, check_address, check_home};
 pub use password::{Missing, PasswordReport, check_password};
 pub use terminal::{escape_for_terminal, escape_lines_for_terminal};
 pub use text::{TextError, check_greeting, check_reaction, check_text};

@@ -2,6 +2,9 @@
 //! methods of [`NodeHandle`], and the calls by name that JSON-RPC makes all
 //! come from the one table at the bottom.
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -14,19 +17,22 @@ pub type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
 #[derive(Clone)]
 pub struct NodeHandle {
     commands: mpsc::Sender<Command>,
-    events: broadcast::Sender<NumberedEvent>,
+    /// Weak, so that the streams end with the engine and not with the last handle.
+    events: broadcast::WeakSender<NumberedEvent>,
 }
 
 impl NodeHandle {
-    /// A handle on the engine that takes `commands` and tells `events`.
-    pub(crate) fn new(commands: mpsc::Sender<Command>, events: broadcast::Sender<NumberedEvent>) -> Self {
-        Self { commands, events }
+    /// A handle on the engine that takes `commands` and tells `events`. The
+    /// engine keeps its sender: dropping it ends the streams.
+    pub(crate) fn new(commands: mpsc::Sender<Command>, events: &broadcast::Sender<NumberedEvent>) -> Self {
+        Self { commands, events: events.downgrade() }
     }
 
-    /// The events from now on.
+    /// The events from now on; none at all when the node has stopped.
     #[must_use]
     pub fn events(&self) -> EventStream {
-        EventStream { receiver: self.events.subscribe() }
+        // A receiver without a sender ends at once.
+        EventStream::new(self.events.upgrade().map_or_else(|| broadcast::channel(1).1, |events| events.subscribe()))
     }
 
     /// Stops the node: closes connections, commits, locks the vault. Returns
@@ -40,13 +46,28 @@ impl NodeHandle {
     }
 }
 
+/// The answer to a command that the engine has in its queue.
+pub type Answer = BoxFuture<'static, Result<serde_json::Value, CallError>>;
+
+async fn submitted<T>(
+    commands: &mpsc::Sender<Command>,
+    command: impl FnOnce(Reply<T>) -> Command,
+) -> Result<oneshot::Receiver<Result<T, ApiError>>, ApiError> {
+    let (reply, answer) = oneshot::channel();
+    commands.send(command(reply)).await.map_err(|_| ApiError::stopped())?;
+    Ok(answer)
+}
+
 async fn answered<T>(
     commands: &mpsc::Sender<Command>,
     command: impl FnOnce(Reply<T>) -> Command,
 ) -> Result<T, ApiError> {
-    let (reply, answer) = oneshot::channel();
-    commands.send(command(reply)).await.map_err(|_| ApiError::stopped())?;
-    answer.await.unwrap_or_else(|_| Err(ApiError::stopped()))
+    submitted(commands, command).await?.await.unwrap_or_else(|_| Err(ApiError::stopped()))
+}
+
+async fn as_json<T: Serialize>(answer: oneshot::Receiver<Result<T, ApiError>>) -> Result<serde_json::Value, CallError> {
+    let result = answer.await.unwrap_or_else(|_| Err(ApiError::stopped()))?;
+    serde_json::to_value(result).map_err(|error| ApiError::new(ErrorKind::Internal, error.to_string()).into())
 }
 
 fn parse<T: DeserializeOwned>(params: serde_json::Value) -> Result<T, CallError> {
@@ -103,22 +124,37 @@ macro_rules! commands {
         /// The names of all commands.
         pub const METHODS: &[&str] = &[$($method),*];
 
-        /// Calls a command by its name, with parameters and result as JSON.
+        /// Puts a command, by its name and with parameters as JSON, into the
+        /// engine's queue. Commands are carried out in the order in which they
+        /// were put there, whenever their answers are awaited.
         ///
         /// # Errors
         /// [`CallError`]: no such method, parameters that don't fit, or the
-        /// command's own error.
-        pub async fn call(handle: &NodeHandle, method: &str, params: serde_json::Value) -> Result<serde_json::Value, CallError> {
+        /// node has stopped. The command's own error comes with the answer.
+        pub async fn submit(handle: &NodeHandle, method: &str, params: serde_json::Value) -> Result<Answer, CallError> {
             match method {
                 $($method => {
                     let params: params::$variant = parse(params)?;
-                    let result = answered(&handle.commands, |reply| Command::$variant(params, reply)).await?;
-                    serde_json::to_value(result).map_err(|error| CallError::Api(ApiError::new(ErrorKind::Internal, error.to_string())))
+                    let answer = submitted(&handle.commands, |reply| Command::$variant(params, reply)).await?;
+                    Ok(as_json(answer).boxed())
                 })*
                 _ => Err(CallError::UnknownMethod(method.to_owned())),
             }
         }
     };
+}
+
+/// Calls a command by its name, with parameters and result as JSON.
+///
+/// # Errors
+/// [`CallError`]: no such method, parameters that don't fit, or the command's
+/// own error.
+pub async fn call(
+    handle: &NodeHandle,
+    method: &str,
+    params: serde_json::Value,
+) -> Result<serde_json::Value, CallError> {
+    submit(handle, method, params).await?.await
 }
 
 commands! {
@@ -234,6 +270,29 @@ mod tests {
     fn a_parameter_of_the_wrong_type_is_named() {
         let error = parse::<params::MessagesHistory>(serde_json::json!({"conversation": "bob", "limit": "many"}));
         assert!(matches!(error.unwrap_err(), CallError::InvalidParams { field: Some(field), .. } if field == "limit"));
+    }
+
+    #[tokio::test]
+    async fn the_streams_of_a_stopped_node_end() {
+        let (commands, _engine) = mpsc::channel(1);
+        let (events, _) = broadcast::channel(1);
+        let handle = NodeHandle::new(commands, &events);
+        let mut before = handle.events();
+        drop(events);
+        assert_eq!(before.next().await, None);
+        assert_eq!(handle.events().next().await, None);
+    }
+
+    #[tokio::test]
+    async fn commands_are_carried_out_in_the_order_of_their_submission() {
+        let (commands, mut engine) = mpsc::channel(8);
+        let (events, _) = broadcast::channel(1);
+        let handle = NodeHandle::new(commands, &events);
+        let first = submit(&handle, "account.lock", serde_json::Value::Null).await.unwrap();
+        let second = submit(&handle, "account.status", serde_json::Value::Null).await.unwrap();
+        drop((second, first));
+        assert!(matches!(engine.recv().await, Some(Command::AccountLock(..))));
+        assert!(matches!(engine.recv().await, Some(Command::AccountStatusGet(..))));
     }
 
     #[test]

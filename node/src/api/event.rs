@@ -178,32 +178,82 @@ pub enum Event {
 
 /// The events of a node from some moment on.
 pub struct EventStream {
-    pub(crate) receiver: broadcast::Receiver<NumberedEvent>,
+    receiver: broadcast::Receiver<NumberedEvent>,
+    /// The number of the last event that was told or lost; 0 before the first.
+    last_seq: u64,
 }
 
 impl EventStream {
+    pub(super) fn new(receiver: broadcast::Receiver<NumberedEvent>) -> Self {
+        Self { receiver, last_seq: 0 }
+    }
+
     /// The next event; `None` when the node has stopped.
     ///
     /// A listener that fell behind gets [`Event::Lagged`], with the number of
-    /// the last event it lost.
+    /// the last event it lost where that is known, and else 0.
     pub async fn next(&mut self) -> Option<NumberedEvent> {
         match self.receiver.recv().await {
-            Ok(event) => Some(event),
+            Ok(event) => Some(self.told(event)),
             Err(broadcast::error::RecvError::Closed) => None,
-            Err(broadcast::error::RecvError::Lagged(missed)) => Some(lagged(missed)),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(self.lagged(missed)),
         }
     }
 
     /// The next event if there is one now.
     pub fn try_next(&mut self) -> Option<NumberedEvent> {
         match self.receiver.try_recv() {
-            Ok(event) => Some(event),
-            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(lagged(missed)),
+            Ok(event) => Some(self.told(event)),
+            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(self.lagged(missed)),
             Err(_) => None,
         }
     }
+
+    fn told(&mut self, event: NumberedEvent) -> NumberedEvent {
+        self.last_seq = event.seq;
+        event
+    }
+
+    fn lagged(&mut self, missed: u64) -> NumberedEvent {
+        if self.last_seq > 0 {
+            self.last_seq = self.last_seq.saturating_add(missed);
+        }
+        NumberedEvent { seq: self.last_seq, at: At::now(), event: Event::Lagged { missed } }
+    }
 }
 
-fn lagged(missed: u64) -> NumberedEvent {
-    NumberedEvent { seq: 0, at: At::default(), event: Event::Lagged { missed } }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbered(seq: u64) -> NumberedEvent {
+        NumberedEvent { seq, at: At::default(), event: Event::SettingsChanged {} }
+    }
+
+    #[test]
+    fn a_listener_that_falls_behind_learns_how_much_it_lost() {
+        let (sender, receiver) = broadcast::channel(2);
+        let mut stream = EventStream::new(receiver);
+        sender.send(numbered(7)).unwrap();
+        assert_eq!(stream.try_next(), Some(numbered(7)));
+        for seq in 8..=12 {
+            sender.send(numbered(seq)).unwrap();
+        }
+        let lagged = stream.try_next().unwrap();
+        assert_eq!((lagged.seq, lagged.event), (10, Event::Lagged { missed: 3 }));
+        assert_eq!(stream.try_next(), Some(numbered(11)));
+    }
+
+    #[test]
+    fn an_event_is_told_with_its_type_and_number() {
+        let event = NumberedEvent {
+            seq: 3,
+            at: At::default(),
+            event: Event::UnreadChanged { conversation: "bob".into(), unread: 2 },
+        };
+        assert_eq!(
+            serde_json::to_value(event).unwrap(),
+            serde_json::json!({"seq": 3, "at": "1970-01-01T00:00:00Z", "type": "unread.changed", "conversation": "bob", "unread": 2})
+        );
+    }
 }

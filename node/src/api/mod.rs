@@ -7,7 +7,7 @@ mod event;
 mod text;
 mod view;
 
-pub use command::{Command, METHODS, NodeHandle, Reply, call, params};
+pub use command::{Answer, Command, METHODS, NodeHandle, Reply, call, params, submit};
 pub use error::{ApiError, CallError, ErrorKind};
 pub use event::{Event, EventStream, NumberedEvent};
 pub use text::{At, Password};

@@ -11,6 +11,13 @@ use zeroize::Zeroizing;
 pub struct At(pub Timestamp);
 
 impl At {
+    /// This moment by the machine's clock; 1970 when it shows an earlier time.
+    #[must_use]
+    pub fn now() -> Self {
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self(Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// As text, such as `2026-01-31T12:00:00.25Z`.
     #[must_use]
     pub fn to_rfc3339(self) -> String {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use futures::future::BoxFuture;
+use secure_chat_protocol::vault::Argon2Params;
 use serde::Deserialize;
 
 /// Where a peer listens unless it is told otherwise: TCP and QUIC on free ports of all interfaces.
@@ -35,6 +36,8 @@ pub struct NodeConfig {
     pub upnp: bool,
     /// What carries the connections.
     pub transport: Transport,
+    /// The work that guessing the password of a new vault costs.
+    pub kdf: Argon2Params,
     /// Hosts a rendezvous node in this process, where the program can.
     pub host: Option<Arc<dyn RendezvousHost>>,
 }
@@ -50,6 +53,7 @@ impl NodeConfig {
             mdns: true,
             upnp: false,
             transport: Transport::Internet,
+            kdf: Argon2Params::default(),
             host: None,
         }
     }

@@ -1,0 +1,384 @@
+//! Every decoder of the protocol, each as a function that must never panic,
+//! with seeds to start from. Shared by the smoke run (`main.rs` beside it) and
+//! the coverage-guided one (`protocol/fuzz`).
+//!
+//! A target asserts what a decoder promises: what it accepts encodes to the same
+//! bytes again. It returns a short text for what happened, by which the smoke
+//! run tells inputs that reached something new.
+
+use std::fmt::Debug;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use secure_chat_protocol::crypto::ed25519::SigningKey;
+use secure_chat_protocol::crypto::kdf;
+use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId, MailboxId, MessageId, Timestamp};
+use secure_chat_protocol::identity::{IdentityIn, IdentityKeyPair, Purpose};
+use secure_chat_protocol::invite::{Invite, InviteFields};
+use secure_chat_protocol::limits::{DAY_MS, RECORD_MAX_BYTES};
+use secure_chat_protocol::record::{Record, RecordFields, RecordIn, peer_binding};
+use secure_chat_protocol::sealed::{self, EnvelopeIn, MailboxDescriptor, MailboxDescriptorIn, MailboxKeys};
+use secure_chat_protocol::validate::{self, Username};
+use secure_chat_protocol::vault::{Argon2Params, KeySlots, MasterKey, RotatingTableKey, TableKey, VaultHeader};
+use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
+use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn, MessageRef, Profile, ReceiptKind};
+use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerRequest, PeerResponse};
+use secure_chat_protocol::wire::rendezvous::{
+    NodeInfo, Payment, Presence, PresenceStatus, Push, Refusal, Request, Response, StoredEnvelope, Who,
+};
+
+const HOME: &str = "/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
+
+/// One decoder.
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(&World, &[u8]) -> String,
+    pub(crate) seeds: fn(&World) -> Vec<Vec<u8>>,
+}
+
+/// The keys that the decoders need, all from one seed.
+pub(crate) struct World {
+    identity: IdentityKeyPair,
+    record: Record,
+    mailbox: MailboxKeys,
+    descriptor: MailboxDescriptor,
+    master: MasterKey,
+    table: TableKey,
+    slots: KeySlots,
+    daily: RotatingTableKey,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(0);
+        let identity = IdentityKeyPair::generate(&mut rng, Timestamp(0));
+        let mailbox = MailboxKeys::generate(Timestamp(0), &mut rng);
+        let descriptor = mailbox.descriptor(&identity);
+        let fields = RecordFields {
+            name: Username::parse("Alice").unwrap(),
+            peers: vec![peer_binding(&SigningKey::generate(&mut rng), identity.account_id())],
+            addresses: vec!["/ip4/192.0.2.1/tcp/4001".into()],
+            homes: vec![HOME.into()],
+            mailbox: Some(descriptor.clone()),
+        };
+        let master = MasterKey::generate(&mut rng);
+        let mut slots = KeySlots::generate(Timestamp(0), &mut rng);
+        slots.rotate(&master, Timestamp(DAY_MS), &mut rng).unwrap();
+        Self {
+            record: Record::create(&identity, fields, None, Timestamp(1)).unwrap(),
+            descriptor: descriptor.verify(identity.public()).unwrap(),
+            table: master.table_key("body"),
+            daily: slots.table_key(&master, "session"),
+            identity,
+            mailbox,
+            master,
+            slots,
+        }
+    }
+}
+
+fn rng() -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(1)
+}
+
+/// What happened, without the numbers in it.
+fn outcome<T: Debug, E: Debug>(result: &Result<T, E>) -> String {
+    let text = match result {
+        // The variant, not its fields.
+        Ok(value) => format!("{value:?}").chars().take_while(|c| !" ({".contains(*c)).collect(),
+        Err(error) => format!("{error:?}"),
+    };
+    text.chars().filter(|c| !c.is_ascii_digit()).take(80).collect()
+}
+
+fn canonical<T: Debug, E: Debug, F: Debug>(
+    input: &[u8],
+    decoded: Result<T, E>,
+    encode: impl Fn(&T) -> Result<Vec<u8>, F>,
+) -> String {
+    if let Ok(value) = &decoded {
+        assert_eq!(encode(value).expect("what decodes encodes"), input, "the decoder is not canonical");
+    }
+    outcome(&decoded)
+}
+
+/// Where the outcome alone would print secrets or say nothing.
+fn told<T, E: Debug>(result: Result<T, E>) -> String {
+    outcome(&result.map(|_| "ok"))
+}
+
+macro_rules! messages {
+    ($type:ty, $seeds:expr) => {
+        Target {
+            name: stringify!($type),
+            run: |_, input| canonical(input, <$type>::decode(input), |value| value.encode()),
+            seeds: |world| {
+                let seeds: fn(&World) -> Vec<$type> = $seeds;
+                seeds(world).iter().map(|value| value.encode().unwrap()).collect()
+            },
+        }
+    };
+}
+
+/// Every decoder there is.
+pub(crate) const TARGETS: &[Target] = &[
+    messages!(MessageIn, contents),
+    messages!(PeerRequest, peer_requests),
+    messages!(PeerResponse, peer_responses),
+    messages!(Request, requests),
+    messages!(Response, responses),
+    messages!(Push, |_| vec![Push::Mail { waiting: 3 }, Push::KitsLow { left: 1 }, Push::Presence(vec![presence()])]),
+    messages!(EnvelopeIn, |world| vec![envelope(world)]),
+    Target {
+        name: "Record",
+        run: |_, input| canonical(input, Record::decode(input), |record| Ok::<_, ()>(record.encoded().to_vec())),
+        seeds: |world| vec![world.record.encoded().to_vec()],
+    },
+    Target {
+        name: "Record, signed",
+        run: |world, input| {
+            let Ok(mut record) = RecordIn::decode(input) else { return "undecodable".into() };
+            // As a hostile owner would: whatever it says, the signature is right.
+            record.identity = world.identity.public().to_wire();
+            record.signature = Fixed([0; 64]);
+            let Ok(encoded) = codec::encode(&record, RECORD_MAX_BYTES) else { return "too long".into() };
+            record.signature = world.identity.sign(Purpose::Record, &[&encoded[..encoded.len() - 64]]).to_wire();
+            told(record.verify())
+        },
+        seeds: |world| vec![world.record.encoded().to_vec()],
+    },
+    Target {
+        name: "IdentityIn",
+        run: |_, input| {
+            let decoded = codec::decode::<IdentityIn>(input, 256).map_err(|error| format!("{error:?}"));
+            told(decoded.and_then(|identity| identity.verify().map_err(|error| format!("{error:?}"))))
+        },
+        seeds: |world| vec![codec::encode(&world.identity.public().to_wire(), 256).unwrap()],
+    },
+    Target {
+        name: "MailboxDescriptorIn",
+        run: |world, input| {
+            let decoded = codec::decode::<MailboxDescriptorIn>(input, RECORD_MAX_BYTES).map_err(|e| format!("{e:?}"));
+            told(decoded.and_then(|it| it.verify(world.identity.public()).map_err(|error| format!("{error:?}"))))
+        },
+        seeds: |world| vec![codec::encode(world.descriptor.to_wire(), RECORD_MAX_BYTES).unwrap()],
+    },
+    Target { name: "sealed::open", run: |world, input| told(sealed::open(&world.mailbox, input)), seeds: envelopes },
+    Target {
+        name: "sealed::verify_open",
+        run: |_, input| {
+            let mut padded = input.to_vec();
+            padded.resize(96, 0);
+            let (key, rest) = padded.split_first_chunk::<32>().unwrap();
+            let signature = Fixed(*rest.first_chunk::<64>().unwrap());
+            told(sealed::verify_open(&Fixed(*key), b"node", b"alice", &[1; 32], &signature))
+        },
+        seeds: |world| {
+            let signature = world.mailbox.sign_open(b"node", b"alice", &[1; 32]);
+            vec![[world.mailbox.auth_key().0.as_slice(), &signature.0].concat()]
+        },
+    },
+    Target {
+        name: "Invite",
+        run: |_, input| {
+            let parsed = Invite::parse(&String::from_utf8_lossy(input));
+            if let Ok(invite) = &parsed {
+                assert_eq!(Invite::parse(&invite.to_link()).as_ref(), Ok(invite));
+            }
+            told(parsed)
+        },
+        seeds: |world| vec![invite(world).to_link().into_bytes(), invite(world).to_qr_text().into_bytes()],
+    },
+    Target {
+        name: "VaultHeader",
+        run: |_, input| canonical(input, VaultHeader::parse(input), |header| Ok::<_, ()>(header.to_bytes())),
+        seeds: |_| vec![VaultHeader::create("password", Argon2Params::LEAST, &mut rng()).unwrap().0.to_bytes()],
+    },
+    Target {
+        name: "VaultHeader, summed",
+        run: |_, input| {
+            // As somebody would who manipulates the header: the checksum is right.
+            let body = &input[..input.len().min(VaultHeader::BYTES - 16)];
+            let sum = kdf::hash_fields("vault/header", &[body]);
+            let bytes = [body, &sum[..16]].concat();
+            canonical(&bytes, VaultHeader::parse(&bytes), |header| Ok::<_, ()>(header.to_bytes()))
+        },
+        seeds: |_| vec![VaultHeader::create("password", Argon2Params::LEAST, &mut rng()).unwrap().0.to_bytes()],
+    },
+    Target {
+        name: "TableKey::open",
+        run: |world, input| told(world.table.open(b"key", 1, input)),
+        seeds: |world| vec![world.table.seal(b"key", 1, b"plaintext", &mut rng())],
+    },
+    Target {
+        name: "RotatingTableKey::open",
+        run: |world, input| format!("{}{}", told(world.daily.open(b"key", 1, input)), world.daily.is_current(input)),
+        seeds: |world| vec![world.daily.seal(b"key", 1, b"plaintext", &mut rng())],
+    },
+    Target {
+        name: "KeySlots",
+        run: |world, input| outcome(&KeySlots::decode(&world.master, input)),
+        seeds: |world| vec![world.slots.encode(&world.master, &mut rng())],
+    },
+    Target {
+        name: "MailboxKeys",
+        run: |_, input| {
+            let decoded = MailboxKeys::from_secret_bytes(input);
+            if let Ok(keys) = &decoded {
+                assert_eq!(keys.to_secret_bytes().expose(), input, "the decoder is not canonical");
+            }
+            told(decoded)
+        },
+        seeds: |world| vec![world.mailbox.to_secret_bytes().expose().to_vec()],
+    },
+    Target {
+        name: "IdentityKeyPair",
+        run: |_, input| told(IdentityKeyPair::from_secret_bytes(input)),
+        seeds: |world| vec![world.identity.to_secret_bytes().expose().to_vec()],
+    },
+    Target { name: "validate", run: validated, seeds: |_| texts() },
+];
+
+fn validated(_: &World, input: &[u8]) -> String {
+    let text = String::from_utf8_lossy(input);
+    for shown in [validate::escape_for_terminal(&text), validate::escape_lines_for_terminal(&text)] {
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "a control character got through");
+    }
+    let _ = validate::skeleton(&text);
+    [
+        told(Username::parse(&text)),
+        told(validate::check_text(&text)),
+        told(validate::check_greeting(&text)),
+        told(validate::check_reaction(&text)),
+        told(validate::check_address(&text)),
+        told(validate::check_home(&text)),
+    ]
+    .concat()
+}
+
+fn texts() -> Vec<Vec<u8>> {
+    let texts = [
+        "Alice_1",
+        "hello\nworld",
+        "👩‍👩‍👧",
+        "1️⃣",
+        "🏴\u{e0067}\u{e007f}",
+        "a\u{202e}b\u{1b}[31m",
+        "می\u{200c}خواهم",
+        HOME,
+    ];
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+fn envelope(world: &World) -> EnvelopeIn {
+    EnvelopeIn { from: world.identity.account_id(), messages: vec![Bytes(vec![1; 60]), Bytes(vec![2; 300])] }
+}
+
+fn envelopes(world: &World) -> Vec<Vec<u8>> {
+    let inner = envelope(world).encode().unwrap();
+    vec![sealed::seal(&world.descriptor, &inner, &mut rng()).unwrap()]
+}
+
+fn invite(world: &World) -> Invite {
+    let fields = InviteFields {
+        name: Username::parse("Alice").unwrap(),
+        peers: vec![[7; 32]],
+        addresses: vec!["/ip4/192.0.2.1/tcp/4001".into()],
+        homes: vec![HOME.into()],
+        mailbox: Some(world.descriptor.mailbox_id()),
+        expires: Some(Timestamp(1_000)),
+    };
+    Invite::create(&world.identity, fields, &mut rng()).unwrap()
+}
+
+fn profile(world: &World) -> Profile {
+    Profile { record: Bytes(world.record.encoded().to_vec()), addresses: vec!["/memory/1".into()], tokens: None }
+}
+
+fn contents(world: &World) -> Vec<MessageIn> {
+    let (id, author) = (MessageId([3; 16]), AccountId([4; 32]));
+    let target = MessageRef { author, id };
+    let bodies = [
+        Content::Text { text: "hello".into(), reply_to: Some(target) },
+        Content::Edit { target: id, text: "hallo".into() },
+        Content::Delete { target: id },
+        Content::Reaction { target, emoji: "👍".into() },
+        Content::Receipt { kind: ReceiptKind::Read, ids: vec![id; 3] },
+        Content::Typing { active: true },
+        Content::Request { greeting: "hi".into(), profile: profile(world) },
+        Content::Accepted { profile: profile(world) },
+        Content::Declined,
+        Content::Abandoned { seqs: vec![1, 300, 70_000] },
+        Content::SessionReset,
+        Content::Group { group: GroupId([5; 32]), payload: Bytes(vec![6; 9]) },
+        Content::File { payload: Bytes(vec![7; 9]) },
+    ];
+    let message =
+        |body| MessageIn { version: MESSAGE_VERSION, id, seq: 300, sent: Timestamp(1 << 40), record_seq: 1, body };
+    bodies.into_iter().map(message).collect()
+}
+
+fn hello(world: &World) -> Hello {
+    Hello {
+        record: Bytes(world.record.encoded().to_vec()),
+        addresses: vec!["/memory/1".into()],
+        status: Some(PresenceStatus::Online),
+    }
+}
+
+fn peer_requests(world: &World) -> Vec<PeerRequest> {
+    let messages = vec![Bytes(vec![1; 60]), Bytes(vec![2; 300])];
+    vec![PeerRequest::Hello(hello(world)), PeerRequest::Deliver { messages }, PeerRequest::Bundle]
+}
+
+fn peer_responses(world: &World) -> Vec<PeerResponse> {
+    let statuses = vec![DeliveryStatus::Stored, DeliveryStatus::SlowDown { retry_after_ms: 1_000 }];
+    vec![
+        PeerResponse::Hello(hello(world)),
+        PeerResponse::Delivered { statuses },
+        PeerResponse::Bundle { bundle: Bytes(vec![1; 60]) },
+    ]
+}
+
+fn requests(world: &World) -> Vec<Request> {
+    let account = world.identity.account_id();
+    vec![
+        Request::Info,
+        Request::Register { record: Bytes(world.record.encoded().to_vec()) },
+        Request::Announce { addresses: vec!["/memory/1".into()] },
+        Request::Lookup(Who::Name("Alice".into())),
+        Request::Lookup(Who::Accounts(vec![account; 2])),
+        Request::Online { after: Some(account), limit: 100 },
+        Request::SetPresence(PresenceStatus::Away),
+        Request::Watch { accounts: vec![account; 3] },
+        Request::PublishPreKeys { signed: Bytes(vec![1; 40]), kits: vec![Bytes(vec![2; 40]); 2], replace: true },
+        Request::OpenMailbox { auth_key: Fixed([1; 32]), signature: Fixed([2; 64]) },
+        Request::AddTokens { hashes: vec![Fixed([3; 32]); 2] },
+        Request::Fetch { after: 70_000, max_bytes: 1 << 20 },
+        Request::Acknowledge { up_to: 300 },
+        Request::Deposit {
+            mailbox: MailboxId([4; 32]),
+            payment: Payment::Work { hour: 480_000, nonce: 1 << 33 },
+            id: EnvelopeId([5; 16]),
+            sealed: Bytes(vec![6; 300]),
+        },
+    ]
+}
+
+fn presence() -> Presence {
+    Presence { account: AccountId([1; 32]), status: PresenceStatus::Offline, last_seen: Some(Timestamp(1 << 40)) }
+}
+
+fn responses(_: &World) -> Vec<Response> {
+    let stored = StoredEnvelope { seq: 1, id: EnvelopeId([5; 16]), sealed: Bytes(vec![6; 300]) };
+    let info = NodeInfo { version: "0.1.0".into(), now: Timestamp(1 << 40), envelope_max_bytes: 65_536, work_bits: 16 };
+    vec![
+        Response::Done,
+        Response::Info(info),
+        Response::Registered { new: true, kits_left: 3 },
+        Response::Presence(vec![presence(); 2]),
+        Response::Challenge(Fixed([1; 32])),
+        Response::Mail { envelopes: vec![stored; 2], more: true },
+        Response::Refused(Refusal::SlowDown { retry_after_ms: 1_000 }),
+    ]
+}

@@ -1,1 +1,30 @@
-//! In preparation.
+//! JSON-RPC 2.0 on the application API: one object a line, on standard input
+//! and output or on a Unix socket. A door with no logic of its own, and on the
+//! top floor. `interfaces.md` in the documentation lists the methods.
+//!
+//! - [`lines`]: reads lines, bounded
+//! - [`message`]: what a line asks, and how an answer is written
+//! - [`connection`]: one client: requests in, answers and events out
+//! - [`socket`]: the Unix socket and its clients
+
+mod connection;
+mod lines;
+mod message;
+#[cfg(unix)]
+mod socket;
+
+#[cfg(unix)]
+pub use socket::{RpcSocket, SocketError};
+
+use tokio::sync::watch;
+
+use crate::api::NodeHandle;
+
+/// Turns to `true` when the program is asked to stop.
+pub type Stop = watch::Receiver<bool>;
+
+/// Serves standard input and output. When standard input ends, or `stop` says
+/// so, what was asked is answered and the node is stopped.
+pub async fn serve_stdio(handle: NodeHandle, stop: Stop) {
+    connection::serve(handle, tokio::io::stdin(), tokio::io::stdout(), stop, connection::AtEnd::StopNode).await;
+}

@@ -96,6 +96,10 @@ identifier!(
     MailboxId, 32
 );
 identifier!(
+    /// A signed prekey or a one-time kit, chosen at random by its owner.
+    PreKeyId, 16
+);
+identifier!(
     /// A message, chosen at random by its sender: unique for one sender.
     MessageId, 16
 );

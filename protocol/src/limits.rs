@@ -51,6 +51,32 @@ pub const KITS_MAX: usize = 200;
 pub const SIGNED_PREKEY_ROTATE_MS: u64 = 7 * DAY_MS;
 /// A replaced signed prekey is kept this long, for messages under way.
 pub const SIGNED_PREKEY_KEEP_MS: u64 = 30 * DAY_MS;
+/// A signed prekey promises to be opened this long after it was made: a week in use
+/// and the time it is kept afterwards. Someone who is away longer keeps it until they return.
+pub const SIGNED_PREKEY_LIFETIME_MS: u64 = SIGNED_PREKEY_ROTATE_MS + SIGNED_PREKEY_KEEP_MS;
+/// Nobody starts a session from a signed prekey older than this.
+pub const SIGNED_PREKEY_USABLE_MS: u64 = 365 * DAY_MS;
+/// A signed prekey may have been made this far in the future, by clocks that differ.
+pub const CLOCK_SKEW_MS: u64 = DAY_MS;
+/// Own signed prekeys kept at once, the current one included.
+pub const SIGNED_PREKEYS_MAX: usize = 16;
+/// Own one-time kits kept at once, over all that hand them out: the oldest go first.
+pub const KITS_STORED_MAX: usize = 1_000;
+/// First messages remembered for one signed prekey, against replay. When it is full,
+/// only first messages that use a kit are accepted until the next rotation.
+pub const FIRST_MESSAGES_MAX: usize = 4_096;
+/// A signed prekey that has met this many first messages is replaced at once.
+pub const FIRST_MESSAGES_ROTATE: usize = FIRST_MESSAGES_MAX / 2;
+/// Longest encoded bundle, in bytes.
+pub const BUNDLE_MAX_BYTES: usize = 4 * 1024;
+/// Longest encoded header of a first message, in bytes.
+pub const INITIAL_HEADER_MAX_BYTES: usize = 2 * 1024;
+/// A peer that sends so many messages in a row on another session than ours, one
+/// that we met later than ours, is followed there.
+pub const SESSION_FOLLOW_AFTER: u8 = 3;
+/// Used message keys of the newest receiving chain whose message is remembered, to
+/// tell a repeated message from another one under the same key.
+pub const RECENT_MESSAGES_MAX: usize = 16;
 /// Message keys skipped at once in one chain.
 pub const SKIP_MAX: u32 = 1_000;
 /// Skipped message keys kept for one session.

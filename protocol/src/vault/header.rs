@@ -2,7 +2,6 @@
 //! file of fixed size that is read before anything else.
 
 use rand_core::CryptoRng;
-use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
@@ -10,7 +9,7 @@ use super::keys::MasterKey;
 use crate::crypto::aead::{self, TAG_BYTES, XNONCE_BYTES};
 use crate::crypto::argon2id::{self, Argon2Error, Cost};
 use crate::crypto::kdf;
-use crate::crypto::secret::Secret;
+use crate::crypto::secret::{Secret, equal_in_constant_time};
 use crate::limits::{
     ARGON2_LANES_MAX, ARGON2_MEMORY_KIB, ARGON2_MEMORY_MAX_KIB, ARGON2_MEMORY_MIN_KIB, ARGON2_PASSES,
     ARGON2_PASSES_MAX, ARGON2_PASSES_MIN, PASSWORD_MAX_BYTES,
@@ -191,7 +190,7 @@ impl VaultHeader {
         }
         let (key, commitment) = self.password_keys(password).map_err(|_| UnlockError::OutOfMemory)?;
         // The cipher alone would open under more than one key: the commitment pins it to one.
-        if !bool::from(commitment.expose().ct_eq(&self.commitment)) {
+        if !equal_in_constant_time(commitment.expose(), &self.commitment) {
             return Err(UnlockError::WrongPassword);
         }
         let (body, tag) = self.wrapped.split_last_chunk::<TAG_BYTES>().ok_or(UnlockError::Damaged)?;

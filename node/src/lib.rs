@@ -10,6 +10,7 @@
 //! 5. [`rpc`], [`shell`]: doors onto the handle
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod messaging;

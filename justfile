@@ -1,0 +1,39 @@
+# All chores in one place: `just` lists them. CI runs `bash .ci/run`, which needs no just.
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Format, lints and documentation: what a change must pass before it is tested.
+check:
+    cargo fmt --all -- --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# All tests, or those of one package: `just test -p secure-chat-node`.
+test *ARGS="--workspace":
+    cargo test --locked {{ARGS}}
+
+# The benchmarks, each figure beside what it is compared with.
+bench *ARGS:
+    bash .ci/bench {{ARGS}}
+
+# Many peers and rendezvous nodes in one process: `just sim --peers 20 --seed 7`.
+sim *ARGS:
+    cargo run --release --locked --example simulation -- {{ARGS}}
+
+# Fuzzes every decoder for this many seconds in all.
+fuzz SECONDS="60":
+    .ci/fuzz {{SECONDS}}
+
+# The documentation of all crates, in target/doc.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Licences, advisories and sources of what we build on; needs cargo-deny.
+deny:
+    cargo deny check
+
+# Everything that CI runs, as it runs it.
+ci:
+    bash .ci/run

@@ -137,10 +137,18 @@ pub fn seal<R: CryptoRng + ?Sized>(to: &MailboxDescriptor, inner: &[u8], rng: &m
     if inner.len() > ENVELOPE_INNER_MAX_BYTES {
         return Err(SealError::TooLong { bytes: inner.len() });
     }
+    seal_padded(to, inner, padded_len(inner.len()), rng)
+}
+
+fn seal_padded<R: CryptoRng + ?Sized>(
+    to: &MailboxDescriptor,
+    inner: &[u8],
+    padded: usize,
+    rng: &mut R,
+) -> Result<Vec<u8>, SealError> {
     let ephemeral = SecretKey::generate(rng);
     let agreed = ephemeral.diffie_hellman(&to.agreement).map_err(|_| SealError::BadKey)?;
     let (ciphertext, encapsulated) = to.kem.encapsulate(rng);
-    let padded = padded_len(inner.len());
     let mut out = Vec::with_capacity(HEADER_BYTES + padded + TAG_BYTES);
     out.push(VERSION);
     out.extend_from_slice(&to.key_id().to_le_bytes());
@@ -254,6 +262,16 @@ mod tests {
         assert_eq!(open(&keys, &sealed_to(&descriptor, &longest)).unwrap().expose(), longest);
         let refusal = seal(&descriptor, &[longest, vec![0]].concat(), &mut ChaCha20Rng::seed_from_u64(9));
         assert_eq!(refusal, Err(SealError::TooLong { bytes: ENVELOPE_INNER_MAX_BYTES + 1 }));
+    }
+
+    #[test]
+    fn a_size_that_does_not_belong_to_the_content_is_refused() {
+        let (keys, descriptor) = mailbox(1);
+        let sealed = |padded| seal_padded(&descriptor, b"inner", padded, &mut ChaCha20Rng::seed_from_u64(9)).unwrap();
+        assert!(open(&keys, &sealed(256)).is_ok());
+        for odd in [6, 255, 257, 512, 4_096] {
+            assert_eq!(open(&keys, &sealed(odd)), Err(OpenError::Damaged), "{odd} bytes");
+        }
     }
 
     #[test]

@@ -113,6 +113,8 @@ mod tests {
             let text = format!("pay{hidden}pal");
             assert_eq!(escape_for_terminal(&text), format!("pay\\u{{{:x}}}pal", u32::from(hidden)));
         }
+        assert_eq!(escape_for_terminal("\u{200d}👩"), "\\u{200d}👩", "a joiner with nothing to join");
+        assert_eq!(escape_for_terminal("👩\u{200d}"), "👩\\u{200d}");
     }
 
     #[test]

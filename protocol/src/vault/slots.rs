@@ -344,6 +344,18 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_counts_only_in_its_own_place() {
+        let (mut disk, mut slots) = Disk::new();
+        let first = disk.file[SLOT_STRIDE_BYTES..].to_vec();
+        let write = disk.rotate(&mut slots, 1).unwrap();
+        disk.write(&write, usize::MAX);
+        disk.file[..SLOT_STRIDE_BYTES].copy_from_slice(&first);
+        assert!(!disk.reopen().is_rewriting(), "the copy of a slot is no second key");
+        disk.file[SLOT_STRIDE_BYTES..].fill(0);
+        assert!(KeySlots::decode(&disk.master, &disk.file).is_err());
+    }
+
+    #[test]
     fn a_clock_that_went_back_rotates_nothing() {
         let (mut disk, mut slots) = Disk::new();
         disk.rotate(&mut slots, 9).unwrap();

@@ -20,10 +20,22 @@ pub const fn padded_length(length: usize) -> usize {
 
 /// Appends `plaintext` in padded form to `out`.
 pub fn pad_into(plaintext: &[u8], out: &mut Vec<u8>) {
-    let end = out.len().saturating_add(padded_length(plaintext.len()));
+    pad_up_to(plaintext, padded_length(plaintext.len()), out);
+}
+
+/// Appends `plaintext`, the mark and zeros, `padded` bytes in all, to `out`: for
+/// what has steps of its own. `padded` is more than the plaintext has.
+pub(crate) fn pad_up_to(plaintext: &[u8], padded: usize, out: &mut Vec<u8>) {
+    let end = out.len().saturating_add(padded);
     out.extend_from_slice(plaintext);
     out.push(0x80);
     out.resize(end, 0);
+}
+
+/// How many bytes stand before the mark.
+pub(crate) fn marked_length(padded: &[u8]) -> Result<usize, BadPadding> {
+    let mark = padded.iter().rposition(|byte| *byte != 0).ok_or(BadPadding)?;
+    if padded.get(mark) == Some(&0x80) { Ok(mark) } else { Err(BadPadding) }
 }
 
 /// `plaintext` in padded form.
@@ -39,9 +51,8 @@ pub fn pad(plaintext: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`BadPadding`] when it is not the one padded form of a plaintext.
 pub fn unpad(padded: &[u8]) -> Result<&[u8], BadPadding> {
-    let mark = padded.iter().rposition(|byte| *byte != 0).ok_or(BadPadding)?;
-    let (plaintext, rest) = padded.split_at_checked(mark).ok_or(BadPadding)?;
-    if rest.first() != Some(&0x80) || padded_length(plaintext.len()) != padded.len() {
+    let plaintext = padded.get(..marked_length(padded)?).ok_or(BadPadding)?;
+    if padded_length(plaintext.len()) != padded.len() {
         return Err(BadPadding);
     }
     Ok(plaintext)

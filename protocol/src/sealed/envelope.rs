@@ -13,16 +13,12 @@ use crate::crypto::kem::CIPHERTEXT_BYTES;
 use crate::crypto::secret::{Secret, SecretBytes};
 use crate::crypto::x25519::{KEY_BYTES, PublicKey, SecretKey};
 use crate::id::AccountId;
-use crate::limits::{
-    CIPHERTEXT_MAX_BYTES, DELIVERY_MAX_MESSAGES, ENVELOPE_MAX_BYTES, PADDING_LARGE_STEP_BYTES,
-    PADDING_SMALL_STEP_BYTES, PADDING_SMALL_UP_TO_BYTES,
-};
+use crate::limits::{CIPHERTEXT_MAX_BYTES, DELIVERY_MAX_MESSAGES, ENVELOPE_MAX_BYTES, PADDING_SMALL_STEP_BYTES};
+use crate::padding;
 use crate::wire::codec::{self, Bytes, DecodeError, EncodeError};
 
 /// The layout that this code writes and reads.
 const VERSION: u8 = 1;
-/// The first byte behind the inner bytes (ISO/IEC 7816-4); zeros follow.
-const PADDING_START: u8 = 0x80;
 const KEY_ID_BYTES: usize = 4;
 const HEADER_BYTES: usize = 1 + KEY_ID_BYTES + KEY_BYTES + CIPHERTEXT_BYTES;
 /// A store that allocates in powers of two would take twice the space for the
@@ -110,10 +106,7 @@ pub enum OpenError {
 }
 
 fn padded_len(inner: usize) -> usize {
-    let with_marker = inner.saturating_add(1);
-    let step =
-        if with_marker <= PADDING_SMALL_UP_TO_BYTES { PADDING_SMALL_STEP_BYTES } else { PADDING_LARGE_STEP_BYTES };
-    with_marker.checked_next_multiple_of(step).unwrap_or(usize::MAX).min(PADDED_MAX_BYTES)
+    padding::padded_length(inner).min(PADDED_MAX_BYTES)
 }
 
 /// Key and nonce of an envelope. Both are used once: `EK` is fresh.
@@ -155,9 +148,7 @@ fn seal_padded<R: CryptoRng + ?Sized>(
     out.extend_from_slice(ephemeral.public().as_bytes());
     out.extend_from_slice(ciphertext.as_slice());
     let (key, nonce) = envelope_key(&to.binding, &out, &agreed, &encapsulated);
-    out.extend_from_slice(inner);
-    out.push(PADDING_START);
-    out.resize(HEADER_BYTES + padded, 0);
+    padding::pad_up_to(inner, padded, &mut out);
     let (header, body) = out.split_at_mut(HEADER_BYTES);
     let tag = aead::seal_in_place(&key, nonce.expose(), header, body);
     out.extend_from_slice(&tag);
@@ -179,10 +170,9 @@ pub fn open(keys: &MailboxKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError>
     let (key, nonce) = key_of(keys, header)?;
     let mut inner = body.to_vec();
     aead::open_in_place(&key, nonce.expose(), header, &mut inner, tag).map_err(|_| OpenError::Damaged)?;
-    let length = inner.iter().rposition(|byte| *byte != 0).filter(|at| inner.get(*at) == Some(&PADDING_START));
-    match length {
+    match padding::marked_length(&inner) {
         // The padding is canonical: the size that shows is the one that belongs to the content.
-        Some(length) if padded_len(length) == inner.len() => inner.truncate(length),
+        Ok(length) if padded_len(length) == inner.len() => inner.truncate(length),
         _ => {
             inner.zeroize();
             return Err(OpenError::Damaged);

@@ -5,11 +5,10 @@ use zeroize::Zeroize;
 
 use crate::crypto::aead::{self, TAG_BYTES, XNONCE_BYTES};
 use crate::crypto::secret::{Secret, SecretBytes};
+use crate::padding;
 
 /// The layout that this code writes and reads.
 const VERSION: u8 = 1;
-/// The first byte behind the plaintext (ISO/IEC 7816-4); zeros follow.
-const PADDING_START: u8 = 0x80;
 /// Rows are padded to at least this step.
 const STEP_MIN_BYTES: usize = 64;
 /// The store allocates large values in powers of two and needs some bytes of
@@ -71,9 +70,7 @@ pub(super) fn seal<R: CryptoRng + ?Sized>(
     out.extend_from_slice(&nonce);
     let start = out.len();
     // Never grows past its capacity: no copy of the plaintext stays behind.
-    out.extend_from_slice(plaintext);
-    out.push(PADDING_START);
-    out.resize(whole.saturating_sub(TAG_BYTES), 0);
+    padding::pad_up_to(plaintext, whole.saturating_sub(start + TAG_BYTES), &mut out);
     let (_, body) = out.split_at_mut(start);
     let tag = aead::xseal_in_place(key, &nonce, &associated(table, record_key, schema), body);
     out.extend_from_slice(&tag);
@@ -98,15 +95,12 @@ pub(super) fn open(
     let mut plaintext = body.to_vec();
     aead::xopen_in_place(key, nonce, &associated(table, record_key, schema), &mut plaintext, tag)
         .map_err(|_| RowError::Damaged)?;
-    let length = plaintext.iter().rposition(|byte| *byte != 0).filter(|at| plaintext.get(*at) == Some(&PADDING_START));
-    match length {
-        // What is cut off is padding.
-        Some(length) => plaintext.truncate(length),
-        None => {
-            plaintext.zeroize();
-            return Err(RowError::Damaged);
-        }
-    }
+    let Ok(length) = padding::marked_length(&plaintext) else {
+        plaintext.zeroize();
+        return Err(RowError::Damaged);
+    };
+    // What is cut off is padding.
+    plaintext.truncate(length);
     Ok(SecretBytes::from_vec(plaintext))
 }
 

@@ -12,12 +12,16 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::crypto::kdf;
+use secure_chat_protocol::crypto::secret::SecretBytes;
 use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId, MailboxId, MessageId, Timestamp};
 use secure_chat_protocol::identity::{IdentityIn, IdentityKeyPair, Purpose};
 use secure_chat_protocol::invite::{Invite, InviteFields};
-use secure_chat_protocol::limits::{DAY_MS, RECORD_MAX_BYTES};
+use secure_chat_protocol::limits::{BUNDLE_MAX_BYTES, DAY_MS, RECORD_MAX_BYTES};
+use secure_chat_protocol::padding;
+use secure_chat_protocol::prekey::{BundleIn, PreKeys};
 use secure_chat_protocol::record::{Record, RecordFields, RecordIn, peer_binding};
 use secure_chat_protocol::sealed::{self, EnvelopeIn, MailboxDescriptor, MailboxDescriptorIn, MailboxKeys};
+use secure_chat_protocol::session::{self, SessionSet};
 use secure_chat_protocol::validate::{self, Username};
 use secure_chat_protocol::vault::{Argon2Params, KeySlots, MasterKey, RotatingTableKey, TableKey, VaultHeader};
 use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
@@ -46,6 +50,52 @@ pub(crate) struct World {
     table: TableKey,
     slots: KeySlots,
     daily: RotatingTableKey,
+    bob: Bob,
+}
+
+/// Somebody whom Alice writes to, before and after they have talked.
+struct Bob {
+    identity: IdentityKeyPair,
+    bundle: BundleIn,
+    prekeys: SecretBytes,
+    unmet: SecretBytes,
+    met: SecretBytes,
+    first: Vec<u8>,
+    later: Vec<Vec<u8>>,
+}
+
+impl Bob {
+    fn new(alice: &IdentityKeyPair, rng: &mut ChaCha20Rng) -> Self {
+        let now = Timestamp(DAY_MS);
+        let identity = IdentityKeyPair::generate(rng, now);
+        let mut prekeys = PreKeys::generate(&identity, now, rng);
+        let kit = prekeys.take_kit_public();
+        let stored = prekeys.to_secret_bytes();
+        let bundle = BundleIn { identity: identity.public().to_wire(), signed: prekeys.signed_public(), kit };
+        let mut alices = SessionSet::new(alice.account_id(), identity.account_id());
+        let mut bobs = SessionSet::new(identity.account_id(), alice.account_id());
+        let unmet = bobs.to_secret_bytes();
+        alices.initiate(alice, &bundle.verify(now, None).unwrap(), now, rng).unwrap();
+        let first = alices.encrypt(b"first", now, rng).unwrap();
+        bobs.decrypt(&identity, &mut prekeys, &first, now).unwrap();
+        let answer = bobs.encrypt(b"answer", now, rng).unwrap();
+        let mut none = PreKeys::generate(alice, now, rng);
+        alices.decrypt(alice, &mut none, &answer, now).unwrap();
+        let later = (0..3).map(|_| alices.encrypt(b"later", now, rng).unwrap()).collect();
+        Self { identity, bundle, prekeys: stored, unmet, met: bobs.to_secret_bytes(), first, later }
+    }
+
+    /// Opens `input`, and holds the promise that what does not open changes nothing.
+    fn decrypt(&self, sessions: &SecretBytes, input: &[u8]) -> String {
+        let mut prekeys = PreKeys::from_secret_bytes(self.prekeys.expose()).unwrap();
+        let mut set = SessionSet::from_secret_bytes(sessions.expose()).unwrap();
+        let opened = set.decrypt(&self.identity, &mut prekeys, input, Timestamp(2 * DAY_MS));
+        if opened.is_err() {
+            assert!(set.to_secret_bytes() == *sessions, "a message that did not open changed a session");
+            assert!(prekeys.to_secret_bytes() == self.prekeys, "a message that did not open changed the prekeys");
+        }
+        told(opened)
+    }
 }
 
 impl World {
@@ -69,6 +119,7 @@ impl World {
             descriptor: descriptor.verify(identity.public()).unwrap(),
             table: master.table_key("body"),
             daily: slots.table_key(&master, "session"),
+            bob: Bob::new(&identity, &mut rng),
             identity,
             mailbox,
             master,
@@ -235,6 +286,52 @@ pub(crate) const TARGETS: &[Target] = &[
         name: "IdentityKeyPair",
         run: |_, input| told(IdentityKeyPair::from_secret_bytes(input)),
         seeds: |world| vec![world.identity.to_secret_bytes().expose().to_vec()],
+    },
+    Target {
+        name: "BundleIn",
+        run: |_, input| {
+            let encode = |bundle: &BundleIn| codec::encode(bundle, BUNDLE_MAX_BYTES);
+            let decoded = codec::decode::<BundleIn>(input, BUNDLE_MAX_BYTES);
+            let verdict = decoded.as_ref().ok().map(|bundle| bundle.verify(Timestamp(DAY_MS), None).map(|_| "ok"));
+            canonical(input, decoded, encode) + &format!("{verdict:?}")
+        },
+        seeds: |world| vec![codec::encode(&world.bob.bundle, BUNDLE_MAX_BYTES).unwrap()],
+    },
+    Target {
+        name: "SessionSet, first",
+        run: |world, input| world.bob.decrypt(&world.bob.unmet, input),
+        seeds: |world| vec![world.bob.first.clone()],
+    },
+    Target {
+        name: "SessionSet, later",
+        run: |world, input| world.bob.decrypt(&world.bob.met, input),
+        seeds: |world| world.bob.later.iter().chain([&world.bob.first]).cloned().collect(),
+    },
+    Target {
+        name: "peek_initial",
+        run: |_, input| told(session::peek_initial(input)),
+        seeds: |world| vec![world.bob.first.clone(), world.bob.later[0].clone()],
+    },
+    Target {
+        name: "SessionSet",
+        run: |_, input| told(SessionSet::from_secret_bytes(input)),
+        seeds: |world| vec![world.bob.met.expose().to_vec(), world.bob.unmet.expose().to_vec()],
+    },
+    Target {
+        name: "PreKeys",
+        run: |_, input| told(PreKeys::from_secret_bytes(input)),
+        seeds: |world| vec![world.bob.prekeys.expose().to_vec()],
+    },
+    Target {
+        name: "padding",
+        run: |_, input| {
+            let unpadded = padding::unpad(input);
+            if let Ok(plaintext) = unpadded {
+                assert_eq!(padding::pad(plaintext), input, "the padding is not canonical");
+            }
+            told(unpadded)
+        },
+        seeds: |_| vec![padding::pad(b"text"), padding::pad(&[0x80; 5_000])],
     },
     Target { name: "validate", run: validated, seeds: |_| texts() },
 ];

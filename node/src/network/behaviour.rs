@@ -1,0 +1,134 @@
+//! All that a peer's swarm can do, composed of libp2p's behaviours.
+
+use std::time::Duration;
+
+use libp2p::StreamProtocol;
+use libp2p::identity::Keypair;
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{
+    autonat, connection_limits, dcutr, gossipsub, identify, mdns, memory_connection_limits, ping, relay,
+    request_response, upnp,
+};
+use request_response::ProtocolSupport;
+use secure_chat_protocol::crypto::kdf;
+use secure_chat_protocol::wire::peer::{PEER_PROTOCOL, PeerRequest, PeerResponse};
+use secure_chat_protocol::wire::rendezvous::{self, PUSH_PROTOCOL, RENDEZVOUS_PROTOCOL};
+
+use super::frame::Frames;
+use super::limits::{
+    CONNECTIONS_INBOUND_MAX, CONNECTIONS_MAX, CONNECTIONS_PENDING_INBOUND_MAX, CONNECTIONS_PENDING_OUTBOUND_MAX,
+    CONNECTIONS_PER_PEER_MAX, GOSSIP_MAX_BYTES, GOSSIP_TOPIC_MAX_BYTES, GOSSIP_TOPICS_MAX, PING_INTERVAL, PING_TIMEOUT,
+    PROCESS_MEMORY_MAX_BYTES, STREAM_TIMEOUT, STREAMS_PER_CONNECTION_MAX,
+};
+
+/// What identify says of us: nothing that tells versions or systems apart.
+const IDENTIFY_PROTOCOL: &str = "/secure-chat/1";
+const IDENTIFY_AGENT: &str = "secure-chat";
+
+pub(super) type PeerFrames = Frames<PeerRequest, PeerResponse>;
+pub(super) type NodeFrames = Frames<rendezvous::Request, rendezvous::Response>;
+pub(super) type PushFrames = Frames<rendezvous::Push, rendezvous::PushResponse>;
+type Topics = gossipsub::MaxCountSubscriptionFilter<gossipsub::AllowAllSubscriptionFilter>;
+pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, Topics>;
+
+/// The limits come first, so that what they refuse never reaches the others.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    limits: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
+    pub(super) peer: request_response::Behaviour<PeerFrames>,
+    pub(super) node: request_response::Behaviour<NodeFrames>,
+    pub(super) push: request_response::Behaviour<PushFrames>,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    relay: relay::client::Behaviour,
+    dcutr: dcutr::Behaviour,
+    autonat: autonat::v2::client::Behaviour,
+    upnp: Toggle<upnp::tokio::Behaviour>,
+    mdns: Toggle<mdns::tokio::Behaviour>,
+    pub(super) gossip: Gossip,
+}
+
+impl Behaviour {
+    pub(super) fn new(
+        keys: &Keypair,
+        relay: relay::client::Behaviour,
+        mdns: Toggle<mdns::tokio::Behaviour>,
+        upnp: Toggle<upnp::tokio::Behaviour>,
+    ) -> Result<Self, String> {
+        let me = keys.public().to_peer_id();
+        let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_owned(), keys.public())
+            .with_agent_version(IDENTIFY_AGENT.to_owned())
+            .with_hide_listen_addrs(true);
+        let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
+        Ok(Self {
+            limits: connection_limits::Behaviour::new(connection_limits()),
+            memory: memory_connection_limits::Behaviour::with_max_bytes(PROCESS_MEMORY_MAX_BYTES),
+            peer: requests(Frames::new(), PEER_PROTOCOL, ProtocolSupport::Full),
+            node: requests(Frames::new(), RENDEZVOUS_PROTOCOL, ProtocolSupport::Outbound),
+            push: requests(Frames::new(), PUSH_PROTOCOL, ProtocolSupport::Inbound),
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping),
+            relay,
+            dcutr: dcutr::Behaviour::new(me),
+            autonat: autonat::v2::client::Behaviour::default(),
+            upnp,
+            mdns,
+            gossip: gossip()?,
+        })
+    }
+}
+
+/// Requests of one protocol, framed and bounded by us.
+pub(super) fn requests<Q, A>(
+    frames: Frames<Q, A>,
+    protocol: &'static str,
+    support: ProtocolSupport,
+) -> request_response::Behaviour<Frames<Q, A>>
+where
+    Frames<Q, A>: request_response::Codec<Protocol = StreamProtocol> + Clone + Send + 'static,
+{
+    let config = request_response::Config::default()
+        .with_request_timeout(STREAM_TIMEOUT)
+        .with_max_concurrent_streams(STREAMS_PER_CONNECTION_MAX);
+    request_response::Behaviour::with_codec(frames, [(StreamProtocol::new(protocol), support)], config)
+}
+
+fn connection_limits() -> connection_limits::ConnectionLimits {
+    connection_limits::ConnectionLimits::default()
+        .with_max_established(Some(CONNECTIONS_MAX))
+        .with_max_established_incoming(Some(CONNECTIONS_INBOUND_MAX))
+        .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
+        .with_max_pending_incoming(Some(CONNECTIONS_PENDING_INBOUND_MAX))
+        .with_max_pending_outgoing(Some(CONNECTIONS_PENDING_OUTBOUND_MAX))
+}
+
+/// Anonymous on the wire: authors sign inside the ciphertext. The limits are above
+/// libp2p's defaults, under which 150 topics or a burst of long messages vanish
+/// without an error.
+fn gossip() -> Result<Gossip, String> {
+    let config = gossipsub::ConfigBuilder::default()
+        .validation_mode(gossipsub::ValidationMode::Anonymous)
+        .message_id_fn(|message| {
+            let id = kdf::hash_fields("gossip-id", &[message.topic.as_str().as_bytes(), &message.data]);
+            gossipsub::MessageId::from(id.to_vec())
+        })
+        .max_transmit_size(4 * GOSSIP_MAX_BYTES)
+        .max_control_message_size(2 * GOSSIP_TOPICS_MAX * (GOSSIP_TOPIC_MAX_BYTES + 16))
+        .mesh_n_low(4)
+        .mesh_n(8)
+        // A star round one hub delivers everything only when its mesh holds them all.
+        .mesh_n_high(64)
+        .heartbeat_interval(Duration::from_secs(1))
+        .build()
+        .map_err(|error| error.to_string())?;
+    let topics = gossipsub::MaxCountSubscriptionFilter {
+        filter: gossipsub::AllowAllSubscriptionFilter {},
+        max_subscribed_topics: GOSSIP_TOPICS_MAX,
+        max_subscriptions_per_request: GOSSIP_TOPICS_MAX,
+    };
+    let behaviour =
+        gossipsub::Behaviour::new_with_subscription_filter(gossipsub::MessageAuthenticity::Anonymous, config, topics)?;
+    Ok(behaviour)
+}

@@ -1,0 +1,11 @@
+//! What the network promises, over memory and loopback, against peers of its own
+//! kind and against raw libp2p peers that behave badly.
+
+mod bad_peers;
+mod deposits;
+mod gossip;
+mod lifecycle;
+mod local_network;
+mod relays;
+mod requests;
+mod testbed;

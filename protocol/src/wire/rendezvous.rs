@@ -53,7 +53,7 @@ pub enum Request {
         /// At most [`RECORDS_MAX`].
         limit: u16,
     },
-    /// Sets the caller's presence. Answered by [`Response::Done`].
+    /// Sets the caller's presence, which nobody is shown before. Answered by [`Response::Done`].
     SetPresence(PresenceStatus),
     /// Names the accounts whose presence the node pushes to the caller from now
     /// on, replacing the former list. Answered by [`Response::Presence`].

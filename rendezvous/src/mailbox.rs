@@ -1,0 +1,398 @@
+//! Sealed mailboxes: deposit, fetch, acknowledge, expire. Floor 2, over [`crate::rows`].
+//!
+//! An envelope stays until its recipient acknowledges it or it expires. That
+//! it was here is remembered until it would have expired, so that a deposit that is
+//! repeated because its answer was lost does not come back after it was fetched.
+//!
+//! Hours are hours of the node's own running time, not of the wall clock: a clock that
+//! jumps deletes nothing, and while the node is down nobody's mail grows old.
+
+use std::ops::ControlFlow;
+
+use secure_chat_protocol::id::{EnvelopeId, MailboxId};
+use secure_chat_protocol::limits::{
+    ENVELOPE_MAX_BYTES, MAILBOX_EXPIRES_MS, MAILBOX_MAX_BYTES, MAILBOX_MAX_ENVELOPES, TOKENS_MAX,
+};
+use secure_chat_protocol::wire::codec::Bytes;
+use secure_chat_protocol::wire::rendezvous::{Refusal, Response, StoredEnvelope};
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{HOUR_MS, MAILBOX_UNUSED_KEEP_HOURS, SWEEP_BATCH_ROWS, TOKENS_NODE_MAX};
+use crate::rows::{
+    KIT_POSITIONS, Read, StoreError, Table, Totals, Write, expiry_key, get_row, key, number_at_end, put_row,
+};
+
+/// Bytes before the sealed envelope in its row: the envelope's id.
+const ID_BYTES: usize = 16;
+
+/// What a mailbox may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MailboxLimits {
+    /// Envelopes in one mailbox.
+    pub envelopes: u64,
+    /// Bytes in one mailbox.
+    pub bytes: u64,
+    /// Hours until an envelope is deleted.
+    pub expires_hours: u64,
+    /// Bytes in all mailboxes of the node.
+    pub node_bytes: u64,
+}
+
+impl Default for MailboxLimits {
+    fn default() -> Self {
+        Self {
+            envelopes: MAILBOX_MAX_ENVELOPES,
+            bytes: MAILBOX_MAX_BYTES,
+            expires_hours: MAILBOX_EXPIRES_MS / HOUR_MS,
+            node_bytes: crate::limits::STORED_MAX_BYTES,
+        }
+    }
+}
+
+/// The row of one mailbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxRow {
+    /// Position of the last envelope that came in; they count from 1.
+    pub last: u64,
+    /// Envelopes that wait.
+    pub count: u64,
+    /// Their size, in bytes.
+    pub bytes: u64,
+    /// Unspent delivery tokens.
+    pub tokens: u32,
+    /// The hour of the node's life in which it was last opened.
+    pub opened_hour: u64,
+}
+
+/// How a deposit is paid, after the door has checked what can be checked without storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paid {
+    /// By a token with this hash, if it is unspent.
+    Token {
+        /// The token's hash.
+        hash: [u8; 32],
+        /// What a stranger would pay now, for the refusal.
+        work_bits: u8,
+    },
+    /// By a stamp that was checked.
+    Work,
+}
+
+/// An envelope to be left in a mailbox.
+#[derive(Debug, Clone)]
+pub struct Deposit {
+    /// Whose.
+    pub mailbox: MailboxId,
+    /// The sender's name for it.
+    pub id: EnvelopeId,
+    /// What it holds.
+    pub sealed: Vec<u8>,
+    /// How it is paid.
+    pub paid: Paid,
+}
+
+/// What came of a deposit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deposited {
+    /// It is there now.
+    Stored {
+        /// Envelopes that wait.
+        waiting: u64,
+    },
+    /// It was there before; nothing was spent.
+    Double,
+    /// It was not taken; nothing was spent.
+    Refused(Refusal),
+}
+
+fn load(rows: &dyn Read, mailbox: &MailboxId) -> Result<Option<MailboxRow>, StoreError> {
+    get_row(rows, Table::Mailboxes, mailbox.as_bytes())
+}
+
+fn position_key(mailbox: &MailboxId, position: u64) -> Vec<u8> {
+    key(&[mailbox.as_bytes(), &position.to_be_bytes()])
+}
+
+/// Leaves an envelope.
+///
+/// # Errors
+/// [`StoreError`] when the storage fails.
+pub fn deposit(
+    rows: &mut dyn Write,
+    limits: &MailboxLimits,
+    now_hour: u64,
+    deposit: &Deposit,
+) -> Result<Deposited, StoreError> {
+    let Deposit { mailbox, id, sealed, paid } = deposit;
+    let Some(mut row) = load(rows, mailbox)? else { return Ok(Deposited::Refused(Refusal::NotFound)) };
+    let seen = key(&[mailbox.as_bytes(), id.as_bytes()]);
+    if rows.get(Table::Seen, &seen)?.is_some() {
+        return Ok(Deposited::Double);
+    }
+    let bytes = sealed.len() as u64;
+    if sealed.len() > ENVELOPE_MAX_BYTES {
+        let limit_bytes = u32::try_from(ENVELOPE_MAX_BYTES).unwrap_or(u32::MAX);
+        return Ok(Deposited::Refused(Refusal::TooLarge { limit_bytes }));
+    }
+    let mut totals = Totals::load(rows)?;
+    let full = row.count >= limits.envelopes
+        || row.bytes.saturating_add(bytes) > limits.bytes
+        || totals.envelope_bytes.saturating_add(bytes) > limits.node_bytes;
+    if full {
+        return Ok(Deposited::Refused(Refusal::Full));
+    }
+    if let Paid::Token { hash, work_bits } = paid {
+        if !rows.delete(Table::Tokens, &key(&[mailbox.as_bytes(), hash]))? {
+            return Ok(Deposited::Refused(Refusal::WorkNeeded { bits: *work_bits }));
+        }
+        row.tokens = row.tokens.saturating_sub(1);
+        totals.tokens = totals.tokens.saturating_sub(1);
+    }
+    row.last = row.last.saturating_add(1);
+    row.count = row.count.saturating_add(1);
+    row.bytes = row.bytes.saturating_add(bytes);
+    totals.envelopes = totals.envelopes.saturating_add(1);
+    totals.envelope_bytes = totals.envelope_bytes.saturating_add(bytes);
+    let expires = now_hour.saturating_add(limits.expires_hours);
+    rows.put(Table::Envelopes, &position_key(mailbox, row.last), &key(&[id.as_bytes(), sealed]))?;
+    rows.put(Table::Seen, &seen, &row.last.to_be_bytes())?;
+    rows.put(Table::Expiry, &expiry_key(expires, mailbox.as_bytes(), row.last), id.as_bytes())?;
+    put_row(rows, Table::Mailboxes, mailbox.as_bytes(), &row)?;
+    totals.save(rows)?;
+    Ok(Deposited::Stored { waiting: row.count })
+}
+
+/// Opens a mailbox, and makes it when it is not there. Whoever calls this has seen the proof that it is the caller's.
+///
+/// # Errors
+/// [`StoreError`] when the storage fails.
+pub fn open(
+    rows: &mut dyn Write,
+    mailboxes_max: u64,
+    now_hour: u64,
+    mailbox: &MailboxId,
+) -> Result<Response, StoreError> {
+    let found = load(rows, mailbox)?;
+    let new = found.is_none();
+    let mut row = found.unwrap_or_default();
+    if new {
+        let mut totals = Totals::load(rows)?;
+        if totals.mailboxes >= mailboxes_max {
+            return Ok(Response::Refused(Refusal::Full));
+        }
+        totals.mailboxes = totals.mailboxes.saturating_add(1);
+        totals.save(rows)?;
+        let due = now_hour.saturating_add(MAILBOX_UNUSED_KEEP_HOURS);
+        rows.put(Table::Expiry, &expiry_key(due, mailbox.as_bytes(), 0), &[])?;
+    }
+    if new || row.opened_hour != now_hour {
+        row.opened_hour = now_hour;
+        put_row(rows, Table::Mailboxes, mailbox.as_bytes(), &row)?;
+    }
+    Ok(Response::Mailbox { waiting: row.count, tokens: row.tokens, new })
+}
+
+/// Adds hashes of delivery tokens; those that are there stay single.
+///
+/// # Errors
+/// [`StoreError`] when the storage fails.
+pub fn add_tokens(rows: &mut dyn Write, mailbox: &MailboxId, hashes: &[[u8; 32]]) -> Result<Response, StoreError> {
+    let Some(mut row) = load(rows, mailbox)? else { return Ok(Response::Refused(Refusal::NotFound)) };
+    let mut totals = Totals::load(rows)?;
+    let adds = hashes.len() as u64;
+    if u64::from(row.tokens).saturating_add(adds) > TOKENS_MAX as u64
+        || totals.tokens.saturating_add(adds) > TOKENS_NODE_MAX
+    {
+        return Ok(Response::Refused(Refusal::Full));
+    }
+    for hash in hashes {
+        let key = key(&[mailbox.as_bytes(), hash]);
+        if rows.get(Table::Tokens, &key)?.is_none() {
+            rows.put(Table::Tokens, &key, &[])?;
+            row.tokens = row.tokens.saturating_add(1);
+            totals.tokens = totals.tokens.saturating_add(1);
+        }
+    }
+    put_row(rows, Table::Mailboxes, mailbox.as_bytes(), &row)?;
+    totals.save(rows)?;
+    Ok(Response::Done)
+}
+
+/// Reads envelopes behind `after`, at most `max_bytes` of them, but at least one when there is one.
+///
+/// # Errors
+/// [`StoreError`] when the storage fails.
+pub fn fetch(rows: &dyn Read, mailbox: &MailboxId, after: u64, max_bytes: usize) -> Result<Response, StoreError> {
+    let mut envelopes: Vec<StoredEnvelope> = Vec::new();
+    let (mut bytes, mut more, mut damaged) = (0_usize, false, false);
+    let first = position_key(mailbox, after.saturating_add(1));
+    rows.range(Table::Envelopes, &first, &position_key(mailbox, u64::MAX), &mut |key, value| {
+        let Some((id, sealed)) = value.split_first_chunk::<ID_BYTES>() else {
+            damaged = true;
+            return ControlFlow::Break(());
+        };
+        bytes = bytes.saturating_add(value.len()).saturating_add(FRAMING_BYTES);
+        if bytes > max_bytes && !envelopes.is_empty() {
+            more = true;
+            return ControlFlow::Break(());
+        }
+        let seq = number_at_end(key).unwrap_or_default();
+        envelopes.push(StoredEnvelope { seq, id: EnvelopeId(*id), sealed: Bytes(sealed.to_vec()) });
+        ControlFlow::Continue(())
+    })?;
+    if damaged {
+        return Err(StoreError::Damaged("an envelope without an id".to_owned()));
+    }
+    Ok(Response::Mail { envelopes, more })
+}
+
+/// What the encoding adds to an envelope at most: position and length.
+const FRAMING_BYTES: usize = 16;
+
+/// Deletes everything up to and with `up_to`. That it was here stays known until it would have expired.
+///
+/// # Errors
+/// [`StoreError`] when the storage fails.
+pub fn acknowledge(rows: &mut dyn Write, mailbox: &MailboxId, up_to: u64) -> Result<Response, StoreError> {
+    let Some(mut row) = load(rows, mailbox)? else { return Ok(Response::Refused(Refusal::NotFound)) };
+    let mut gone: Vec<(Vec<u8>, u64)> = Vec::new();
+    rows.range(Table::Envelopes, &position_key(mailbox, 0), &position_key(mailbox, up_to), &mut |key, value| {
+        gone.push((key.to_vec(), value.len().saturating_sub(ID_BYTES) as u64));
+        ControlFlow::Continue(())
+    })?;
+    if gone.is_empty() {
+        return Ok(Response::Done);
+    }
+    let mut totals = Totals::load(rows)?;
+    for (key, bytes) in gone {
+        rows.delete(Table::Envelopes, &key)?;
+        forget_one(&mut row, &mut totals, bytes);
+    }
+    put_row(rows, Table::Mailboxes, mailbox.as_bytes(), &row)?;
+    totals.save(rows)?;
+    Ok(Response::Done)
+}
+
+fn forget_one(row: &mut MailboxRow, totals: &mut Totals, bytes: u64) {
+    row.count = row.count.saturating_sub(1);
+    row.bytes = row.bytes.saturating_sub(bytes);
+    totals.envelopes = totals.envelopes.saturating_sub(1);
+    totals.envelope_bytes = totals.envelope_bytes.saturating_sub(bytes);
+}
+
+/// What one sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Envelopes that were deleted unread.
+    pub envelopes: u64,
+    /// Mailboxes that nobody opened for long.
+    pub mailboxes: u64,
+    /// There is more to do.
+    pub more: bool,
+}
+
+/// Deletes what expired, at most [`SWEEP_BATCH_ROWS`] rows at once.
+///
+/// # Errors
+/// [`StoreError`] when the storage fails.
+pub fn sweep(rows: &mut dyn Write, now_hour: u64) -> Result<Swept, StoreError> {
+    let mut due: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut swept = Swept::default();
+    let last = key(&[&now_hour.to_be_bytes(), &[0xff; 40]]);
+    rows.range(Table::Expiry, &[0; 48], &last, &mut |key, value| {
+        if due.len() >= SWEEP_BATCH_ROWS {
+            swept.more = true;
+            return ControlFlow::Break(());
+        }
+        due.push((key.to_vec(), value.to_vec()));
+        ControlFlow::Continue(())
+    })?;
+    let mut totals = Totals::load(rows)?;
+    for (expiry, id) in due {
+        let (Some(mailbox), Some(position)) = (mailbox_in(&expiry), number_at_end(&expiry)) else {
+            return Err(StoreError::Damaged("an expiry without a mailbox".to_owned()));
+        };
+        if position == 0 {
+            if !retire(rows, &mut totals, now_hour, &mailbox, &mut swept)? {
+                continue;
+            }
+        } else if position >= KIT_POSITIONS {
+            rows.delete(Table::KitIds, &key(&[mailbox.as_bytes(), &id]))?;
+        } else {
+            expire_one(rows, &mut totals, &mailbox, position, &id, &mut swept)?;
+        }
+        rows.delete(Table::Expiry, &expiry)?;
+    }
+    totals.save(rows)?;
+    Ok(swept)
+}
+
+fn mailbox_in(expiry: &[u8]) -> Option<MailboxId> {
+    expiry.get(8..40).and_then(|bytes| bytes.try_into().ok()).map(MailboxId)
+}
+
+fn expire_one(
+    rows: &mut dyn Write,
+    totals: &mut Totals,
+    mailbox: &MailboxId,
+    position: u64,
+    id: &[u8],
+    swept: &mut Swept,
+) -> Result<(), StoreError> {
+    rows.delete(Table::Seen, &key(&[mailbox.as_bytes(), id]))?;
+    let envelope = position_key(mailbox, position);
+    let Some(value) = rows.get(Table::Envelopes, &envelope)? else { return Ok(()) };
+    rows.delete(Table::Envelopes, &envelope)?;
+    let bytes = value.len().saturating_sub(ID_BYTES) as u64;
+    let found = load(rows, mailbox)?;
+    let there = found.is_some();
+    let mut row = found.unwrap_or_default();
+    forget_one(&mut row, totals, bytes);
+    swept.envelopes = swept.envelopes.saturating_add(1);
+    if there {
+        put_row(rows, Table::Mailboxes, mailbox.as_bytes(), &row)?;
+    }
+    Ok(())
+}
+
+/// Deletes a mailbox that was not opened for long, its tokens first and in batches.
+/// Answers whether its expiry is done with.
+fn retire(
+    rows: &mut dyn Write,
+    totals: &mut Totals,
+    now_hour: u64,
+    mailbox: &MailboxId,
+    swept: &mut Swept,
+) -> Result<bool, StoreError> {
+    let Some(mut row) = load(rows, mailbox)? else { return Ok(true) };
+    let due = row.opened_hour.saturating_add(MAILBOX_UNUSED_KEEP_HOURS);
+    if due > now_hour {
+        rows.put(Table::Expiry, &expiry_key(due, mailbox.as_bytes(), 0), &[])?;
+        return Ok(true);
+    }
+    let mut tokens: Vec<Vec<u8>> = Vec::new();
+    let (first, last) = (key(&[mailbox.as_bytes(), &[0; 32]]), key(&[mailbox.as_bytes(), &[0xff; 32]]));
+    rows.range(Table::Tokens, &first, &last, &mut |key, _| {
+        tokens.push(key.to_vec());
+        if tokens.len() < SWEEP_BATCH_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    for token in &tokens {
+        rows.delete(Table::Tokens, token)?;
+    }
+    let removed = tokens.len() as u64;
+    totals.tokens = totals.tokens.saturating_sub(removed);
+    if tokens.len() >= SWEEP_BATCH_ROWS {
+        row.tokens = row.tokens.saturating_sub(u32::try_from(removed).unwrap_or(u32::MAX));
+        put_row(rows, Table::Mailboxes, mailbox.as_bytes(), &row)?;
+        swept.more = true;
+        return Ok(false);
+    }
+    rows.delete(Table::Mailboxes, mailbox.as_bytes())?;
+    totals.mailboxes = totals.mailboxes.saturating_sub(1);
+    swept.mailboxes = swept.mailboxes.saturating_add(1);
+    Ok(true)
+}
+
+#[cfg(test)]
+#[path = "mailbox_tests.rs"]
+mod tests;

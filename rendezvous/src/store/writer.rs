@@ -1,0 +1,164 @@
+//! The one thread that writes: it drains a queue, commits up to [`COMMIT_MAX_CHANGES`] changes at
+//! once, and answers after the commit. If a batch fails, its changes are carried out one by one.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use redb::{Durability, Table as RedbTable, WriteTransaction};
+
+use crate::limits::{COMMIT_MAX_CHANGES, COMMIT_WINDOW};
+use crate::operation::{Change, Moment, Outcome, Rules};
+use crate::rows::{Read, StoreError, TABLES, Table, Visit, Write};
+use crate::store::Reply;
+use crate::store::redb::{Shared, definition, range_of, storage_error};
+
+/// A change that waits.
+pub(super) struct Waiting {
+    pub(super) change: Change,
+    pub(super) at: Moment,
+    pub(super) reply: Reply,
+}
+
+/// A batch that was this large makes the next one wait a little for company.
+const COMPANY_CHANGES: usize = 8;
+/// How long it waits: well inside [`COMMIT_WINDOW`].
+const COMPANY_WAIT: Duration = Duration::from_micros(500);
+
+const _: () = assert!(COMPANY_WAIT.as_micros() <= COMMIT_WINDOW.as_micros());
+
+/// Runs until the queue's senders are gone or the storage is cut off.
+pub(super) fn run(shared: &Arc<Shared>, rules: &Rules, queue: &Receiver<Waiting>) {
+    let mut last_batch = 1_usize;
+    while let Ok(first) = queue.recv() {
+        let mut batch = Vec::with_capacity(last_batch.min(COMMIT_MAX_CHANGES));
+        batch.push(first);
+        gather(queue, &mut batch, last_batch);
+        last_batch = batch.len();
+        shared.batches.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        commit_and_answer(shared, rules, batch);
+        if shared.fence.is_raised() {
+            return;
+        }
+    }
+}
+
+fn gather(queue: &Receiver<Waiting>, batch: &mut Vec<Waiting>, last_batch: usize) {
+    let until = (last_batch >= COMPANY_CHANGES).then(|| Instant::now() + COMPANY_WAIT);
+    while batch.len() < COMMIT_MAX_CHANGES {
+        match queue.try_recv() {
+            Ok(waiting) => batch.push(waiting),
+            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) => {
+                let Some(until) = until.filter(|_| batch.len() < last_batch) else { return };
+                let left = until.saturating_duration_since(Instant::now());
+                match queue.recv_timeout(left) {
+                    Ok(waiting) => batch.push(waiting),
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        }
+    }
+}
+
+fn commit_and_answer(shared: &Shared, rules: &Rules, batch: Vec<Waiting>) {
+    let changes: Vec<(&Change, Moment)> = batch.iter().map(|waiting| (&waiting.change, waiting.at)).collect();
+    match commit(shared, rules, &changes) {
+        Ok(outcomes) => {
+            shared.set_healthy(true);
+            for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+                (waiting.reply)(Ok(outcome));
+            }
+        }
+        Err(error) => {
+            if shared.fence.is_raised() {
+                return;
+            }
+            shared.set_healthy(false);
+            tracing::warn!(%error, changes = batch.len(), "a commit failed; its changes are tried one by one");
+            for waiting in batch {
+                let outcome = retry_alone(shared, rules, &waiting);
+                (waiting.reply)(outcome);
+            }
+        }
+    }
+}
+
+fn retry_alone(shared: &Shared, rules: &Rules, waiting: &Waiting) -> Result<Outcome, StoreError> {
+    // After an error of the disk the engine refuses everything until it is opened anew.
+    shared.reopen_if_broken()?;
+    let outcomes = commit(shared, rules, &[(&waiting.change, waiting.at)])?;
+    shared.set_healthy(true);
+    outcomes.into_iter().next().ok_or(StoreError::Closed)
+}
+
+fn commit(shared: &Shared, rules: &Rules, changes: &[(&Change, Moment)]) -> Result<Vec<Outcome>, StoreError> {
+    let database = shared.database()?;
+    let mut transaction = database.begin_write().map_err(|e| storage_error(&e.into()))?;
+    transaction.set_durability(Durability::Immediate).map_err(|e| StoreError::Io(e.to_string()))?;
+    // Without it, opening after a kill walks the whole file.
+    transaction.set_quick_repair(true);
+    let outcomes = apply_all(&transaction, rules, changes);
+    match outcomes {
+        Ok(outcomes) => {
+            transaction.commit().map_err(|e| storage_error(&e.into()))?;
+            Ok(outcomes)
+        }
+        Err(error) => {
+            // The error that led here says more than one of the abort.
+            let _ = transaction.abort();
+            Err(error)
+        }
+    }
+}
+
+fn apply_all(
+    transaction: &WriteTransaction,
+    rules: &Rules,
+    changes: &[(&Change, Moment)],
+) -> Result<Vec<Outcome>, StoreError> {
+    let mut rows = Open::new(transaction)?;
+    changes.iter().map(|(change, at)| change.apply(&mut rows, rules, *at)).collect()
+}
+
+/// The tables of one write transaction.
+struct Open<'txn> {
+    tables: Vec<RedbTable<'txn, &'static [u8], &'static [u8]>>,
+}
+
+impl<'txn> Open<'txn> {
+    fn new(transaction: &'txn WriteTransaction) -> Result<Self, StoreError> {
+        let open = |table: &Table| transaction.open_table(definition(*table)).map_err(|e| storage_error(&e.into()));
+        Ok(Self { tables: TABLES.iter().map(open).collect::<Result<_, _>>()? })
+    }
+
+    fn table(&self, table: Table) -> Result<&RedbTable<'txn, &'static [u8], &'static [u8]>, StoreError> {
+        self.tables.get(table as usize).ok_or(StoreError::Closed)
+    }
+
+    fn table_mut(&mut self, table: Table) -> Result<&mut RedbTable<'txn, &'static [u8], &'static [u8]>, StoreError> {
+        self.tables.get_mut(table as usize).ok_or(StoreError::Closed)
+    }
+}
+
+impl Read for Open<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        super::redb::get_from(self.table(table)?, key)
+    }
+
+    fn range(&self, table: Table, first: &[u8], last: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        range_of(self.table(table)?, first, last, visit)
+    }
+}
+
+impl Write for Open<'_> {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.table_mut(table)?.insert(key, value).map_err(|e| storage_error(&e.into()))?;
+        Ok(())
+    }
+
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
+        let removed = self.table_mut(table)?.remove(key).map_err(|e| storage_error(&e.into()))?;
+        Ok(removed.is_some())
+    }
+}

@@ -1,2 +1,113 @@
-//! Skeleton.
-fn main() {}
+//! `secure-chat-rendezvous`: hosts a rendezvous node, checks a configuration, asks a node how it is.
+
+mod cli;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use secure_chat_rendezvous::{RendezvousConfig, RendezvousNode};
+
+use crate::cli::{Cli, Command};
+
+/// A failure at run time.
+const EXIT_FAILURE: u8 = 1;
+/// A wrong option or configuration.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    // A wrong option ends the program here, with status 2 and a line that says what is wrong.
+    let cli = Cli::parse();
+    let resolved = match cli.resolve() {
+        Ok(resolved) => resolved,
+        Err(error) => {
+            eprintln!("secure-chat-rendezvous: {error:#}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    cli::start_logging(&resolved.log_level);
+    let outcome = match &cli.command {
+        None | Some(Command::Serve) => run(serve(resolved.config)),
+        Some(Command::CheckConfig) => check_config(&resolved.config),
+        Some(Command::Status { address, json }) => run(status::ask(address, *json)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("secure-chat-rendezvous: {error:#}");
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+fn run(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+async fn serve(config: RendezvousConfig) -> anyhow::Result<()> {
+    let mut stop = std::pin::pin!(stop_asked()?);
+    let node = tokio::select! {
+        started = RendezvousNode::start(config) => started?,
+        () = &mut stop => return Ok(()),
+    };
+    let mut addresses = node.watch_addresses();
+    let mut printed: Vec<String> = Vec::new();
+    loop {
+        let current = addresses.borrow_and_update().clone();
+        for address in current.iter().filter(|address| !printed.contains(address)) {
+            print_listening(&node.peer_id(), address)?;
+        }
+        printed = current;
+        tokio::select! {
+            () = &mut stop => break,
+            changed = addresses.changed() => if changed.is_err() { break },
+        }
+    }
+    node.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn print_listening(peer_id: &str, address: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    let line = serde_json::json!({ "event": "listening", "peer_id": peer_id, "address": address });
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Ends at Ctrl-C or, where there is such a thing, SIGTERM. Signals count from the moment of this call.
+fn stop_asked() -> anyhow::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(async move {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+fn check_config(config: &RendezvousConfig) -> anyhow::Result<()> {
+    config.check()?;
+    println!("data directory   {}", config.data_dir.display());
+    println!("identity key     {}", config.identity_path().display());
+    println!("database         {}", config.database_path().display());
+    println!("file chunks      {}", config.chunks_path().display());
+    for address in &config.listen {
+        println!("listens on       {address}");
+    }
+    for address in &config.external {
+        println!("reached at       {address}");
+    }
+    if let Some(metrics) = config.metrics {
+        println!("metrics          http://{metrics}/metrics");
+    }
+    println!("the configuration is fine");
+    Ok(())
+}

@@ -206,18 +206,20 @@ pub(crate) fn respond<'a>(
         LookupError::Replay => RespondError::Replay,
         LookupError::Full => RespondError::Full,
     })?;
+    let (kem, named_kem) =
+        keys.kit.map_or(keys.signed_kem, |(_, kem)| kem).decapsulate_with_public(&header.ciphertext.0);
     let shared = Shared {
         dh1: keys.signed_dh.diffie_hellman(initiator.dh_key())?,
         dh2: me.agreement_key().diffie_hellman(&ephemeral)?,
         dh3: keys.signed_dh.diffie_hellman(&ephemeral)?,
         dh4: keys.kit.map(|(dh, _)| dh.diffie_hellman(&ephemeral)).transpose()?,
-        kem: keys.kit.map_or(keys.signed_kem, |(_, kem)| kem).decapsulate(&header.ciphertext.0),
+        kem,
     };
-    let signed_kem = keys.signed_kem.encapsulation_key();
-    let kit_kem = keys.kit.map(|(_, kem)| kem.encapsulation_key());
-    let kit = match (&header.kit, keys.kit, &kit_kem) {
-        (Some(id), Some((dh, _)), Some(kem)) => Some((id, dh.public(), kem.as_bytes().as_slice())),
-        _ => None,
+    let (signed_kem, kit) = match (&header.kit, keys.kit) {
+        (Some(id), Some((dh, _))) => {
+            (keys.signed_kem.encapsulation_key(), Some((id, dh.public(), named_kem.as_bytes().as_slice())))
+        }
+        _ => (named_kem.clone(), None),
     };
     let publics = Publics {
         initiator,

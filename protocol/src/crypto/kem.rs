@@ -59,10 +59,20 @@ impl DecapsulationKey {
     /// an unrelated secret (implicit rejection), so that what follows fails to open.
     #[must_use]
     pub fn decapsulate(&self, ciphertext: &[u8; CIPHERTEXT_BYTES]) -> Secret<SHARED_BYTES> {
-        let mut shared = self.expanded().0.decapsulate(ciphertext.into());
+        self.decapsulate_with_public(ciphertext).0
+    }
+
+    /// As [`Self::decapsulate`], with the public key, which is at hand then.
+    #[must_use]
+    pub fn decapsulate_with_public(
+        &self,
+        ciphertext: &[u8; CIPHERTEXT_BYTES],
+    ) -> (Secret<SHARED_BYTES>, EncapsulationKey) {
+        let (key, public) = self.expanded();
+        let mut shared = key.decapsulate(ciphertext.into());
         let secret = Secret::filled(|bytes| bytes.copy_from_slice(&shared));
         shared.as_mut_slice().zeroize();
-        secret
+        (secret, EncapsulationKey(Box::new(public.to_bytes().into())))
     }
 }
 

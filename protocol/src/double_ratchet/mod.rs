@@ -146,8 +146,13 @@ fn associated(
     header: &[u8; SEALED_BYTES],
 ) -> [u8; ASSOCIATED_BYTES] {
     let mut out = [0; ASSOCIATED_BYTES];
-    let parts = transcript.iter().chain(frame).chain(nonce).chain(header);
-    out.iter_mut().zip(parts).for_each(|(out, byte)| *out = *byte);
+    let mut rest = out.as_mut_slice();
+    for part in [transcript.as_slice(), frame, nonce, header] {
+        if let Some((place, after)) = std::mem::take(&mut rest).split_at_mut_checked(part.len()) {
+            place.copy_from_slice(part);
+            rest = after;
+        }
+    }
     out
 }
 

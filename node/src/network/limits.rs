@@ -106,6 +106,10 @@ pub const CONNECTIONS_PENDING_OUTBOUND_MAX: u32 = 256;
 pub const PROCESS_MEMORY_MAX_BYTES: usize = 4 * 1024 * 1024 * 1024;
 /// A connection must be encrypted and authenticated in this time.
 pub const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
+/// A QUIC handshake must be over in this time. Nothing tells that nobody listens at
+/// a UDP port, so this is how long a dial to a peer that is away takes; it leaves
+/// room for two lost packets (they are repeated after 1 s and 3 s, RFC 9002).
+pub const QUIC_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Longest gossip message, in bytes.
 pub const GOSSIP_MAX_BYTES: usize = 64 * 1024;

@@ -9,7 +9,7 @@ use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::{PeerId, Transport as _, dns, noise, quic, relay, tcp, yamux};
 
-use super::limits::UPGRADE_TIMEOUT;
+use super::limits::{QUIC_HANDSHAKE_TIMEOUT, UPGRADE_TIMEOUT};
 use super::traffic::{Counted, CountedMuxer, Traffic};
 
 /// Which kinds of addresses a network speaks.
@@ -75,7 +75,7 @@ fn ip(keys: &Keypair, traffic: &Arc<Traffic>) -> Result<Connections, noise::Erro
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let counters = traffic.clone();
     let mut config = quic::Config::new(keys);
-    config.handshake_timeout = UPGRADE_TIMEOUT;
+    config.handshake_timeout = QUIC_HANDSHAKE_TIMEOUT;
     let quic = quic::tokio::Transport::new(config).map(move |(peer, muxer), _| {
         let muxer = CountedMuxer::new(StreamMuxerBox::new(muxer), counters.clone());
         (peer, StreamMuxerBox::new(muxer))

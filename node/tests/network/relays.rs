@@ -2,7 +2,7 @@
 
 use secure_chat_node::network::{NetworkEvent, Route};
 
-use crate::testbed::{MEMORY, Node, Peer, TCP, config, echoed, numbered};
+use crate::testbed::{MEMORY, Node, Peer, QUIC, TCP, address, config, echoed, numbered};
 
 /// A peer that nobody can dial, but for its relay.
 async fn behind_relay(seed: u8, listen: &str, node: &Node) -> Peer {
@@ -100,4 +100,31 @@ async fn a_dead_address_does_not_keep_the_relay_from_being_used() {
     let _echo = bob.echo();
     let dead = crate::testbed::address("/ip4/127.0.0.1/tcp/1");
     assert_eq!(alice.handle.request(to, vec![dead], numbered(1)).await, Ok(echoed(1)));
+}
+
+#[tokio::test]
+async fn hole_punching_finds_a_direct_way_though_nobody_named_an_address() {
+    for direct in [TCP, QUIC] {
+        // The node must see them come from the socket they listen with: same transport.
+        let node = Node::start(9, direct).await;
+        let known_to_the_node = async |seed| {
+            let mut config = config(seed, TCP);
+            config.listen = vec![address(direct)];
+            config.rendezvous = vec![node.address.clone()];
+            let mut peer = Peer::start(config);
+            peer.until(|event| matches!(event, NetworkEvent::Relayed { .. }).then_some(())).await;
+            peer
+        };
+        let bob = known_to_the_node(2).await;
+        let mut alice = known_to_the_node(1).await;
+        let to = bob.id;
+        let _echo = bob.echo();
+        assert_eq!(alice.handle.request(to, Vec::new(), numbered(1)).await, Ok(echoed(1)));
+        alice
+            .until(|event| {
+                matches!(event, NetworkEvent::RouteChanged { peer, route: Route::Direct } if peer == to).then_some(())
+            })
+            .await;
+        assert_eq!(alice.handle.request(to, Vec::new(), numbered(2)).await, Ok(echoed(2)));
+    }
 }

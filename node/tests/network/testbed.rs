@@ -250,6 +250,7 @@ fn node_swarm(keys: Keypair, listen: &str) -> Swarm<NodeBehaviour> {
         TransportKind::Internet => builder
             .with_tcp(libp2p::tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
             .unwrap()
+            .with_quic()
             .with_behaviour(behaviour)
             .unwrap()
             .with_swarm_config(idle)

@@ -161,7 +161,7 @@ impl Run {
             return;
         }
         let addresses = vec![self.node.0.clone()];
-        let id = self.swarm.behaviour_mut().send_request_with_addresses(&self.peer, Read::Whole(request), addresses);
+        let id = self.swarm.behaviour_mut().send_request_with_addresses(&self.peer, Read::Whole(request, 0), addresses);
         self.flights.insert(id, reply);
     }
 

@@ -75,7 +75,8 @@ pub enum Fault {
 /// A request on its way in: read, or not readable.
 #[derive(Debug)]
 pub(super) enum Read<M> {
-    Whole(M),
+    /// With the bytes that its encoding took.
+    Whole(M, usize),
     Bad(Fault),
 }
 
@@ -118,14 +119,14 @@ impl From<io::Error> for ReadError {
 }
 
 impl<Q: Message, A: Message> Frames<Q, A> {
-    async fn read<M: Message>(&self, io: &mut (impl AsyncRead + Unpin + Send)) -> Result<M, ReadError> {
+    async fn read<M: Message>(&self, io: &mut (impl AsyncRead + Unpin + Send)) -> Result<(M, usize), ReadError> {
         match tokio::time::timeout(self.timeout, self.read_frame(io)).await {
             Ok(read) => read,
             Err(_) => Err(ReadError::Fault(Fault::TooSlow)),
         }
     }
 
-    async fn read_frame<M: Message>(&self, io: &mut (impl AsyncRead + Unpin + Send)) -> Result<M, ReadError> {
+    async fn read_frame<M: Message>(&self, io: &mut (impl AsyncRead + Unpin + Send)) -> Result<(M, usize), ReadError> {
         let mut length = [0_u8; 4];
         io.read_exact(&mut length).await?;
         let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
@@ -148,7 +149,8 @@ impl<Q: Message, A: Message> Frames<Q, A> {
             let Some(part) = bytes.get_mut(have..) else { return Err(ReadError::Fault(Fault::Malformed)) };
             io.read_exact(part).await?;
         }
-        M::from_frame(&bytes).map_err(|_| ReadError::Fault(Fault::Malformed))
+        let message = M::from_frame(&bytes).map_err(|_| ReadError::Fault(Fault::Malformed))?;
+        Ok((message, length))
     }
 
     async fn write<M: Message>(&self, io: &mut (impl AsyncWrite + Unpin + Send), message: &M) -> io::Result<()> {
@@ -172,7 +174,7 @@ impl<Q: Message, A: Message> request_response::Codec for Frames<Q, A> {
         T: AsyncRead + Unpin + Send,
     {
         match self.read(io).await {
-            Ok(request) => Ok(Read::Whole(request)),
+            Ok((request, bytes)) => Ok(Read::Whole(request, bytes)),
             Err(ReadError::Fault(fault)) => Ok(Read::Bad(fault)),
             Err(ReadError::Io(error)) => Err(error),
         }
@@ -187,7 +189,7 @@ impl<Q: Message, A: Message> request_response::Codec for Frames<Q, A> {
         io.read_exact(&mut first).await?;
         let mut io = (&first[..]).chain(io);
         match self.read(&mut io).await {
-            Ok(answer) => Ok(answer),
+            Ok((answer, _)) => Ok(answer),
             Err(ReadError::Fault(fault)) => Err(io::Error::new(io::ErrorKind::InvalidData, fault)),
             Err(ReadError::Io(error)) => Err(error),
         }
@@ -198,7 +200,7 @@ impl<Q: Message, A: Message> request_response::Codec for Frames<Q, A> {
         T: AsyncWrite + Unpin + Send,
     {
         match request {
-            Read::Whole(request) => self.write(io, &request).await,
+            Read::Whole(request, _) => self.write(io, &request).await,
             Read::Bad(fault) => Err(io::Error::new(io::ErrorKind::InvalidInput, fault)),
         }
     }
@@ -226,7 +228,7 @@ mod tests {
 
     async fn read(bytes: &[u8]) -> Result<PeerRequest, Fault> {
         match codec().read_request(&PROTOCOL, &mut &bytes[..]).await.unwrap() {
-            Read::Whole(request) => Ok(request),
+            Read::Whole(request, _) => Ok(request),
             Read::Bad(fault) => Err(fault),
         }
     }
@@ -235,7 +237,7 @@ mod tests {
     async fn a_long_frame_arrives_as_it_was_sent() {
         let request = PeerRequest::Deliver { messages: vec![Bytes(vec![7; 40_000]); 40] };
         let mut wire = Vec::new();
-        codec().write_request(&PROTOCOL, &mut wire, Read::Whole(request.clone())).await.unwrap();
+        codec().write_request(&PROTOCOL, &mut wire, Read::Whole(request.clone(), 0)).await.unwrap();
         assert_eq!(read(&wire).await, Ok(request));
     }
 

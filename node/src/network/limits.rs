@@ -31,6 +31,10 @@ pub const IN_FLIGHT_PER_NODE_MAX: usize = 40;
 pub const INBOUND_PER_PEER_MAX: usize = 128;
 /// Requests of all peers that may wait for an answer of ours.
 pub const INBOUND_MAX: usize = 1_024;
+/// Bytes of requests of one peer that may wait for an answer of ours.
+pub const INBOUND_PER_PEER_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of requests of all peers that may wait for an answer of ours.
+pub const INBOUND_MAX_BYTES: usize = 128 * 1024 * 1024;
 /// Request streams of one connection, in and out together.
 pub const STREAMS_PER_CONNECTION_MAX: usize = 256;
 /// Bytes of long frames that are being read at once, over all connections.
@@ -49,7 +53,7 @@ pub const REACH_TIMEOUT: Duration = Duration::from_secs(8);
 /// Direct addresses are ahead of relayed ones by this time.
 pub const RELAY_HEAD_START: Duration = Duration::from_millis(250);
 /// Direct dials that failed for a passing reason are tried this often.
-pub const DIRECT_ROUNDS_MAX: u8 = 3;
+pub const DIRECT_ROUNDS_MAX: u8 = 4;
 /// Least wait between two rounds of direct dials.
 pub const DIRECT_ROUND_WAIT_MIN: Duration = Duration::from_millis(40);
 /// Most wait between two rounds of direct dials.
@@ -81,15 +85,19 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(3);
 pub const DRAIN_QUIET: Duration = Duration::from_millis(100);
 
 /// Time between two pings.
-pub const PING_INTERVAL: Duration = Duration::from_secs(30);
+pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// A ping that is not answered in this time has failed.
-pub const PING_TIMEOUT: Duration = Duration::from_secs(15);
+pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection is closed after this number of failures in a row, pings and requests together.
 pub const FAILURES_MAX: u8 = 2;
-/// A peer is disconnected when it sent this much garbage in [`GARBAGE_WINDOW`].
+/// A peer is disconnected, and kept out for [`GARBAGE_WINDOW`], when it sent this much garbage in [`GARBAGE_WINDOW`].
 pub const GARBAGE_MAX: u32 = 8;
 /// The time over which garbage is counted.
 pub const GARBAGE_WINDOW: Duration = Duration::from_secs(60);
+/// Peers that are kept out at once; beyond that the oldest is forgiven.
+pub const KEPT_OUT_MAX: usize = 1_024;
+/// Peers whose connections are kept open though nobody uses them.
+pub const PROTECTED_MAX: usize = 4_096;
 
 /// Established connections in all.
 pub const CONNECTIONS_MAX: u32 = 1_024;

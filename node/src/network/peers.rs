@@ -8,7 +8,10 @@ use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
 use super::address::{Route, Transport};
-use super::limits::{DRAIN_MAX, DRAIN_QUIET, FAILURES_MAX, GARBAGE_WINDOW, IDLE_UNUSED, IDLE_USED};
+use super::limits::{
+    DRAIN_MAX, DRAIN_QUIET, FAILURES_MAX, GARBAGE_WINDOW, IDLE_UNUSED, IDLE_USED, INBOUND_PER_PEER_MAX,
+    INBOUND_PER_PEER_MAX_BYTES,
+};
 
 /// One connection.
 pub(super) struct Connection {
@@ -38,6 +41,8 @@ struct Peer {
     used: bool,
     /// Requests of it that wait for our answer.
     inbound: usize,
+    /// The bytes of those.
+    inbound_bytes: usize,
     /// Since when a relayed connection is to give way.
     draining: Option<Instant>,
     garbage_since: Instant,
@@ -81,6 +86,7 @@ impl Peers {
             last_use: now,
             used: false,
             inbound: 0,
+            inbound_bytes: 0,
             draining: None,
             garbage_since: now,
             garbage: 0,
@@ -129,20 +135,25 @@ impl Peers {
         self.peers.get(peer).is_some_and(|entry| entry.draining.is_some())
     }
 
-    /// Requests of this peer that wait for an answer.
-    pub(super) fn inbound(&self, peer: &PeerId) -> usize {
-        self.peers.get(peer).map_or(0, |entry| entry.inbound)
+    /// Whether one more request of so many bytes may wait for an answer.
+    pub(super) fn takes_inbound(&self, peer: &PeerId, bytes: usize) -> bool {
+        self.peers.get(peer).is_some_and(|entry| {
+            entry.inbound < INBOUND_PER_PEER_MAX
+                && entry.inbound_bytes.saturating_add(bytes) <= INBOUND_PER_PEER_MAX_BYTES
+        })
     }
 
-    pub(super) fn inbound_opened(&mut self, peer: &PeerId) {
+    pub(super) fn inbound_opened(&mut self, peer: &PeerId, bytes: usize) {
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.inbound = entry.inbound.saturating_add(1);
+            entry.inbound_bytes = entry.inbound_bytes.saturating_add(bytes);
         }
     }
 
-    pub(super) fn inbound_closed(&mut self, peer: &PeerId) {
+    pub(super) fn inbound_closed(&mut self, peer: &PeerId, bytes: usize) {
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.inbound = entry.inbound.saturating_sub(1);
+            entry.inbound_bytes = entry.inbound_bytes.saturating_sub(bytes);
         }
     }
 
@@ -248,9 +259,9 @@ mod tests {
         assert!(peers.is_draining(&peer));
         let quiet = now + DRAIN_QUIET;
         assert!(peers.drained(quiet, |_| 1).is_empty(), "a request of ours is under way");
-        peers.inbound_opened(&peer);
+        peers.inbound_opened(&peer, 10);
         assert!(peers.drained(quiet, |_| 0).is_empty(), "a request of theirs is under way");
-        peers.inbound_closed(&peer);
+        peers.inbound_closed(&peer, 10);
         assert_eq!(peers.drained(quiet, |_| 0), [ConnectionId::new_unchecked(1)]);
         assert_eq!(peers.drained(now + DRAIN_MAX, |_| 1), [ConnectionId::new_unchecked(1)]);
         assert_eq!(peers.closed(peer, ConnectionId::new_unchecked(1)), Change { sole: false, route: None });
@@ -296,6 +307,20 @@ mod tests {
         peers.alive(&peer, id);
         assert!(!peers.silent(&peer, id));
         assert!(peers.silent(&peer, id));
+    }
+
+    #[test]
+    fn requests_wait_for_answers_within_their_number_and_their_bytes() {
+        let (mut peers, peer, now) = (Peers::default(), PeerId::random(), Instant::now());
+        assert!(!peers.takes_inbound(&peer, 1), "somebody who is not connected asks nothing");
+        peers.opened(peer, direct(1), now);
+        peers.inbound_opened(&peer, INBOUND_PER_PEER_MAX_BYTES - 1);
+        assert!(peers.takes_inbound(&peer, 1) && !peers.takes_inbound(&peer, 2));
+        peers.inbound_closed(&peer, INBOUND_PER_PEER_MAX_BYTES - 1);
+        (0..INBOUND_PER_PEER_MAX).for_each(|_| peers.inbound_opened(&peer, 1));
+        assert!(!peers.takes_inbound(&peer, 1));
+        peers.inbound_closed(&peer, 1);
+        assert!(peers.takes_inbound(&peer, 1));
     }
 
     #[test]

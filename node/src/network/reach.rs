@@ -111,6 +111,12 @@ impl Reach {
         if self.is_hopeless() { Failed::Hopeless } else { Failed::GoesOn }
     }
 
+    /// Somebody else answers at this address. True when there are others to try.
+    pub(super) fn forget(&mut self, address: &Multiaddr) -> bool {
+        self.addresses.retain(|known| known != address);
+        !self.addresses.is_empty()
+    }
+
     /// Keeps the first error of a dial: it is the direct one's, where there is one.
     pub(super) fn note(&mut self, error: DialError) {
         self.error.get_or_insert(error);

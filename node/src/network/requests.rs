@@ -64,11 +64,11 @@ impl Task {
             let behaviour = self.swarm.behaviour_mut();
             match outgoing {
                 Outgoing::Peer { request, reply } => {
-                    let id = behaviour.peer.send_request(&peer, Read::Whole(request));
+                    let id = behaviour.peer.send_request(&peer, Read::Whole(request, 0));
                     self.flights.peer.insert(id, reply);
                 }
                 Outgoing::Node { request, reply } => {
-                    let id = behaviour.node.send_request(&peer, Read::Whole(request));
+                    let id = behaviour.node.send_request(&peer, Read::Whole(request, 0));
                     self.flights.node.insert(id, reply);
                 }
             }
@@ -137,9 +137,18 @@ impl Task {
         now: Instant,
     ) {
         let Some(reach) = self.reaches.get_mut(&peer) else { return };
+        // libp2p takes the first address that answers, whoever does: a stranger at an old
+        // address must not hide the peer at its new one.
+        let stranger = match error {
+            libp2p::swarm::DialError::WrongPeerId { address, .. } => {
+                self.book.remove(peer, address);
+                reach.forget(&super::address::without_peer(address))
+            }
+            _ => false,
+        };
         let Cause { error, passing } = dial_error::cause(error);
         let wait = rand::random_range(DIRECT_ROUND_WAIT_MIN..=DIRECT_ROUND_WAIT_MAX);
-        match reach.failed(id, passing, wait, now) {
+        match reach.failed(id, passing || stranger, wait, now) {
             Failed::Foreign => {}
             Failed::GoesOn => reach.note(error),
             Failed::Hopeless => {

@@ -38,7 +38,7 @@ impl Task {
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 tracing::debug!(%error, "an inbound connection was not established");
-                self.tell(NetworkEvent::ConnectionRefused { from: ip_of(&send_back_addr) });
+                self.tell_if_room(NetworkEvent::ConnectionRefused { from: ip_of(&send_back_addr) });
             }
             SwarmEvent::NewListenAddr { address, .. } if !is_relayed(&address) => {
                 self.tell(NetworkEvent::Listening(self.own(address)));
@@ -127,6 +127,9 @@ impl Task {
     }
 
     fn on_opened(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint, now: Instant) {
+        if self.kept_out.get(&peer).is_some_and(|until| *until > now) {
+            self.swarm.close_connection(id);
+        }
         let address = remote_address(endpoint, peer);
         let relay = is_relayed(&address).then(|| relay_of(&address)).flatten();
         let connection = Connection::new(id, address.clone(), relay, SystemTime::now());
@@ -231,7 +234,7 @@ impl Task {
                 for (peer, mut addresses) in peers {
                     addresses.truncate(super::limits::ADDRESSES_PER_PEER_MAX);
                     self.book.add(peer, addresses.iter().map(|address| address.0.clone()), now);
-                    self.tell(NetworkEvent::Discovered { peer: super::PeerId(peer), addresses });
+                    self.tell_if_room(NetworkEvent::Discovered { peer: super::PeerId(peer), addresses });
                 }
             }
             mdns::Event::Expired(gone) => {
@@ -251,15 +254,12 @@ impl Task {
         match event {
             gossipsub::Event::Message { propagation_source, message, .. } => {
                 let forwarder = super::PeerId(propagation_source);
-                // A hint may be lost, a connection's event may not: gossip takes no room of theirs.
-                if self.backlog.is_empty() && self.events.capacity() > super::limits::EVENTS_RESERVED {
-                    let topic = message.topic.into_string();
-                    self.tell(NetworkEvent::Gossip { topic, data: message.data, forwarder });
-                }
+                let topic = message.topic.into_string();
+                self.tell_if_room(NetworkEvent::Gossip { topic, data: message.data, forwarder });
             }
             gossipsub::Event::Subscribed { peer_id, topic, .. } => {
                 let topic = topic.into_string();
-                self.tell(NetworkEvent::GossipSubscribed { peer: super::PeerId(peer_id), topic });
+                self.tell_if_room(NetworkEvent::GossipSubscribed { peer: super::PeerId(peer_id), topic });
             }
             gossipsub::Event::SlowPeer { .. } => tracing::debug!("gossip to a slow peer was dropped"),
             gossipsub::Event::Unsubscribed { .. } | gossipsub::Event::GossipsubNotSupported { .. } => {}

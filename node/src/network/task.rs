@@ -22,7 +22,10 @@ use super::dial_error;
 use super::event::{Answer, DialError, Nat, NetworkError, NetworkEvent};
 use super::handle::{Command, NetworkConfig};
 use super::inbound::Inbound;
-use super::limits::{EVENTS_BACKLOG_MAX, INBOUND_MAX, LINKS_MAX, PORT_GRACE, PORT_POLL, SHUTDOWN_GRACE, SWEEP_EVERY};
+use super::limits::{
+    EVENTS_BACKLOG_MAX, EVENTS_RESERVED, INBOUND_MAX, LINKS_MAX, PORT_GRACE, PORT_POLL, PROTECTED_MAX, SHUTDOWN_GRACE,
+    SWEEP_EVERY,
+};
 use super::links::Link;
 use super::outbound::Outbound;
 use super::peers::Peers;
@@ -53,6 +56,8 @@ pub(super) struct Task {
     /// What we listen with, relays aside.
     pub(super) listeners: Vec<ListenerId>,
     pub(super) protected: HashSet<libp2p::PeerId>,
+    /// Peers that sent too much garbage, and until when they stay out.
+    pub(super) kept_out: HashMap<libp2p::PeerId, Instant>,
     pub(super) nat: Nat,
     pub(super) events: mpsc::Sender<NetworkEvent>,
     pub(super) backlog: VecDeque<NetworkEvent>,
@@ -95,6 +100,7 @@ impl Task {
             dials: HashMap::new(),
             listeners,
             protected: HashSet::new(),
+            kept_out: HashMap::new(),
             nat: Nat::Unknown,
             events,
             backlog: VecDeque::new(),
@@ -149,6 +155,9 @@ impl Task {
             Command::Disconnect(peer) => {
                 // An error says that there is no connection to close.
                 let _ = self.swarm.disconnect_peer_id(peer.0);
+            }
+            Command::Protect(peer, true) if self.protected.len() >= PROTECTED_MAX => {
+                tracing::warn!(%peer, "too many connections are kept open: this one is not");
             }
             Command::Protect(peer, true) => drop(self.protected.insert(peer.0)),
             Command::Protect(peer, false) => drop(self.protected.remove(&peer.0)),
@@ -206,6 +215,19 @@ impl Task {
             self.backlog.pop_front();
         }
         self.backlog.push_back(event);
+    }
+
+    /// There is room for events that others cause at will, and still for those that
+    /// must not be lost.
+    pub(super) fn has_room(&self) -> bool {
+        self.backlog.is_empty() && self.events.capacity() > EVENTS_RESERVED
+    }
+
+    /// Tells what others can cause at will: it may be lost when the owner is slow.
+    pub(super) fn tell_if_room(&mut self, event: NetworkEvent) {
+        if self.has_room() {
+            self.tell(event);
+        }
     }
 
     fn set_rendezvous(&mut self, nodes: Vec<(PeerId, Address)>, now: Instant) {

@@ -11,7 +11,8 @@ use crate::testbed::{Peer, TCP, config, multiaddr, numbered};
 
 /// A peer that can open streams and write anything.
 async fn mallory(at: &Address) -> (PeerId, libp2p_stream::Control, tokio::task::JoinHandle<()>) {
-    let mut swarm = SwarmBuilder::with_new_identity()
+    let keys = libp2p::identity::Keypair::ed25519_from_bytes([66; 32]).unwrap();
+    let mut swarm = SwarmBuilder::with_existing_identity(keys)
         .with_tokio()
         .with_tcp(libp2p::tcp::Config::default(), noise::Config::new, yamux::Config::default)
         .unwrap()
@@ -73,8 +74,8 @@ async fn garbage_is_cut_off_and_counted_while_others_are_served() {
 
     // A stream that never goes on holds up nobody.
     let _slow = send(&mut control, bob.id, &[9, 0, 0, 0, 1], false).await;
-    let (handle, to) = (alice.handle.clone(), bob.id);
-    let asking = tokio::spawn(async move { handle.request(to, vec![at], numbered(1)).await });
+    let (handle, to, there) = (alice.handle.clone(), bob.id, vec![at.clone()]);
+    let asking = tokio::spawn(async move { handle.request(to, there, numbered(1)).await });
     let (_, _, responder) = bob.inbound().await;
     responder.respond(crate::testbed::echoed(1));
     assert_eq!(asking.await.unwrap(), Ok(crate::testbed::echoed(1)));
@@ -85,7 +86,12 @@ async fn garbage_is_cut_off_and_counted_while_others_are_served() {
         let _garbage = send(&mut control, bob.id, &[0, 0, 0, 0], true).await;
         assert_eq!(malformed(&mut bob, from).await, (Fault::Malformed, count == GARBAGE_MAX));
     }
-    bob.until(|event| matches!(event, NetworkEvent::Disconnected { peer, .. } if peer == from).then_some(())).await;
+    let gone = |event| matches!(event, NetworkEvent::Disconnected { peer, .. } if peer == from).then_some(());
+    bob.until(gone).await;
+    // When it comes back at once, it is shown the door.
+    let (again, _, _swarm) = mallory(&at).await;
+    assert_eq!(again, from);
+    bob.until(gone).await;
     let status = bob.handle.status().await.unwrap();
     assert_eq!(status.connections.iter().map(|connection| connection.peer).collect::<Vec<_>>(), [alice.id]);
 }

@@ -192,3 +192,16 @@ async fn an_owner_that_reads_no_events_refuses_requests_and_loses_no_answer() {
     }
     assert!(answered >= EVENTS_MAX - EVENTS_RESERVED - 2 * askers.len());
 }
+
+#[tokio::test]
+async fn a_stranger_at_an_old_address_does_not_hide_the_peer_at_its_new_one() {
+    let alice = Peer::start(config(1, TCP));
+    let (bob, new) = Peer::listening(2, TCP).await;
+    let to = bob.id;
+    let _echo = bob.echo();
+    let strangers = [Peer::listening(3, TCP).await, Peer::listening(4, TCP).await];
+    let old = strangers.iter().map(|(_, at)| address(at.to_string().rsplit_once("/p2p/").unwrap().0));
+    let mut addresses: Vec<_> = old.collect();
+    addresses.push(new);
+    assert_eq!(alice.handle.request(to, addresses, numbered(1)).await, Ok(echoed(1)));
+}

@@ -53,7 +53,7 @@ pub(super) struct Writer {
     pub(super) touched: Option<BTreeSet<u64>>,
     /// The epoch in the key file.
     pub(super) mirrored: u64,
-    /// Which of the mirror's two places was written last.
+    /// Which of the mirror's two places has it.
     pub(super) mirror_place: u64,
 }
 

@@ -1,7 +1,7 @@
 //! The sealed search index, built in the background from messages that arrived.
 //!
-//! A segment covers [`SEGMENT_MESSAGES`] arrival numbers and never changes: its
-//! tokens are spread over [`BUCKETS`] sealed rows by a keyed hash. Younger
+//! A segment covers `SEGMENT_MESSAGES` arrival numbers and never changes: its
+//! tokens are spread over `BUCKETS` sealed rows by a keyed hash. Younger
 //! messages are looked through by the search itself. A text that changes after
 //! it was indexed makes its message dirty: the search looks at those, too, until
 //! a patch segment takes them in. What a segment still says about texts that are
@@ -21,11 +21,11 @@ use super::table::{BODIES, DIRTY, INDEX};
 use super::words;
 
 /// Messages in a segment. More of them make the tail that is looked through longer, fewer make more segments.
-pub(super) const SEGMENT_MESSAGES: u64 = 4096;
+const SEGMENT_MESSAGES: u64 = if cfg!(test) { 16 } else { 4096 };
 /// Sealed rows in a segment.
 const BUCKETS: u16 = 512;
 /// Dirty messages that are worth a patch segment.
-const PATCH_MESSAGES: u64 = 512;
+const PATCH_MESSAGES: u64 = if cfg!(test) { 4 } else { 512 };
 /// The layout that this code writes and reads.
 const INDEX_SCHEMA: u8 = 1;
 

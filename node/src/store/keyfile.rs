@@ -30,14 +30,14 @@ pub(super) fn fresh(master: &MasterKey, slots: &KeySlots) -> Vec<u8> {
     file
 }
 
-/// The newest epoch that the mirror knows.
-pub(super) fn mirrored_epoch(keys: &Keys, file: &[u8]) -> Option<u64> {
+/// The newest epoch that the mirror knows, and at which place.
+pub(super) fn mirrored_epoch(keys: &Keys, file: &[u8]) -> Option<(u64, u64)> {
     let read = |place: u64| {
         let record = file.get(usize::try_from(mirror_offset(place)).ok()?..)?;
         let (length, rest) = record.split_first_chunk()?;
         let sealed = rest.get(..usize::from(u16::from_le_bytes(*length)))?;
         let plain = keys.mirror.open(&place.to_be_bytes(), MIRROR_SCHEMA, sealed).ok()?;
-        plain.expose().first_chunk().map(|epoch| u64::from_le_bytes(*epoch))
+        plain.expose().first_chunk().map(|epoch| (u64::from_le_bytes(*epoch), place))
     };
     MIRRORS.into_iter().filter_map(read).max()
 }
@@ -49,13 +49,13 @@ impl Store {
         if epoch == writer.mirrored {
             return Ok(());
         }
-        writer.mirror_place = 1_u64.saturating_sub(writer.mirror_place);
-        let place = writer.mirror_place;
+        // Never over the newest one: this write may be torn.
+        let place = 1_u64.saturating_sub(writer.mirror_place);
         let sealed = self.keys.mirror.seal(&place.to_be_bytes(), MIRROR_SCHEMA, &epoch.to_le_bytes(), &mut rand::rng());
         let length = u16::try_from(sealed.len()).unwrap_or_default().to_le_bytes();
         let record = [length.as_slice(), &sealed].concat();
         self.disk.overwrite(&self.paths.slots, mirror_offset(place), &record)?;
-        writer.mirrored = epoch;
+        (writer.mirrored, writer.mirror_place) = (epoch, place);
         Ok(())
     }
 

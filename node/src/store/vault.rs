@@ -147,12 +147,14 @@ impl Vault {
     ) -> Result<Self, StoreError> {
         let database = database::open(&*disk, &paths)?;
         let state = database::read_state(&redb::ReadableDatabase::begin_read(&database)?, &keys)?;
-        let mirrored = keyfile::mirrored_epoch(&keys, key_file);
+        let mirror = keyfile::mirrored_epoch(&keys, key_file);
+        let mirrored = mirror.map(|(epoch, _)| epoch);
         // A new vault's mirror is empty; later, an empty one means that somebody emptied it.
         let behind = slots_lost || mirrored.map_or(state.epoch > 1, |mirrored| state.epoch < mirrored);
         let vault = Self { store: Arc::new(Store::new(disk, paths, keys, database, state, lock)) };
         let store = &vault.store;
         let mut writer = store.writer();
+        writer.mirror_place = mirror.map_or(0, |(_, place)| place);
         writer.state.epoch = writer.state.epoch.max(mirrored.unwrap_or_default());
         let mut next = writer.state.clone();
         next.rolled_back |= behind;

@@ -1,6 +1,11 @@
 //! Promises of the vault as a whole.
 
+mod crash;
+mod damage;
+mod history;
+mod processes;
 mod promises;
+mod rotation;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +13,11 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use secure_chat_protocol::id::AccountId;
-use secure_chat_protocol::vault::Argon2Params;
+use secure_chat_protocol::id::Timestamp;
+use secure_chat_protocol::vault::{Argon2Params, KeySlots, MasterKey};
 
+use super::account::Paths;
+use super::disk::Disk as _;
 use super::fault::{Faults, FaultyDisk, MemoryDisk};
 use super::*;
 
@@ -29,6 +37,18 @@ pub(super) struct Device {
 
 pub(super) fn data_dir() -> &'static Path {
     Path::new("/nowhere")
+}
+
+pub(super) fn paths() -> Paths {
+    Paths::new(data_dir(), &AccountId(ALICE))
+}
+
+pub(super) fn master() -> MasterKey {
+    MasterKey::generate(&mut rng(1))
+}
+
+pub(super) fn keys_of(slots: KeySlots) -> super::keys::Keys {
+    super::keys::Keys::new(master(), slots)
 }
 
 pub(super) fn alice() -> AccountFile {
@@ -56,9 +76,26 @@ impl Device {
         (device, vault)
     }
 
-    #[expect(dead_code, reason = "for the tests of crashes")]
+    /// With a vault that needs no password, for tests that open thousands.
+    pub(super) fn without_password() -> Self {
+        let device = Self::of(MemoryDisk::new());
+        let keys = keys_of(KeySlots::generate(Timestamp(0), &mut rng(2)));
+        let file = super::keyfile::fresh(&master(), &KeySlots::generate(Timestamp(0), &mut rng(2)));
+        device.disk.replace(&paths().slots, &file).unwrap();
+        super::database::create(&device.disk, &paths(), &keys).unwrap();
+        drop(device.open().unwrap());
+        device
+    }
+
     pub(super) fn of(disk: MemoryDisk) -> Self {
         Self { disk, faults: Faults::default() }
+    }
+
+    /// Opens what [`Self::without_password`] made.
+    pub(super) fn open(&self) -> Result<Vault, StoreError> {
+        let disk = self.options().disk;
+        let lock = disk.lock(&paths().lock).unwrap();
+        Vault::open_with_master(disk, paths(), master(), lock)
     }
 
     pub(super) fn options(&self) -> StoreOptions {

@@ -229,4 +229,5 @@ def main():
     print("every vector holds")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -13,6 +13,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod engine;
+mod lines;
 pub mod messaging;
 pub mod network;
 pub mod rpc;

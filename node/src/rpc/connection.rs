@@ -10,9 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::Stop;
-use super::lines::{Line, Lines};
 use super::message::{Asked, Call, Item, Response, parse, write_event, write_line};
 use crate::api::{EventStream, NodeHandle, submit};
+use crate::lines::{Line, Lines};
 
 /// Lines that are being worked on at a time; reading waits beyond.
 const IN_FLIGHT_MAX_LINES: usize = 256;

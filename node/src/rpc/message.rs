@@ -4,8 +4,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::lines::LINE_MAX_BYTES;
 use crate::api::{CallError, NumberedEvent};
+use crate::lines::LINE_MAX_BYTES;
 
 /// Requests in one batch.
 pub(super) const BATCH_MAX_REQUESTS: usize = 1_000;

@@ -2,13 +2,11 @@
 //! and output or on a Unix socket. A door with no logic of its own, and on the
 //! top floor. `interfaces.md` in the documentation lists the methods.
 //!
-//! - [`lines`]: reads lines, bounded
 //! - [`message`]: what a line asks, and how an answer is written
 //! - [`connection`]: one client: requests in, answers and events out
 //! - [`socket`]: the Unix socket and its clients
 
 mod connection;
-mod lines;
 mod message;
 #[cfg(unix)]
 mod socket;

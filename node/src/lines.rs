@@ -4,14 +4,14 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use zeroize::Zeroizing;
 
 /// The longest line, in bytes. Longer ones are skipped and reported.
-pub(super) const LINE_MAX_BYTES: usize = 1024 * 1024;
+pub(crate) const LINE_MAX_BYTES: usize = 1024 * 1024;
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
 
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// A line without its end. Wiped when dropped, as it may hold a password.
     Whole(Zeroizing<Vec<u8>>),
     /// A line of more than [`LINE_MAX_BYTES`], which was skipped.
@@ -21,19 +21,19 @@ pub(super) enum Line {
 }
 
 /// Reads lines.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     reader: BufReader<R>,
     line: Zeroizing<Vec<u8>>,
     too_long: bool,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
-    pub(super) fn new(reader: R) -> Self {
+    pub(crate) fn new(reader: R) -> Self {
         Self { reader: BufReader::with_capacity(READ_BYTES, reader), line: Zeroizing::default(), too_long: false }
     }
 
     /// The next line. Loses nothing when it is cancelled.
-    pub(super) async fn next(&mut self) -> Line {
+    pub(crate) async fn next(&mut self) -> Line {
         loop {
             // A stream that breaks has nothing more to say: that is its end.
             let Ok(bytes) = self.reader.fill_buf().await else { return self.end() };

@@ -1,0 +1,259 @@
+//! The commands, once: this table gives the help, the completion and what is carried out.
+
+use futures::future::BoxFuture;
+
+use super::session::Session;
+use super::{account, network, people, talk};
+use crate::api::{ApiError, CallError};
+
+/// What a command came to.
+pub(super) enum Done {
+    /// It has something to say, or nothing.
+    Said(String),
+    /// The person leaves.
+    Quit,
+}
+
+impl From<String> for Done {
+    fn from(text: String) -> Self {
+        Self::Said(text)
+    }
+}
+
+impl From<&str> for Done {
+    fn from(text: &str) -> Self {
+        Self::Said(text.to_owned())
+    }
+}
+
+/// Why a command was not carried out, in words for the person.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// Typed wrongly.
+    #[error("{0}")]
+    Mistyped(String),
+    /// The node refused or failed.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The same, of `call`.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl Failure {
+    pub(super) fn mistyped(text: impl Into<String>) -> Self {
+        Self::Mistyped(text.into())
+    }
+}
+
+pub(super) type Outcome = Result<Done, Failure>;
+
+/// What was typed after the command.
+#[derive(Clone, Copy)]
+pub(super) struct Arguments<'a> {
+    rest: &'a str,
+    command: &'static Command,
+}
+
+impl<'a> Arguments<'a> {
+    /// The next word.
+    pub(super) fn word(&mut self) -> Option<&'a str> {
+        let (word, rest) = first_word(self.rest)?;
+        self.rest = rest;
+        Some(word)
+    }
+
+    /// The next word, without which the command makes no sense.
+    pub(super) fn needed(&mut self) -> Result<&'a str, Failure> {
+        self.word().ok_or_else(|| self.usage())
+    }
+
+    /// All that is left; may be empty.
+    pub(super) fn rest(self) -> &'a str {
+        self.rest.trim()
+    }
+
+    /// All that is left, which must be something.
+    pub(super) fn needed_rest(self) -> Result<&'a str, Failure> {
+        if self.rest().is_empty() { Err(self.usage()) } else { Ok(self.rest()) }
+    }
+
+    /// How the command is typed.
+    pub(super) fn usage(self) -> Failure {
+        Failure::mistyped(format!("usage: {} {}", self.command.name, self.command.arguments))
+    }
+}
+
+fn first_word(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_start();
+    let end = text.find(char::is_whitespace).unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
+}
+
+type Run = for<'a> fn(&'a mut Session, Arguments<'a>) -> BoxFuture<'a, Outcome>;
+
+/// One command.
+pub(super) struct Command {
+    pub(super) name: &'static str,
+    arguments: &'static str,
+    about: &'static str,
+    /// The methods of the application API that it serves.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test holds them against the list of all methods"))]
+    methods: &'static [&'static str],
+    run: Run,
+}
+
+macro_rules! commands {
+    ($($title:literal { $($name:literal $arguments:literal $about:literal [$($method:literal),*] $run:path;)+ })+) => {
+        /// All commands, under their titles.
+        pub(super) static COMMANDS: &[(&str, &[Command])] = &[$((
+            $title,
+            &[$(Command {
+                name: $name,
+                arguments: $arguments,
+                about: $about,
+                methods: &[$($method),*],
+                run: |session, arguments| Box::pin($run(session, arguments)),
+            }),+],
+        )),+];
+    };
+}
+
+commands! {
+    "Account" {
+        "register" "NAME" "make an account; asks for a password" ["account.create", "account.password_strength"] account::register;
+        "login" "[NAME]" "open an account" ["account.unlock", "account.list"] account::login;
+        "lock" "" "close the account and forget its keys" ["account.lock"] account::lock;
+        "whoami" "" "your name, fingerprint and peer id" ["account.status"] account::whoami;
+        "accounts" "" "the accounts of this data directory" ["account.list"] account::accounts;
+        "invite" "" "a link with which others reach you without a directory" ["account.invite"] account::invite;
+        "presence" "online|away|invisible" "what others see of you" ["presence.set"] account::presence;
+        "settings" "[KEY [VALUE]]" "read or change settings" ["settings.get", "settings.set"] account::settings;
+    }
+    "People" {
+        "online" "" "who is online" ["users.online"] people::online;
+        "find" "NAME" "look somebody up" ["users.find"] people::find;
+        "request" "NAME|INVITE [GREETING]" "ask somebody for a chat" ["contacts.request"] people::request;
+        "requests" "" "requests from and to others" ["contacts.requests"] people::requests;
+        "accept" "NAME" "say yes to a request" ["contacts.accept"] people::accept;
+        "decline" "NAME" "say no to a request" ["contacts.decline"] people::decline;
+        "cancel" "NAME" "take your request back" ["contacts.cancel_request"] people::cancel;
+        "contacts" "" "your contacts" ["contacts.list"] people::contacts;
+        "remove" "NAME" "forget a contact" ["contacts.remove"] people::remove;
+        "block" "NAME" "refuse what they send, without telling them" ["contacts.block"] people::block;
+        "unblock" "NAME" "take a block back" ["contacts.unblock"] people::unblock;
+        "safety" "NAME" "the number that you both compare" ["contacts.safety_number"] people::safety;
+        "verify" "NAME [no]" "note that you compared it" ["contacts.verify"] people::verify;
+        "trust" "NAME FINGERPRINT" "accept the changed keys of a contact" ["contacts.accept_key_change"] people::trust;
+        "mute" "NAME [HOURS]" "silence a contact; 0 hours ends it" ["contacts.mute"] people::mute;
+    }
+    "Messages" {
+        "chat" "NAME" "open a chat: what you type goes there, commands then begin with /" ["messages.history", "messages.mark_read"] talk::chat;
+        "back" "" "leave the chat" [] talk::back;
+        "msg" "NAME TEXT" "send a text" ["messages.send"] talk::msg;
+        "reply" "#N TEXT" "answer a message" ["messages.send"] talk::reply;
+        "edit" "#N TEXT" "change a message of yours" ["messages.edit"] talk::edit;
+        "delete" "#N [everyone]" "delete a message here, or yours for everyone" ["messages.delete"] talk::delete;
+        "react" "#N [EMOJI]" "react to a message; without an emoji, take it back" ["messages.react"] talk::react;
+        "retry" "#N" "try a failed message again" ["messages.retry"] talk::retry;
+        "history" "[NAME] [COUNT] [before #N]" "read a conversation" ["messages.history"] talk::history;
+        "read" "NAME" "mark a conversation as read" ["messages.mark_read"] talk::read;
+        "search" "[@NAME] WORDS" "find messages" ["messages.search"] talk::search;
+        "draft" "NAME [TEXT]" "keep or read an unsent text" ["messages.draft"] talk::draft;
+        "typing" "NAME" "tell that you are writing" ["messages.typing"] talk::typing;
+    }
+    "Network" {
+        "status" "" "everything at a glance" ["status"] network::status;
+        "network" "" "addresses and rendezvous nodes" ["network.status"] network::network;
+        "connections" "" "open connections" ["network.connections"] network::connections;
+        "traffic" "" "bytes on the wire" ["network.traffic"] network::traffic;
+        "dial" "ADDRESS" "connect to an address" ["network.dial"] network::dial;
+        "rendezvous" "[add|remove ADDRESS]" "use a rendezvous node, or leave it" ["network.add_rendezvous", "network.remove_rendezvous"] network::rendezvous;
+        "host" "[ADDRESS]" "host a rendezvous node here, where the program can" ["network.host_rendezvous"] network::host;
+        "unhost" "" "stop hosting" ["network.stop_hosting"] network::unhost;
+        "diagnostics" "" "text for a report of trouble, without secrets" ["network.diagnostics"] network::diagnostics;
+    }
+    "Other" {
+        "call" "METHOD [JSON]" "call the API by hand" [] network::call;
+        "help" "[COMMAND]" "this list" [] help;
+        "quit" "" "leave; nothing is lost" [] quit;
+    }
+}
+
+pub(super) fn all() -> impl Iterator<Item = &'static Command> {
+    COMMANDS.iter().flat_map(|(_, commands)| commands.iter())
+}
+
+fn named(name: &str) -> Option<&'static Command> {
+    let name = match name {
+        "exit" => "quit",
+        "?" => "help",
+        other => other,
+    };
+    all().find(|command| command.name.eq_ignore_ascii_case(name))
+}
+
+/// Carries a line out: a command, or in an open chat a text to be sent.
+pub(super) async fn carry_out(session: &mut Session, line: &str) -> Outcome {
+    let line = line.trim();
+    if line.is_empty() {
+        return Ok("".into());
+    }
+    let slashed = line.strip_prefix('/');
+    if session.chat.is_some() {
+        match slashed {
+            None => return talk::say_in_chat(session, line).await,
+            Some(escaped) if escaped.starts_with('/') => return talk::say_in_chat(session, escaped).await,
+            Some(_) => {}
+        }
+    }
+    let (name, rest) =
+        first_word(slashed.unwrap_or(line)).ok_or_else(|| Failure::mistyped("a command is missing after /"))?;
+    let Some(command) = named(name) else {
+        return Err(Failure::mistyped(format!("there is no command {name:?}; `help` lists them")));
+    };
+    (command.run)(session, Arguments { rest, command }).await
+}
+
+async fn help(session: &mut Session, mut arguments: Arguments<'_>) -> Outcome {
+    if let Some(name) = arguments.word() {
+        let name = name.trim_start_matches('/');
+        let command = named(name).ok_or_else(|| Failure::mistyped(format!("there is no command {name:?}")))?;
+        return Ok(format!("{} {}\n    {}", command.name, command.arguments, command.about).into());
+    }
+    let mut text = String::new();
+    for (title, commands) in COMMANDS {
+        text.push_str(&session.style.bold(title));
+        text.push('\n');
+        for command in *commands {
+            let typed = format!("{} {}", command.name, command.arguments);
+            text.push_str(&format!("  {typed:<36} {}\n", session.style.dim(command.about)));
+        }
+    }
+    text.push_str("#N is the number in front of a message. In a chat, commands begin with /.");
+    Ok(text.into())
+}
+
+async fn quit(_: &mut Session, _: Arguments<'_>) -> Outcome {
+    Ok(Done::Quit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_method_of_the_api_has_a_command() {
+        let served: BTreeSet<&str> = all().flat_map(|command| command.methods).copied().collect();
+        let methods: BTreeSet<&str> = crate::api::METHODS.iter().copied().collect();
+        assert_eq!(served, methods);
+    }
+
+    #[test]
+    fn command_names_are_unique() {
+        let names: BTreeSet<&str> = all().map(|command| command.name).collect();
+        assert_eq!(names.len(), all().count());
+    }
+}

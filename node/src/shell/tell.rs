@@ -1,0 +1,97 @@
+//! What events look like; most of them need no words.
+
+use super::render::{self, count, safe, safe_lines};
+use super::session::Session;
+use crate::api::{Event, MessageState, NumberedEvent, Status};
+
+/// The line for an event, or nothing. What is shown in the open chat counts as read.
+pub(super) async fn tell(session: &mut Session, event: &NumberedEvent) -> String {
+    let style = session.style;
+    match &event.event {
+        Event::AccountUnlocked(account) => {
+            session.me = Some(account.username.clone());
+            String::new()
+        }
+        Event::AccountLocked {} => {
+            // After `lock` this is known already.
+            let news = session.me.is_some();
+            session.forget();
+            if news { style.warning("The account was locked.") } else { String::new() }
+        }
+        Event::MessageReceived(message) => {
+            session.note_name(&message.from);
+            if session.chat.as_ref() == Some(&message.conversation) {
+                let (conversation, up_to) = (message.conversation.clone(), message.message_id.clone());
+                // If it fails, it stays unread, and nothing is lost.
+                let _ = session.handle.messages_mark_read(conversation, up_to).await;
+            }
+            render::message(session, message)
+        }
+        Event::MessageEdited(message) | Event::MessageReaction(message) => render::message(session, message),
+        Event::MessageDeleted { message_id, .. } => match session.numbers.known(message_id) {
+            Some(number) => style.dim(&format!("#{number} was deleted")),
+            None => String::new(),
+        },
+        Event::MessageState { message_id, conversation, state, reason } => {
+            let shown = session.numbers.known(message_id).filter(|_| {
+                let in_chat = session.chat.as_ref() == Some(conversation);
+                *state == MessageState::Failed
+                    || (in_chat && matches!(state, MessageState::Delivered | MessageState::Read))
+            });
+            shown
+                .map(|number| format!("#{number} {}", render::state(style, *state, reason.as_deref())))
+                .unwrap_or_default()
+        }
+        Event::NetworkState { registered, .. } if *registered != session.registered => {
+            session.registered = *registered;
+            style.dim(&format!(
+                "registered with {}",
+                count((*registered).try_into().unwrap_or(u64::MAX), "rendezvous node")
+            ))
+        }
+        other => tell_of_people(session, other),
+    }
+}
+
+fn tell_of_people(session: &Session, event: &Event) -> String {
+    let style = session.style;
+    match event {
+        Event::ContactRequest(request) => {
+            session.note_name(&request.username);
+            let name = safe(&request.username);
+            let hint = style.dim(&format!("`accept {name}` or `decline {name}`"));
+            format!("Asks you for a chat: {}\n    {hint}", render::request(style, request))
+        }
+        Event::ContactAccepted(contact) => {
+            session.note_name(&contact.username);
+            let name = safe(&contact.username);
+            format!("You and {} can chat now: `chat {name}`", style.other(&name))
+        }
+        Event::ContactDeclined { username, .. } => format!("{} declined your request", style.other(&safe(username))),
+        Event::ContactKeyChanged { username, new_fingerprint, .. } => {
+            let name = safe(username);
+            let warning = format!("The keys of {name} changed! Nothing is sent until you decide: `trust {name}`");
+            format!("{}\n    new fingerprint {}", style.error(&warning), safe(new_fingerprint))
+        }
+        Event::PresenceChanged { username, status, .. } => {
+            let status = match status {
+                Status::Online => "online",
+                Status::Away => "away",
+                Status::Invisible | Status::Offline => "offline",
+            };
+            style.dim(&format!("{} is {status}", safe(username)))
+        }
+        Event::Typing { conversation, username, active: true, .. } if session.chat.as_ref() == Some(conversation) => {
+            style.dim(&format!("{} is writing…", safe(username)))
+        }
+        Event::NameConflict { address } => {
+            style.warning(&format!("A rendezvous node gives your name to somebody else: {}", safe(address)))
+        }
+        Event::SecurityAlert { detail, .. } => style.warning(&format!("Security: {}", safe_lines(detail))),
+        Event::Lagged { missed } => {
+            let what = count(*missed, "event");
+            style.warning(&format!("{what} came too fast to be shown: see `contacts`, `requests` and `history`"))
+        }
+        _ => String::new(),
+    }
+}

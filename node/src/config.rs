@@ -12,8 +12,18 @@ use futures::future::BoxFuture;
 use secure_chat_protocol::vault::Argon2Params;
 use serde::Deserialize;
 
+use crate::network::{AddressError, parse_address, parse_rendezvous};
+
 /// Where a peer listens unless it is told otherwise: TCP and QUIC on free ports of all interfaces.
-pub const DEFAULT_LISTEN: [&str; 2] = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"];
+const LISTEN_V4: [&str; 2] = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"];
+/// The same where the system has IPv6: elsewhere a peer could not start with them.
+const LISTEN_V6: [&str; 2] = ["/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"];
+
+fn default_listen() -> Vec<String> {
+    let has_v6 = std::net::UdpSocket::bind((std::net::Ipv6Addr::UNSPECIFIED, 0)).is_ok();
+    let v6 = if has_v6 { LISTEN_V6.as_slice() } else { &[] };
+    LISTEN_V4.iter().chain(v6).map(|address| (*address).to_owned()).collect()
+}
 
 /// The configuration file's name in the data directory.
 pub const CONFIG_FILE: &str = "config.toml";
@@ -48,7 +58,7 @@ impl NodeConfig {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
-            listen: DEFAULT_LISTEN.map(str::to_owned).into(),
+            listen: default_listen(),
             rendezvous: Vec::new(),
             mdns: true,
             upnp: false,
@@ -175,6 +185,22 @@ pub enum ConfigError {
         /// What is wrong, on one line.
         message: String,
     },
+    /// One can't listen there.
+    #[error("{address:?} is not an address to listen on: {source}")]
+    Listen {
+        /// As it was given.
+        address: String,
+        /// Why.
+        source: AddressError,
+    },
+    /// That is not where a rendezvous node is.
+    #[error("{address:?} is not the address of a rendezvous node: {source}")]
+    Rendezvous {
+        /// As it was given.
+        address: String,
+        /// Why.
+        source: AddressError,
+    },
 }
 
 impl Options {
@@ -191,8 +217,8 @@ impl Options {
     fn merge(self, data_dir: PathBuf, file: ConfigFile) -> Result<(NodeConfig, LogLevel), ConfigError> {
         let defaults = NodeConfig::new(data_dir);
         // An environment variable that is set to nothing is one empty text.
-        let given = |list: Vec<String>| Some(list.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>());
-        let stated = |list: Vec<String>| given(list).filter(|list| !list.is_empty());
+        let given = |list: Vec<String>| list.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
+        let stated = |list: Vec<String>| Some(given(list)).filter(|list| !list.is_empty());
         let config = NodeConfig {
             listen: stated(self.listen).or(file.listen).unwrap_or(defaults.listen),
             rendezvous: stated(self.rendezvous).or(file.rendezvous).unwrap_or_default(),
@@ -200,6 +226,12 @@ impl Options {
             upnp: self.upnp || file.upnp.unwrap_or(defaults.upnp),
             ..defaults
         };
+        for address in &config.listen {
+            parse_address(address).map_err(|source| ConfigError::Listen { address: address.clone(), source })?;
+        }
+        for address in &config.rendezvous {
+            parse_rendezvous(address).map_err(|source| ConfigError::Rendezvous { address: address.clone(), source })?;
+        }
         let log_level = if self.debug { Some(LogLevel::Debug) } else { self.log_level };
         Ok((config, log_level.or(file.log_level).unwrap_or_default()))
     }
@@ -256,7 +288,7 @@ mod tests {
     #[test]
     fn without_any_word_the_defaults_hold() {
         let (config, level) = merged(&[], "");
-        assert_eq!(config.listen, DEFAULT_LISTEN);
+        assert!(config.listen.starts_with(&LISTEN_V4.map(str::to_owned)));
         assert!(config.rendezvous.is_empty() && config.mdns && !config.upnp);
         assert_eq!(level, LogLevel::Warn);
     }
@@ -281,6 +313,18 @@ mod tests {
         let commas = format!("{NODE},{OTHER}");
         for arguments in [vec!["--rendezvous", NODE, "--rendezvous", OTHER], vec!["--rendezvous", &commas]] {
             assert_eq!(merged(&arguments, "").0.rendezvous, [NODE, OTHER]);
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_named_on_one_line() {
+        for (arguments, named) in [
+            (["--listen", "localhost:80"], "localhost:80"),
+            (["--rendezvous", "/ip4/192.0.2.1/tcp/4001"], "/p2p/"),
+            (["--rendezvous", "\u{1b}[2J"], "rendezvous"),
+        ] {
+            let error = options(&arguments).merge("/data".into(), ConfigFile::default()).err().unwrap().to_string();
+            assert!(error.contains(named) && !error.contains(['\n', '\u{1b}']), "{error}");
         }
     }
 

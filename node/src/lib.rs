@@ -7,7 +7,9 @@
 //! 2. `store`: the sealed vault · `network`: the swarm and nothing else
 //! 3. `messaging`: state machines with no I/O · `security`: audit log, rate limits
 //! 4. `engine`: the one actor
-//! 5. [`rpc`], [`shell`]: doors onto the handle
+//! 5. [`rpc`], [`shell`], [`status`]: doors onto the handle
+//!
+//! [`config`] and [`cli`] stand on the network's addresses, [`stop`] and `lines` on nothing.
 
 pub mod api;
 pub mod cli;
@@ -19,4 +21,6 @@ pub mod network;
 pub mod rpc;
 pub mod security;
 pub mod shell;
+pub mod status;
+pub mod stop;
 pub mod store;

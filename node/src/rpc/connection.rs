@@ -9,10 +9,10 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
-use super::Stop;
 use super::message::{Asked, Call, Item, Response, parse, write_event, write_line};
 use crate::api::{EventStream, NodeHandle, submit};
 use crate::lines::{Line, Lines};
+use crate::stop::{Stop, requested};
 
 /// Lines that are being worked on at a time; reading waits beyond.
 const IN_FLIGHT_MAX_LINES: usize = 256;
@@ -83,13 +83,6 @@ pub(super) async fn serve(
         () = async { requested(&mut stopped).await; tokio::time::sleep(DRAIN_MAX).await } => {}
     }
     writer.abort();
-}
-
-/// Returns when the program is asked to stop; never, when nobody can ask any more.
-pub(super) async fn requested(stop: &mut Stop) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 async fn read<R: AsyncRead + Unpin>(

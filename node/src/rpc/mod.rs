@@ -14,12 +14,8 @@ mod socket;
 #[cfg(unix)]
 pub use socket::{RpcSocket, SocketError};
 
-use tokio::sync::watch;
-
 use crate::api::NodeHandle;
-
-/// Turns to `true` when the program is asked to stop.
-pub type Stop = watch::Receiver<bool>;
+use crate::stop::Stop;
 
 /// Serves standard input and output. When standard input ends, or `stop` says
 /// so, what was asked is answered and the node is stopped.

@@ -9,9 +9,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::Stop;
-use super::connection::{AtEnd, requested, serve};
+use super::connection::{AtEnd, serve};
 use crate::api::NodeHandle;
+use crate::stop::{Stop, requested};
 
 /// Clients at a time; others wait until one leaves.
 const CLIENTS_MAX: usize = 16;

@@ -242,7 +242,121 @@ async fn quit(_: &mut Session, _: Arguments<'_>) -> Outcome {
 mod tests {
     use std::collections::BTreeSet;
 
+    use tokio::sync::{broadcast, mpsc};
+
     use super::*;
+    use crate::api::{
+        self, Account, Contact, ContactState, Contacts, Done as Nothing, Messages, NodeHandle, PasswordStrength, Sent,
+        Status,
+    };
+    use crate::shell::ask::Ask;
+    use crate::shell::style::Style;
+
+    /// A session whose engine is `answer`, and what is left of its input.
+    fn session(input: &'static str, answer: fn(api::Command)) -> Session {
+        let (commands, mut engine) = mpsc::channel(1);
+        let (events, _) = broadcast::channel(1);
+        let handle = NodeHandle::new(commands, &events);
+        tokio::spawn(async move {
+            while let Some(command) = engine.recv().await {
+                answer(command);
+            }
+        });
+        Session::new(handle, Style { coloured: false }, Ask::lines(input.as_bytes()))
+    }
+
+    /// What the shell says to a line.
+    async fn said(session: &mut Session, line: &str) -> String {
+        match carry_out(session, line).await {
+            Ok(Done::Said(text)) => text,
+            Ok(Done::Quit) => "(quit)".into(),
+            Err(failure) => format!("failed: {failure}"),
+        }
+    }
+
+    fn bob() -> Contact {
+        Contact {
+            username: "bob".into(),
+            account_id: "b0".into(),
+            peer_id: String::new(),
+            fingerprint: "b0b0".into(),
+            state: ContactState::Accepted,
+            verified: false,
+            online: true,
+            status: Status::Online,
+            last_seen: None,
+            unread: 0,
+            muted_until: None,
+            last_message: None,
+            new_fingerprint: None,
+        }
+    }
+
+    /// An engine with one contact, whose message ids are what was sent to whom.
+    fn with_bob(command: api::Command) {
+        match command {
+            api::Command::ContactsList(_, reply) => drop(reply.send(Ok(Contacts { contacts: vec![bob()] }))),
+            api::Command::MessagesHistory(_, reply) => {
+                drop(reply.send(Ok(Messages { messages: vec![], more: false })));
+            }
+            api::Command::MessagesSend(params, reply) => {
+                drop(reply.send(Ok(Sent { message_id: format!("{}: {}", params.to, params.text) })));
+            }
+            api::Command::MessagesEdit(params, reply) => {
+                assert_eq!(params.message_id, "bob: hello", "the number means the message that was sent");
+                drop(reply.send(Ok(Nothing {})));
+            }
+            other => panic!("{other:?} was not expected"),
+        }
+    }
+
+    #[tokio::test]
+    async fn in_a_chat_texts_are_sent_and_commands_begin_with_a_slash() {
+        let mut session = session("", with_bob);
+        assert!(said(&mut session, "help").await.contains("register NAME"));
+        said(&mut session, "chat BOB").await;
+        assert_eq!(session.chat.as_deref(), Some("bob"), "names are compared without case");
+        said(&mut session, "hello").await;
+        said(&mut session, "//shrug").await;
+        said(&mut session, "quit").await;
+        for (number, text) in [("1", "bob: hello"), ("2", "bob: /shrug"), ("3", "bob: quit")] {
+            assert_eq!(session.numbers.resolve(number).as_deref(), Some(text));
+        }
+        assert_eq!(said(&mut session, "/edit #1 hello!").await, "Changed.");
+        said(&mut session, "/back").await;
+        assert_eq!(said(&mut session, "quit").await, "(quit)");
+    }
+
+    #[tokio::test]
+    async fn what_is_mistyped_is_answered_with_how_to_type_it() {
+        let mut session = session("", with_bob);
+        assert!(said(&mut session, "frobnicate").await.contains("there is no command \"frobnicate\""));
+        assert_eq!(said(&mut session, "msg bob").await, "failed: usage: msg NAME TEXT");
+        assert!(said(&mut session, "edit #7 x").await.contains("#7"));
+        assert!(said(&mut session, "call status {").await.contains("not JSON"));
+        assert!(said(&mut session, "chat mallory").await.contains("not among your contacts"));
+        assert_eq!(said(&mut session, "   ").await, "");
+    }
+
+    #[tokio::test]
+    async fn a_script_gives_the_password_as_the_next_line() {
+        let mut session = session("Correct-Horse-7\nnext\n", |command| match command {
+            api::Command::AccountPasswordStrength(_, reply) => {
+                drop(reply.send(Ok(PasswordStrength { score: 4, warnings: vec![], missing: vec![] })));
+            }
+            api::Command::AccountCreate(params, reply) => {
+                assert_eq!((params.username.as_str(), params.password.expose()), ("alice", "Correct-Horse-7"));
+                let id = String::from("a1");
+                let account =
+                    Account { username: params.username, account_id: id.clone(), peer_id: id.clone(), fingerprint: id };
+                drop(reply.send(Ok(account)));
+            }
+            other => panic!("{other:?} was not expected"),
+        });
+        assert!(said(&mut session, "register alice").await.starts_with("Welcome, alice."));
+        assert_eq!(session.prompt(), "alice> ");
+        assert_eq!(session.ask.line().await.unwrap().as_str(), "next", "nothing else was taken from the input");
+    }
 
     #[test]
     fn every_method_of_the_api_has_a_command() {

@@ -29,7 +29,7 @@ use session::Session;
 use style::Style;
 
 use crate::api::{EventStream, NodeHandle};
-use crate::rpc::Stop;
+use crate::stop::{Stop, requested};
 
 /// Lines about events that wait for the editor to show them.
 const BACKLOG_MAX_LINES: usize = 1_000;
@@ -69,12 +69,6 @@ fn say(text: &str) {
     }
 }
 
-async fn stopped(stop: &mut Stop) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
 /// What became of a line, in words.
 fn words_for(session: &Session, outcome: Result<Done, Failure>) -> (String, bool, bool) {
     match outcome {
@@ -96,12 +90,12 @@ async fn on_lines(session: &mut Session, mut events: EventStream, mut stop: Stop
                 say(&tell::tell(session, &event).await);
                 continue;
             }
-            () = stopped(&mut stop) => return all_well,
+            () = requested(&mut stop) => return all_well,
         };
         let Some(line) = line else { return all_well };
         let outcome = tokio::select! {
             outcome = carry_out(session, &line) => outcome,
-            () = stopped(&mut stop) => return all_well,
+            () = requested(&mut stop) => return all_well,
         };
         let (text, well, quit) = words_for(session, outcome);
         say(&text);
@@ -125,7 +119,7 @@ async fn on_terminal(session: &mut Session, mut events: EventStream, mut stop: S
                 let Some(Typed::Line(line)) = typed else { break };
                 let outcome = tokio::select! {
                     outcome = carry_out(session, &line) => outcome,
-                    () = stopped(&mut stop) => break,
+                    () = requested(&mut stop) => break,
                 };
                 let (text, _, quit) = words_for(session, outcome);
                 say(&text);
@@ -144,7 +138,7 @@ async fn on_terminal(session: &mut Session, mut events: EventStream, mut stop: S
                 editor.show(&mut backlog);
             }
             _ = tick.tick(), if !backlog.is_empty() => editor.show(&mut backlog),
-            () = stopped(&mut stop) => break,
+            () = requested(&mut stop) => break,
         }
     }
     editor.end().await;

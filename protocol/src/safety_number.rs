@@ -6,9 +6,8 @@
 
 use std::fmt::Write as _;
 
-use subtle::ConstantTimeEq;
-
 use crate::crypto::kdf;
+use crate::crypto::secret::equal_in_constant_time;
 use crate::identity::PublicIdentity;
 
 /// Rounds of SHA-512 for each half.
@@ -31,7 +30,7 @@ impl SafetyNumber {
     /// Whether `text`, as scanned from the other side's screen, is this number's QR text.
     #[must_use]
     pub fn verify_qr(&self, text: &str) -> bool {
-        self.qr.as_bytes().ct_eq(text.trim().as_bytes()).into()
+        equal_in_constant_time(self.qr.as_bytes(), text.trim().as_bytes())
     }
 }
 

@@ -417,3 +417,6 @@ fn answer<R: CryptoRng + ?Sized>(
     };
     Ok((turn.root, sending))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,9 +2,9 @@
 //! and output or on a Unix socket. A door with no logic of its own, and on the
 //! top floor. `interfaces.md` in the documentation lists the methods.
 //!
-//! - [`message`]: what a line asks, and how an answer is written
-//! - [`connection`]: one client: requests in, answers and events out
-//! - [`socket`]: the Unix socket and its clients
+//! - `message`: what a line asks, and how an answer is written
+//! - `connection`: one client: requests in, answers and events out
+//! - `socket`: the Unix socket and its clients
 
 mod connection;
 mod message;

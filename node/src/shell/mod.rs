@@ -2,10 +2,10 @@
 //! top floor. With a terminal it edits lines, completes names and shows what
 //! comes in above the prompt; without one it reads a command a line, for scripts.
 //!
-//! - [`style`], [`render`], [`tell`]: what views and events look like as text
-//! - [`session`]: what the shell remembers: the open chat, numbers of messages
-//! - [`command`]: the table of commands; [`account`], [`people`], [`talk`], [`network`] carry them out
-//! - [`ask`], [`editor`]: the terminal
+//! - `style`, `render`, `tell`: what views and events look like as text
+//! - `session`: what the shell remembers: the open chat, numbers of messages
+//! - `command`: the table of commands; `account`, `people`, `talk`, `network` carry them out
+//! - `ask`, `editor`: the terminal
 
 mod account;
 mod ask;

@@ -352,3 +352,7 @@ fn remove_from<K: std::hash::Hash + Eq>(sets: &mut HashMap<K, BTreeSet<PeerId>>,
         }
     }
 }
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

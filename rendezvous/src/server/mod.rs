@@ -306,7 +306,9 @@ async fn listen(
                 if advertise {
                     swarm.add_external_address(address.clone());
                 }
-                found.push(full_address(&address, *swarm.local_peer_id()));
+                let address = full_address(&address, *swarm.local_peer_id());
+                tracing::info!(%address, "listening");
+                found.push(address);
             }
             SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
                 let failed = waiting.iter().position(|(id, ..)| *id == listener_id).map(|at| waiting.remove(at));

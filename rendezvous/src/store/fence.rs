@@ -12,22 +12,41 @@ use redb::{BackendError, DatabaseError, StorageBackend};
 
 /// Fences a file off.
 #[derive(Debug, Clone, Default)]
-pub struct Fence(Arc<AtomicBool>);
+pub struct Fence(Arc<Gates>);
+
+#[derive(Debug, Default)]
+struct Gates {
+    cut: AtomicBool,
+    /// The disk says that it is full: for the tests.
+    full: AtomicBool,
+}
 
 impl Fence {
     /// From now on, every write fails.
     pub fn raise(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.cut.store(true, Ordering::SeqCst);
     }
 
     /// Whether it was raised.
     #[must_use]
     pub fn is_raised(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.cut.load(Ordering::SeqCst)
+    }
+
+    /// Lets the disk be full, or no longer.
+    #[cfg(test)]
+    pub(super) fn set_full(&self, full: bool) {
+        self.0.full.store(full, Ordering::SeqCst);
     }
 
     fn check(&self) -> io::Result<()> {
-        if self.is_raised() { Err(io::Error::other("the storage was cut off")) } else { Ok(()) }
+        if self.is_raised() {
+            return Err(io::Error::other("the storage was cut off"));
+        }
+        if self.0.full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
     }
 }
 

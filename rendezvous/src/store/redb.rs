@@ -296,3 +296,7 @@ pub fn read_totals(store: &RedbStore) -> Result<Totals, StoreError> {
     let snapshot = Snapshot(database.begin_read().map_err(|e| storage_error(&e.into()))?);
     Ok(get_row(&snapshot, Table::Node, b"totals")?.unwrap_or_default())
 }
+
+#[cfg(test)]
+#[path = "redb_tests.rs"]
+mod tests;

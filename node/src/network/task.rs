@@ -38,6 +38,10 @@ use super::transport;
 const SWARM_IDLE: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Addresses of one peer dialled at once by libp2p: all of them.
 const DIAL_CONCURRENCY: std::num::NonZeroU8 = std::num::NonZeroU8::MAX;
+/// Messages between the swarm and the task of one connection that may wait, each way:
+/// with libp2p's few, both wake each other for every single request.
+const HANDLER_BUFFER: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(31);
+const CONNECTION_BUFFER: usize = 32;
 /// Commands taken between two looks at the swarm.
 const COMMANDS_AT_ONCE: usize = 64;
 
@@ -322,6 +326,8 @@ fn swarm(keys: &Keypair, config: &NetworkConfig, traffic: &Arc<Traffic>) -> Resu
     let behaviour = Behaviour::new(keys, relay, Toggle::from(mdns), Toggle::from(upnp)).map_err(setup)?;
     let swarm_config = libp2p::swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(SWARM_IDLE)
+        .with_notify_handler_buffer_size(HANDLER_BUFFER)
+        .with_per_connection_event_buffer_size(CONNECTION_BUFFER)
         .with_dial_concurrency_factor(DIAL_CONCURRENCY);
     Ok(Swarm::new(transport, behaviour, me, swarm_config))
 }

@@ -205,3 +205,20 @@ async fn a_stranger_at_an_old_address_does_not_hide_the_peer_at_its_new_one() {
     addresses.push(new);
     assert_eq!(alice.handle.request(to, addresses, numbered(1)).await, Ok(echoed(1)));
 }
+
+#[tokio::test]
+async fn peers_that_dial_each_other_at_the_same_time_both_succeed() {
+    for listen in [TCP, QUIC, MEMORY] {
+        for _ in 0..10 {
+            let (alice, alices) = Peer::listening(1, listen).await;
+            let (bob, bobs) = Peer::listening(2, listen).await;
+            let (a, b, a_id, b_id) = (alice.handle.clone(), bob.handle.clone(), alice.id, bob.id);
+            let echoes = [alice.echo(), bob.echo()];
+            let both =
+                tokio::join!(a.request(b_id, vec![bobs], numbered(1)), b.request(a_id, vec![alices], numbered(2)));
+            assert_eq!(both, (Ok(echoed(1)), Ok(echoed(2))), "{listen}");
+            tokio::join!(a.shutdown(), b.shutdown());
+            echoes.into_iter().for_each(|echo| echo.abort());
+        }
+    }
+}

@@ -384,6 +384,20 @@ fn after_a_reset_only_a_new_session_speaks() {
 }
 
 #[test]
+fn a_session_that_was_reset_stays_silent_even_if_it_ranks_later() {
+    let (mut alice, mut bob) = in_session();
+    let old = bob.says("old");
+    alice.sessions.reset();
+    bob.sessions = SessionSet::new(bob.identity.account_id(), alice.identity.account_id());
+    bob.now = Timestamp(NOW.0 - DAY_MS);
+    bob.initiate(&alice.bundle());
+    let anew = bob.says("anew");
+    assert!(alice.hears(&anew, "anew").new_session);
+    assert!(!alice.hears(&old, "old").replaced_active);
+    assert_eq!(alice.speaks_on(), bob.speaks_on());
+}
+
+#[test]
 fn a_restored_backup_never_repeats_a_key_with_a_nonce_and_is_noticed() {
     let (mut alice, mut bob) = in_session();
     let first = alice.says("first");

@@ -272,8 +272,8 @@ impl Default for Rates {
     fn default() -> Self {
         const MIB: u64 = 1024 * 1024;
         Self {
-            requests_per_peer: Rate::new(2_000, 200),
-            requests_per_address: Rate::new(10_000, 1_000),
+            requests_per_peer: Rate::new(5_000, 500),
+            requests_per_address: Rate::new(20_000, 2_000),
             requests_in_all: Rate::new(100_000, 50_000),
             lookups_per_peer: Rate::new(500, 5),
             bundles_per_peer: Rate::new(100, 1),
@@ -342,6 +342,13 @@ mod tests {
     #[test]
     fn an_empty_file_means_the_defaults() {
         assert_eq!(toml::from_str::<FileConfig>("").unwrap(), FileConfig::default());
+    }
+
+    #[test]
+    fn the_handbook_shows_the_defaults() {
+        let text = include_str!("../../docs/operations.md");
+        let block = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        assert_eq!(toml::from_str::<FileConfig>(block).unwrap(), FileConfig::default());
     }
 
     #[test]

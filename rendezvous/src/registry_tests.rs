@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
 use rand_chacha::rand_core::SeedableRng;
 use secure_chat_protocol::identity::IdentityKeyPair;
 
@@ -10,6 +13,10 @@ fn identity() -> PublicIdentity {
 }
 
 fn claim(account: u8, name: &str, seq: u64) -> Claim {
+    claim_of(&identity(), account, name, seq)
+}
+
+fn claim_of(identity: &PublicIdentity, account: u8, name: &str, seq: u64) -> Claim {
     Claim {
         account: AccountId([account; 32]),
         name: fold(name),
@@ -17,7 +24,7 @@ fn claim(account: u8, name: &str, seq: u64) -> Claim {
         prev_hash: hash_of(account, seq.wrapping_sub(1)),
         hash: hash_of(account, seq),
         peers: vec![[account; 32]],
-        identity: identity(),
+        identity: identity.clone(),
         record: [account.to_be_bytes().as_slice(), &seq.to_be_bytes(), name.as_bytes()].concat(),
     }
 }
@@ -107,5 +114,53 @@ fn accounts_are_found_by_id_and_unknown_ones_left_out() {
     match lookup(&rows, &who).unwrap() {
         Response::Found { people, more: false } => assert_eq!(people.len(), 1),
         other => panic!("{other:?}"),
+    }
+}
+
+proptest! {
+    /// Whatever is claimed in whatever order: a name has one owner, who says that it is theirs.
+    #[test]
+    fn every_name_has_exactly_the_owner_whose_record_says_so(
+        steps in proptest::collection::vec((0_u8..5, 0_usize..4, 0_u64..6, any::<bool>(), any::<bool>()), 1..80)
+    ) {
+        let names = ["ann", "ben", "cat", "dan"];
+        let identity = identity();
+        let mut rows = MemoryRows::default();
+        let mut owners: BTreeMap<String, u8> = BTreeMap::new();
+        let mut known: BTreeMap<u8, (u64, String)> = BTreeMap::new();
+        for (account, name, seq, chained, leave) in steps {
+            if leave {
+                unregister(&mut rows, &AccountId([account; 32])).unwrap();
+                if let Some((_, name)) = known.remove(&account) {
+                    owners.remove(&name);
+                }
+                continue;
+            }
+            let mut claim = claim_of(&identity, account, names[name], seq);
+            if !chained {
+                claim.prev_hash = [0xee; 32];
+            }
+            let outcome = try_register(&mut rows, &claim);
+            let taken = owners.get(&claim.name).is_some_and(|owner| *owner != account);
+            let expected = match known.get(&account) {
+                Some((old, _)) if seq < *old => Registered::Refused(Refusal::Stale { seq: *old }),
+                Some((old, old_name)) if seq == *old && *old_name == claim.name => RENEWED,
+                Some((old, _)) if seq == *old => Registered::Refused(Refusal::Stale { seq: *old }),
+                Some((old, _)) if seq == *old + 1 && !chained => Registered::Refused(Refusal::Invalid),
+                _ if taken => Registered::Refused(Refusal::NameTaken),
+                before => Registered::Accepted { new: before.is_none() },
+            };
+            prop_assert_eq!(&outcome, &expected);
+            if matches!(outcome, Registered::Accepted { .. }) {
+                if let Some((_, old_name)) = known.insert(account, (seq, claim.name.clone())) {
+                    owners.remove(&old_name);
+                }
+                owners.insert(claim.name.clone(), account);
+            }
+            for name in names {
+                prop_assert_eq!(owner(&rows, name), owners.get(name).map(|owner| AccountId([*owner; 32])));
+            }
+            prop_assert_eq!(Totals::load(&rows).unwrap().accounts, known.len() as u64);
+        }
     }
 }

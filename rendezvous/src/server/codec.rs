@@ -237,3 +237,61 @@ impl Codec for PushCodec {
         write_frame(io, &seen.encode().map_err(garbage)?).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::io::Cursor;
+    use proptest::prelude::*;
+
+    const PROTOCOL: StreamProtocol = StreamProtocol::new("/test/1");
+
+    fn read(codec: &mut RequestCodec, bytes: &[u8]) -> Result<Request, Unread> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let mut io = Cursor::new(bytes);
+        runtime.block_on(codec.read_request(&PROTOCOL, &mut io)).unwrap().request
+    }
+
+    fn framed(bytes: &[u8]) -> Vec<u8> {
+        [&u32::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat()
+    }
+
+    #[test]
+    fn a_length_that_is_not_there_takes_no_memory_and_a_dropped_request_gives_its_own_back() {
+        let mut codec = RequestCodec::default();
+        let announced = u32::try_from(REQUEST_MAX_BYTES).unwrap().to_le_bytes();
+        assert_eq!(read(&mut codec, &announced), Err(Unread::Fault(Fault::Cut)));
+        assert_eq!(codec.memory.used_bytes(), 0);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let frame = framed(&Request::Info.encode().unwrap());
+        let inbound = runtime.block_on(codec.read_request(&PROTOCOL, &mut Cursor::new(&frame))).unwrap();
+        assert_eq!((&inbound.request, codec.memory.used_bytes()), (&Ok(Request::Info), 1));
+        drop(inbound);
+        assert_eq!(codec.memory.used_bytes(), 0);
+    }
+
+    #[test]
+    fn when_memory_is_used_up_requests_wait_outside() {
+        let mut codec = RequestCodec { memory: Memory { used: Arc::default(), max_bytes: 10 } };
+        let mut taken = codec.memory.lease();
+        assert!(taken.grow(10) && !taken.grow(1));
+        let frame = framed(&Request::Info.encode().unwrap());
+        assert_eq!(read(&mut codec, &frame), Err(Unread::NoRoom));
+        drop(taken);
+        assert_eq!(read(&mut codec, &frame), Ok(Request::Info));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_request_or_a_fault_and_leave_no_memory_taken(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut codec = RequestCodec::default();
+            for bytes in [bytes.clone(), framed(&bytes)] {
+                if let Ok(request) = read(&mut codec, &bytes) {
+                    let encoded = framed(&request.encode().unwrap());
+                    prop_assert_eq!(&encoded[..], &bytes[..encoded.len()]);
+                }
+                prop_assert_eq!(codec.memory.used_bytes(), 0);
+            }
+        }
+    }
+}

@@ -18,9 +18,7 @@ use secure_chat_protocol::wire::rendezvous::{Refusal, Response, StoredEnvelope};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{HOUR_MS, MAILBOX_UNUSED_KEEP_HOURS, SWEEP_BATCH_ROWS, TOKENS_NODE_MAX};
-use crate::rows::{
-    KIT_POSITIONS, Read, StoreError, Table, Totals, Write, expiry_key, get_row, key, number_at_end, put_row,
-};
+use crate::rows::{Expiring, Read, StoreError, Table, Totals, Write, decode_row, get_row, key, number_at_end, put_row};
 
 /// Bytes before the sealed envelope in its row: the envelope's id.
 const ID_BYTES: usize = 16;
@@ -156,7 +154,8 @@ pub fn deposit(
     let expires = now_hour.saturating_add(limits.expires_hours);
     rows.put(Table::Envelopes, &position_key(mailbox, row.last), &key(&[id.as_bytes(), sealed]))?;
     rows.put(Table::Seen, &seen, &row.last.to_be_bytes())?;
-    rows.put(Table::Expiry, &expiry_key(expires, mailbox.as_bytes(), row.last), id.as_bytes())?;
+    let expiring = Expiring::Envelope { mailbox: *mailbox, position: row.last, id: *id };
+    totals.expire(rows, expires, &expiring)?;
     put_row(rows, Table::Mailboxes, mailbox.as_bytes(), &row)?;
     totals.save(rows)?;
     Ok(Deposited::Stored { waiting: row.count })
@@ -181,9 +180,8 @@ pub fn open(
             return Ok(Response::Refused(Refusal::Full));
         }
         totals.mailboxes = totals.mailboxes.saturating_add(1);
+        totals.expire(rows, now_hour.saturating_add(MAILBOX_UNUSED_KEEP_HOURS), &Expiring::Mailbox(*mailbox))?;
         totals.save(rows)?;
-        let due = now_hour.saturating_add(MAILBOX_UNUSED_KEEP_HOURS);
-        rows.put(Table::Expiry, &expiry_key(due, mailbox.as_bytes(), 0), &[])?;
     }
     if new || row.opened_hour != now_hour {
         row.opened_hour = now_hour;
@@ -298,8 +296,8 @@ pub struct Swept {
 pub fn sweep(rows: &mut dyn Write, now_hour: u64) -> Result<Swept, StoreError> {
     let mut due: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     let mut swept = Swept::default();
-    let last = key(&[&now_hour.to_be_bytes(), &[0xff; 40]]);
-    rows.range(Table::Expiry, &[0; 48], &last, &mut |key, value| {
+    let last = key(&[&now_hour.to_be_bytes(), &[0xff; 8]]);
+    rows.range(Table::Expiry, &[0; 16], &last, &mut |key, value| {
         if due.len() >= SWEEP_BATCH_ROWS {
             swept.more = true;
             return ControlFlow::Break(());
@@ -308,27 +306,24 @@ pub fn sweep(rows: &mut dyn Write, now_hour: u64) -> Result<Swept, StoreError> {
         ControlFlow::Continue(())
     })?;
     let mut totals = Totals::load(rows)?;
-    for (expiry, id) in due {
-        let (Some(mailbox), Some(position)) = (mailbox_in(&expiry), number_at_end(&expiry)) else {
-            return Err(StoreError::Damaged("an expiry without a mailbox".to_owned()));
-        };
-        if position == 0 {
-            if !retire(rows, &mut totals, now_hour, &mailbox, &mut swept)? {
-                continue;
+    for (key, expiring) in due {
+        match decode_row(Table::Expiry, &expiring)? {
+            Expiring::Envelope { mailbox, position, id } => {
+                expire_one(rows, &mut totals, &mailbox, position, &id, &mut swept)?;
             }
-        } else if position >= KIT_POSITIONS {
-            rows.delete(Table::KitIds, &key(&[mailbox.as_bytes(), &id]))?;
-        } else {
-            expire_one(rows, &mut totals, &mailbox, position, &id, &mut swept)?;
+            Expiring::Kit { account, id } => {
+                rows.delete(Table::KitIds, &crate::rows::key(&[account.as_bytes(), id.as_bytes()]))?;
+            }
+            Expiring::Mailbox(mailbox) => {
+                if !retire(rows, &mut totals, now_hour, &mailbox, &mut swept)? {
+                    continue;
+                }
+            }
         }
-        rows.delete(Table::Expiry, &expiry)?;
+        rows.delete(Table::Expiry, &key)?;
     }
     totals.save(rows)?;
     Ok(swept)
-}
-
-fn mailbox_in(expiry: &[u8]) -> Option<MailboxId> {
-    expiry.get(8..40).and_then(|bytes| bytes.try_into().ok()).map(MailboxId)
 }
 
 fn expire_one(
@@ -336,10 +331,10 @@ fn expire_one(
     totals: &mut Totals,
     mailbox: &MailboxId,
     position: u64,
-    id: &[u8],
+    id: &EnvelopeId,
     swept: &mut Swept,
 ) -> Result<(), StoreError> {
-    rows.delete(Table::Seen, &key(&[mailbox.as_bytes(), id]))?;
+    rows.delete(Table::Seen, &key(&[mailbox.as_bytes(), id.as_bytes()]))?;
     let envelope = position_key(mailbox, position);
     let Some(value) = rows.get(Table::Envelopes, &envelope)? else { return Ok(()) };
     rows.delete(Table::Envelopes, &envelope)?;
@@ -367,7 +362,7 @@ fn retire(
     let Some(mut row) = load(rows, mailbox)? else { return Ok(true) };
     let due = row.opened_hour.saturating_add(MAILBOX_UNUSED_KEEP_HOURS);
     if due > now_hour {
-        rows.put(Table::Expiry, &expiry_key(due, mailbox.as_bytes(), 0), &[])?;
+        totals.expire(rows, due, &Expiring::Mailbox(*mailbox))?;
         return Ok(true);
     }
     let mut tokens: Vec<Vec<u8>> = Vec::new();

@@ -20,6 +20,11 @@ fn opened(mailboxes: &[MailboxId]) -> MemoryRows {
     rows
 }
 
+/// What is held, whatever was held before.
+fn held(rows: &MemoryRows) -> Totals {
+    Totals { expiries: 0, ..Totals::load(rows).unwrap() }
+}
+
 fn stranger(mailbox: MailboxId, id: u8, bytes: usize) -> Deposit {
     Deposit { mailbox, id: EnvelopeId([id; 16]), sealed: vec![id; bytes], paid: Paid::Work }
 }
@@ -134,7 +139,7 @@ fn what_nobody_fetched_expires_and_nothing_before() {
     assert_eq!(ids(&rows, &BOX), vec![(2, 2)]);
     sweep(&mut rows, 35).unwrap();
     assert_eq!((rows.count(Table::Seen), rows.count(Table::Envelopes)), (0, 0));
-    assert_eq!(Totals::load(&rows).unwrap(), Totals { mailboxes: 1, ..Totals::default() });
+    assert_eq!(held(&rows), Totals { mailboxes: 1, ..Totals::default() });
     // The position goes on: a recipient's cursor never meets a number again.
     deposit(&mut rows, &limits(), 40, &stranger(BOX, 1, 10)).unwrap();
     assert_eq!(ids(&rows, &BOX), vec![(3, 1)]);
@@ -158,7 +163,7 @@ fn an_unused_mailbox_is_deleted_with_its_tokens_and_a_used_one_is_kept() {
     assert!(load(&rows, &OTHER).unwrap().is_some());
     while sweep(&mut rows, MAILBOX_UNUSED_KEEP_HOURS + 100).unwrap().more {}
     assert_eq!(load(&rows, &OTHER).unwrap(), None);
-    assert_eq!(Totals::load(&rows).unwrap(), Totals::default());
+    assert_eq!(held(&rows), Totals::default());
     assert_eq!(rows.count(Table::Expiry), 0);
 }
 
@@ -229,7 +234,7 @@ proptest! {
                 totals.envelopes += model.waiting.len() as u64;
                 totals.envelope_bytes += model.waiting.values().map(|(_, bytes, _)| *bytes as u64).sum::<u64>();
             }
-            prop_assert_eq!(Totals::load(&rows).unwrap(), totals);
+            prop_assert_eq!(held(&rows), totals);
         }
     }
 }

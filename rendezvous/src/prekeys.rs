@@ -8,7 +8,7 @@ use secure_chat_protocol::wire::codec::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::KIT_IDS_KEEP_HOURS;
-use crate::rows::{KIT_POSITIONS, Read, StoreError, Table, Totals, Write, expiry_key, get_row, key, put_row};
+use crate::rows::{Expiring, Read, StoreError, Table, Totals, Write, get_row, key, put_row};
 
 /// The row of one account's prekeys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ pub fn publish(
         }
         rows.put(Table::KitIds, &known, &[])?;
         let forgotten = now_hour.saturating_add(KIT_IDS_KEEP_HOURS);
-        rows.put(Table::Expiry, &expiry_key(forgotten, account.as_bytes(), KIT_POSITIONS | row.next), id.as_bytes())?;
+        totals.expire(rows, forgotten, &Expiring::Kit { account: *account, id: *id })?;
         rows.put(Table::Kits, &kit_key(account, row.next), kit)?;
         row.next = row.next.saturating_add(1);
         row.left = row.left.saturating_add(1);

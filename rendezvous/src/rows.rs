@@ -6,6 +6,7 @@
 
 use std::ops::ControlFlow;
 
+use secure_chat_protocol::id::{AccountId, EnvelopeId, MailboxId, PreKeyId};
 use secure_chat_protocol::limits::ENVELOPE_MAX_BYTES;
 use secure_chat_protocol::wire::codec;
 use serde::de::DeserializeOwned;
@@ -16,7 +17,6 @@ const ROW_MAX_BYTES: usize = 64 * 1024;
 
 /// The tables, and how their keys are made. Numbers are big-endian, so that keys sort as numbers do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(usize)]
 pub enum Table {
     /// folded name → account 32
     Names,
@@ -34,8 +34,7 @@ pub enum Table {
     Envelopes,
     /// mailbox 32, envelope id 16 → position 8: doubles vanish here
     Seen,
-    /// hour 8, owner 32, position 8 → id 16. Position 0 is a mailbox itself (the id is empty), positions
-    /// from [`KIT_POSITIONS`] are kits of an account, all others are envelopes of a mailbox.
+    /// hour 8, number 8 → [`Expiring`]. The number ascends, so that rows are appended.
     Expiry,
     /// mailbox 32, token hash 32 → nothing
     Tokens,
@@ -43,28 +42,27 @@ pub enum Table {
     Node,
 }
 
-/// Every table, in the order of its number.
-pub const TABLES: [Table; 11] = [
-    Table::Names,
-    Table::Records,
-    Table::PreKeys,
-    Table::Kits,
-    Table::KitIds,
-    Table::Mailboxes,
-    Table::Envelopes,
-    Table::Seen,
-    Table::Expiry,
-    Table::Tokens,
-    Table::Node,
-];
-
-/// Where the positions of kits begin in [`Table::Expiry`]: no mailbox ever gets that far.
-pub const KIT_POSITIONS: u64 = 1 << 63;
-
-/// The key of an expiry.
-#[must_use]
-pub fn expiry_key(hour: u64, owner: &[u8; 32], position: u64) -> Vec<u8> {
-    key(&[&hour.to_be_bytes(), owner, &position.to_be_bytes()])
+/// What expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Expiring {
+    /// An envelope, and the memory that it was here.
+    Envelope {
+        /// Whose.
+        mailbox: MailboxId,
+        /// Its position.
+        position: u64,
+        /// The sender's name for it.
+        id: EnvelopeId,
+    },
+    /// A mailbox, if nobody opened it since.
+    Mailbox(MailboxId),
+    /// The memory that a kit was here.
+    Kit {
+        /// Whose.
+        account: AccountId,
+        /// Its name.
+        id: PreKeyId,
+    },
 }
 
 /// Why the storage did not do what was asked. Always the environment's fault.
@@ -181,6 +179,8 @@ pub struct Totals {
     pub tokens: u64,
     /// One-time kits.
     pub kits: u64,
+    /// How many rows [`Table::Expiry`] ever had.
+    pub expiries: u64,
 }
 
 const TOTALS_KEY: &[u8] = b"totals";
@@ -193,6 +193,16 @@ impl Totals {
     /// [`StoreError`] when the storage fails.
     pub fn load(rows: &dyn Read) -> Result<Self, StoreError> {
         Ok(get_row(rows, Table::Node, TOTALS_KEY)?.unwrap_or_default())
+    }
+
+    /// Notes what expires in an hour of the node's life. The totals are to be saved afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the storage fails.
+    pub fn expire(&mut self, rows: &mut dyn Write, hour: u64, what: &Expiring) -> Result<(), StoreError> {
+        let key = key(&[&hour.to_be_bytes(), &self.expiries.to_be_bytes()]);
+        self.expiries = self.expiries.saturating_add(1);
+        put_row(rows, Table::Expiry, &key, what)
     }
 
     /// Writes them.

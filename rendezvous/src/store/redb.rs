@@ -1,5 +1,6 @@
 //! The state in one `redb` file: one writer thread with group commit, reads on worker threads.
 
+use std::borrow::Cow;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,12 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use redb::{
-    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, StorageError,
+    TableDefinition,
 };
 
 use crate::limits::{STORE_CACHE_BYTES, WORKER_THREADS};
 use crate::operation::{Change, Moment, Query, Rules};
-use crate::rows::{Read, StoreError, TABLES, Table, Totals, Visit, get_row, lived_ms};
+use crate::rows::{Read, StoreError, Table, Totals, Visit, get_row, lived_ms};
 use crate::store::fence::{Fence, FencedFile};
 use crate::store::workers::Workers;
 use crate::store::writer::{self, Waiting};
@@ -26,21 +28,73 @@ const FORMAT_KEY: &[u8] = b"format";
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-/// The engine's name of a table.
-pub(super) fn definition(table: Table) -> Definition {
-    TableDefinition::new(match table {
-        Table::Names => "names",
-        Table::Records => "records",
-        Table::PreKeys => "prekeys",
-        Table::Kits => "kits",
-        Table::KitIds => "kit_ids",
-        Table::Mailboxes => "mailboxes",
-        Table::Envelopes => "envelopes",
-        Table::Seen => "seen",
-        Table::Expiry => "expiry",
-        Table::Tokens => "tokens",
-        Table::Node => "node",
+/// The engine's tables. Rows of one mailbox lie side by side in one of them, whatever their kind:
+/// a deposit then touches one or two pages, and not one in each of four trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Tree {
+    Names,
+    Records,
+    PreKeys,
+    Kits,
+    KitIds,
+    Boxes,
+    Expiry,
+    Node,
+}
+
+/// Every tree, in the order of its number.
+pub(super) const TREES: [Tree; 8] =
+    [Tree::Names, Tree::Records, Tree::PreKeys, Tree::Kits, Tree::KitIds, Tree::Boxes, Tree::Expiry, Tree::Node];
+
+/// Where the kind of a mailbox's row stands in its key: behind the mailbox.
+const KIND_AT: usize = 32;
+
+/// The tree of a table, and the kind of its rows there.
+pub(super) const fn tree(table: Table) -> (Tree, Option<u8>) {
+    match table {
+        Table::Names => (Tree::Names, None),
+        Table::Records => (Tree::Records, None),
+        Table::PreKeys => (Tree::PreKeys, None),
+        Table::Kits => (Tree::Kits, None),
+        Table::KitIds => (Tree::KitIds, None),
+        Table::Mailboxes => (Tree::Boxes, Some(0)),
+        Table::Seen => (Tree::Boxes, Some(1)),
+        Table::Envelopes => (Tree::Boxes, Some(2)),
+        Table::Tokens => (Tree::Boxes, Some(3)),
+        Table::Expiry => (Tree::Expiry, None),
+        Table::Node => (Tree::Node, None),
+    }
+}
+
+/// The engine's name of a tree.
+pub(super) fn definition(tree: Tree) -> Definition {
+    TableDefinition::new(match tree {
+        Tree::Names => "names",
+        Tree::Records => "records",
+        Tree::PreKeys => "prekeys",
+        Tree::Kits => "kits",
+        Tree::KitIds => "kit_ids",
+        Tree::Boxes => "boxes",
+        Tree::Expiry => "expiry",
+        Tree::Node => "node",
     })
+}
+
+/// The key of a row in its tree.
+pub(super) fn tree_key(kind: Option<u8>, key: &[u8]) -> Cow<'_, [u8]> {
+    match (kind, key.split_at_checked(KIND_AT)) {
+        (Some(kind), Some((mailbox, rest))) => Cow::Owned([mailbox, &[kind], rest].concat()),
+        _ => Cow::Borrowed(key),
+    }
+}
+
+/// The key of a row in its table.
+fn table_key(kind: Option<u8>, key: &[u8]) -> Cow<'_, [u8]> {
+    match (kind, key.split_at_checked(KIND_AT)) {
+        (Some(_), Some((mailbox, [_, rest @ ..]))) => Cow::Owned([mailbox, rest].concat()),
+        _ => Cow::Borrowed(key),
+    }
 }
 
 /// What the writer and the readers share.
@@ -113,25 +167,28 @@ pub(super) fn storage_error(error: &redb::Error) -> StoreError {
     }
 }
 
-/// Reads a key.
+/// Reads a row.
 pub(super) fn get_from(
-    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    tree: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    kind: Option<u8>,
     key: &[u8],
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let found = table.get(key).map_err(|e: StorageError| storage_error(&e.into()))?;
+    let found = tree.get(&*tree_key(kind, key)).map_err(|e: StorageError| storage_error(&e.into()))?;
     Ok(found.map(|value| value.value().to_vec()))
 }
 
-/// Visits a range.
+/// Visits a range of rows.
 pub(super) fn range_of(
-    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    tree: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    kind: Option<u8>,
     first: &[u8],
     last: &[u8],
     visit: &mut Visit<'_>,
 ) -> Result<(), StoreError> {
-    for row in table.range(first..=last).map_err(|e| storage_error(&e.into()))? {
+    let (first, last) = (tree_key(kind, first), tree_key(kind, last));
+    for row in tree.range(&*first..=&*last).map_err(|e| storage_error(&e.into()))? {
         let (key, value) = row.map_err(|e| storage_error(&e.into()))?;
-        if visit(key.value(), value.value()).is_break() {
+        if visit(&table_key(kind, key.value()), value.value()).is_break() {
             break;
         }
     }
@@ -140,13 +197,21 @@ pub(super) fn range_of(
 
 struct Snapshot(ReadTransaction);
 
+impl Snapshot {
+    fn open(&self, tree: Tree) -> Result<ReadOnlyTable<&'static [u8], &'static [u8]>, StoreError> {
+        self.0.open_table(definition(tree)).map_err(|e| storage_error(&e.into()))
+    }
+}
+
 impl Read for Snapshot {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        get_from(&self.0.open_table(definition(table)).map_err(|e| storage_error(&e.into()))?, key)
+        let (tree, kind) = tree(table);
+        get_from(&self.open(tree)?, kind, key)
     }
 
     fn range(&self, table: Table, first: &[u8], last: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        range_of(&self.0.open_table(definition(table)).map_err(|e| storage_error(&e.into()))?, first, last, visit)
+        let (tree, kind) = tree(table);
+        range_of(&self.open(tree)?, kind, first, last, visit)
     }
 }
 
@@ -218,11 +283,11 @@ impl RedbStore {
 fn prepare(database: &Database) -> Result<Past, StoreError> {
     let mut transaction = database.begin_write().map_err(|e| storage_error(&e.into()))?;
     transaction.set_quick_repair(true);
-    for table in TABLES {
-        transaction.open_table(definition(table)).map_err(|e| storage_error(&e.into()))?;
+    for tree in TREES {
+        transaction.open_table(definition(tree)).map_err(|e| storage_error(&e.into()))?;
     }
     {
-        let mut node = transaction.open_table(definition(Table::Node)).map_err(|e| storage_error(&e.into()))?;
+        let mut node = transaction.open_table(definition(Tree::Node)).map_err(|e| storage_error(&e.into()))?;
         let found = node.get(FORMAT_KEY).map_err(|e| storage_error(&e.into()))?.map(|value| value.value().to_vec());
         match found {
             None => {

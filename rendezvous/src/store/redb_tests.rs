@@ -98,7 +98,7 @@ fn a_database_is_opened_once_and_one_of_a_newer_version_not_at_all() {
     {
         let database = Database::open(directory.path().join("db")).unwrap();
         let transaction = database.begin_write().unwrap();
-        transaction.open_table(definition(Table::Node)).unwrap().insert(FORMAT_KEY, [0, 0, 0, 9].as_slice()).unwrap();
+        transaction.open_table(definition(Tree::Node)).unwrap().insert(FORMAT_KEY, [0, 0, 0, 9].as_slice()).unwrap();
         transaction.commit().unwrap();
     }
     let newer = RedbStore::open(&directory.path().join("db"), Rules::default());

@@ -1,17 +1,18 @@
 //! The one thread that writes: it drains a queue, commits up to [`COMMIT_MAX_CHANGES`] changes at
 //! once, and answers after the commit. If a batch fails, its changes are carried out one by one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use redb::{Durability, Table as RedbTable, WriteTransaction};
+use redb::{Durability, WriteTransaction};
 
 use crate::limits::{COMMIT_MAX_CHANGES, COMMIT_WINDOW};
 use crate::operation::{Change, Moment, Outcome, Rules};
-use crate::rows::{Read, StoreError, TABLES, Table, Visit, Write};
+use crate::rows::{Read, StoreError, Table, Visit, Write};
 use crate::store::Reply;
-use crate::store::redb::{Shared, definition, range_of, storage_error};
+use crate::store::redb::{Shared, TREES, Tree, definition, get_from, range_of, storage_error, tree, tree_key};
 
 /// A change that waits.
 pub(super) struct Waiting {
@@ -118,47 +119,92 @@ fn apply_all(
     changes: &[(&Change, Moment)],
 ) -> Result<Vec<Outcome>, StoreError> {
     let mut rows = Open::new(transaction)?;
-    changes.iter().map(|(change, at)| change.apply(&mut rows, rules, *at)).collect()
+    let outcomes = changes.iter().map(|(change, at)| change.apply(&mut rows, rules, *at)).collect::<Result<_, _>>()?;
+    rows.write_back()?;
+    Ok(outcomes)
 }
 
-/// The tables of one write transaction.
+type Rows<'txn> = redb::Table<'txn, &'static [u8], &'static [u8]>;
+
+/// The trees of one write transaction.
 struct Open<'txn> {
-    tables: Vec<RedbTable<'txn, &'static [u8], &'static [u8]>>,
+    trees: Vec<Rows<'txn>>,
+    /// Rows of the node itself: each change of a batch reads and writes them, the disk once.
+    node: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 impl<'txn> Open<'txn> {
     fn new(transaction: &'txn WriteTransaction) -> Result<Self, StoreError> {
-        let open = |table: &Table| transaction.open_table(definition(*table)).map_err(|e| storage_error(&e.into()));
-        Ok(Self { tables: TABLES.iter().map(open).collect::<Result<_, _>>()? })
+        let open = |tree: &Tree| transaction.open_table(definition(*tree)).map_err(|e| storage_error(&e.into()));
+        Ok(Self { trees: TREES.iter().map(open).collect::<Result<_, _>>()?, node: BTreeMap::new() })
     }
 
-    fn table(&self, table: Table) -> Result<&RedbTable<'txn, &'static [u8], &'static [u8]>, StoreError> {
-        self.tables.get(table as usize).ok_or(StoreError::Closed)
+    fn tree(&self, tree: Tree) -> Result<&Rows<'txn>, StoreError> {
+        self.trees.get(tree as usize).ok_or(StoreError::Closed)
     }
 
-    fn table_mut(&mut self, table: Table) -> Result<&mut RedbTable<'txn, &'static [u8], &'static [u8]>, StoreError> {
-        self.tables.get_mut(table as usize).ok_or(StoreError::Closed)
+    fn tree_mut(&mut self, tree: Tree) -> Result<&mut Rows<'txn>, StoreError> {
+        self.trees.get_mut(tree as usize).ok_or(StoreError::Closed)
+    }
+
+    fn put_in(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.tree_mut(tree)?.insert(key, value).map_err(|e| storage_error(&e.into()))?;
+        Ok(())
+    }
+
+    fn delete_in(&mut self, tree: Tree, key: &[u8]) -> Result<bool, StoreError> {
+        let removed = self.tree_mut(tree)?.remove(key).map_err(|e| storage_error(&e.into()))?;
+        Ok(removed.is_some())
+    }
+
+    fn write_back(&mut self) -> Result<(), StoreError> {
+        for (key, value) in std::mem::take(&mut self.node) {
+            match value {
+                Some(value) => self.put_in(Tree::Node, &key, &value)?,
+                None => {
+                    self.delete_in(Tree::Node, &key)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 impl Read for Open<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        super::redb::get_from(self.table(table)?, key)
+        if table == Table::Node
+            && let Some(value) = self.node.get(key)
+        {
+            return Ok(value.clone());
+        }
+        let (tree, kind) = tree(table);
+        get_from(self.tree(tree)?, kind, key)
     }
 
+    /// Nobody reads a range of [`Table::Node`], so that what waits to be written back is not missed.
     fn range(&self, table: Table, first: &[u8], last: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        range_of(self.table(table)?, first, last, visit)
+        let (tree, kind) = tree(table);
+        range_of(self.tree(tree)?, kind, first, last, visit)
     }
 }
 
 impl Write for Open<'_> {
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.table_mut(table)?.insert(key, value).map_err(|e| storage_error(&e.into()))?;
-        Ok(())
+        if table == Table::Node {
+            self.node.insert(key.to_vec(), Some(value.to_vec()));
+            return Ok(());
+        }
+        let (tree, kind) = tree(table);
+        self.put_in(tree, &tree_key(kind, key), value)
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
-        let removed = self.table_mut(table)?.remove(key).map_err(|e| storage_error(&e.into()))?;
-        Ok(removed.is_some())
+        if table == Table::Node {
+            let was_there = self.get(table, key)?.is_some();
+            self.node.insert(key.to_vec(), None);
+            return Ok(was_there);
+        }
+        let (tree, kind) = tree(table);
+        self.delete_in(tree, &tree_key(kind, key))
     }
 }

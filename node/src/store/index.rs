@@ -83,7 +83,7 @@ impl Work {
     /// What is due, by a snapshot.
     fn due(txn: &ReadTransaction, state: &State) -> Result<Option<Self>, StoreError> {
         let first = state.indexed_upto;
-        if state.next_arrival.saturating_sub(first) >= SEGMENT_MESSAGES {
+        if is_due(state) {
             return Ok(Some(Self::Segment { first, last: first.saturating_add(SEGMENT_MESSAGES - 1) }));
         }
         let dirty = txn.open_table(DIRTY)?;
@@ -207,6 +207,11 @@ fn write(
     database::write_segments(txn, keys, segments)
 }
 
+/// Whether enough messages are not indexed yet.
+pub(super) const fn is_due(state: &State) -> bool {
+    state.next_arrival.saturating_sub(state.indexed_upto) >= SEGMENT_MESSAGES
+}
+
 impl Store {
     /// Indexes what is due, one segment at most, and says whether there is more to do.
     pub(super) fn index_step(&self) -> Result<bool, StoreError> {
@@ -235,7 +240,7 @@ impl Store {
         if let Work::Segment { last, .. } = work {
             next.indexed_upto = last.saturating_add(1);
         }
-        let more = next.next_arrival.saturating_sub(next.indexed_upto) >= SEGMENT_MESSAGES;
+        let more = is_due(&next);
         self.commit(&mut writer, next, &|txn| write(txn, &self.keys, &built, &segments, &touched, &work))?;
         Ok(more)
     }

@@ -9,9 +9,9 @@
 //! how long they are in steps, and for messages their order, time and which of
 //! them share a conversation. Names, ids, texts and keys are not.
 //!
-//! The files from below: [`error`](StoreError), `disk`, [`fault`] · `table`,
+//! The files from below: [`error`](StoreError), `disk`, `memory`, [`fault`] · `table`,
 //! `state`, `entry`, `keys`, `account` · `batch`, `database`, `keyfile` ·
-//! `transaction`, `history` · `index`, `search` · `vault`. `words` and
+//! `transaction`, `history` · `index`, `search` · `indexer` · `vault`. `words` and
 //! `postings` know no database.
 
 mod account;
@@ -23,8 +23,10 @@ mod error;
 pub mod fault;
 mod history;
 mod index;
+mod indexer;
 mod keyfile;
 mod keys;
+mod memory;
 mod postings;
 mod search;
 mod state;

@@ -11,10 +11,12 @@ use secure_chat_protocol::vault::{Argon2Params, KeySlots, MasterKey, VaultHeader
 
 use super::account::{AccountFile, Paths, list_accounts};
 use super::batch::{self, Batch};
-use super::database::{self, Store};
+use super::database::{self, Store, Writer};
 use super::disk::{Disk, DiskLock, FileDisk};
 use super::error::{DATABASE, StoreError};
 use super::history::HistoryReader;
+use super::index;
+use super::indexer::Indexer;
 use super::keyfile;
 use super::keys::Keys;
 use super::table::{Kind, Table};
@@ -25,17 +27,21 @@ use super::transaction::Txn;
 pub struct StoreOptions {
     /// Where its files are. Tests take one that fails on purpose ([`super::fault`]).
     pub disk: Arc<dyn Disk>,
+    /// A thread keeps the search index up with what arrives. Otherwise
+    /// [`Vault::index_step`] does, when it is called.
+    pub index_in_background: bool,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { disk: Arc::new(FileDisk) }
+        Self { disk: Arc::new(FileDisk), index_in_background: true }
     }
 }
 
 /// An unlocked vault. Dropping it locks it.
 pub struct Vault {
     pub(super) store: Arc<Store>,
+    indexer: Option<Indexer>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -66,7 +72,7 @@ impl Vault {
         options: StoreOptions,
         rng: &mut R,
     ) -> Result<Self, StoreError> {
-        let disk = options.disk;
+        let StoreOptions { disk, index_in_background } = options;
         let paths = Paths::new(data_dir, &account_id);
         let taken = |account: &AccountFile| account.username.to_lowercase() == username.to_lowercase();
         if paths.account(&*disk)?.is_some() || list_accounts(data_dir)?.iter().any(taken) {
@@ -82,9 +88,10 @@ impl Vault {
         let slots = KeySlots::decode(&master, &file).map_err(|_| StoreError::Damaged { what: DATABASE })?;
         let keys = Keys::new(master, slots);
         database::create(&*disk, &paths, &keys)?;
-        let vault = Self::open(disk, paths, keys, &file, false, lock)?;
+        let mut vault = Self::open(disk, paths, keys, &file, false, lock)?;
         let account = AccountFile { username: username.to_owned(), account_id };
         vault.store.disk.replace(&vault.store.paths.account, &account.to_json())?;
+        vault.start_indexer(index_in_background);
         Ok(vault)
     }
 
@@ -100,7 +107,7 @@ impl Vault {
         password: &str,
         options: StoreOptions,
     ) -> Result<Self, StoreError> {
-        let disk = options.disk;
+        let StoreOptions { disk, index_in_background } = options;
         let paths = Paths::new(data_dir, &account.account_id);
         if disk.len(&paths.account).is_err() {
             return Err(StoreError::NoAccount);
@@ -109,7 +116,20 @@ impl Vault {
         let missing = |_| StoreError::Damaged { what: "the account's key file" };
         let header = VaultHeader::parse(&disk.read(&paths.header).map_err(missing)?)?;
         let master = header.unlock(password)?;
-        Self::open_with_master(disk, paths, master, lock)
+        let mut vault = Self::open_with_master(disk, paths, master, lock)?;
+        vault.start_indexer(index_in_background);
+        Ok(vault)
+    }
+
+    fn start_indexer(&mut self, wanted: bool) {
+        self.indexer = if wanted { Indexer::start(&self.store) } else { None };
+        self.wake_indexer(&self.store.writer());
+    }
+
+    fn wake_indexer(&self, writer: &Writer) {
+        if let Some(indexer) = self.indexer.as_ref().filter(|_| index::is_due(&writer.state)) {
+            indexer.wake();
+        }
     }
 
     /// The part of [`Self::unlock`] after the password.
@@ -151,7 +171,7 @@ impl Vault {
         let mirrored = mirror.map(|(epoch, _)| epoch);
         // A new vault's mirror is empty; later, an empty one means that somebody emptied it.
         let behind = slots_lost || mirrored.map_or(state.epoch > 1, |mirrored| state.epoch < mirrored);
-        let vault = Self { store: Arc::new(Store::new(disk, paths, keys, database, state, lock)) };
+        let vault = Self { store: Arc::new(Store::new(disk, paths, keys, database, state, lock)), indexer: None };
         let store = &vault.store;
         let mut writer = store.writer();
         writer.mirror_place = mirror.map_or(0, |(_, place)| place);
@@ -198,6 +218,7 @@ impl Vault {
             touched.extend(staged.entries.keys());
         }
         store.mirror_sometimes(&mut writer);
+        self.wake_indexer(&writer);
         Ok(())
     }
 
@@ -253,8 +274,9 @@ impl Vault {
     }
 
     /// Indexes what is due for the search, one segment of messages at most (some
-    /// 50 ms), and says whether there is more to do. For a thread in the
-    /// background; commits go on meanwhile, but for the few milliseconds of its own.
+    /// 50 ms), and says whether there is more to do. Commits go on meanwhile, but
+    /// for the few milliseconds of its own. Only needed without
+    /// [`StoreOptions::index_in_background`].
     ///
     /// # Errors
     /// Those of [`Self::commit`]. The search then looks through what is not indexed.

@@ -68,7 +68,12 @@ struct Run<'t> {
 
 /// The runs of a folded text.
 fn runs(folded: &str) -> impl Iterator<Item = Run<'_>> {
-    let kind = |letter: char| letter.is_alphanumeric().then(|| is_unspaced(letter));
+    let kind = |letter: char| match letter {
+        // Most of most texts.
+        'a'..='z' | '0'..='9' => Some(false),
+        '\0'..='\u{7f}' => None,
+        _ => letter.is_alphanumeric().then(|| is_unspaced(letter)),
+    };
     let mut rest = folded;
     std::iter::from_fn(move || {
         let start = rest.find(|letter| kind(letter).is_some())?;

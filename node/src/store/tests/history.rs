@@ -258,3 +258,24 @@ fn a_search_goes_on_while_messages_come_in_and_are_indexed() {
         indexer.join().unwrap();
     });
 }
+
+#[test]
+fn the_index_keeps_up_by_itself_and_ends_with_the_vault() {
+    let (device, vault) = Device::new();
+    drop(vault);
+    let options = StoreOptions { index_in_background: true, ..device.options() };
+    let vault = Vault::unlock(data_dir(), &alice(), PASSWORD, options).unwrap();
+    for number in 0..100 {
+        append(&vault, BOB, number, number, "hello there");
+    }
+    while vault.store.writer().state.indexed_upto < 90 {
+        std::thread::yield_now();
+    }
+    assert_eq!(vault.history().search("hel the", Some(&BOB), 999).unwrap().len(), 100);
+    let store = Arc::downgrade(&vault.store);
+    drop(vault);
+    while store.strong_count() > 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(device.unlock().unwrap().history().total().unwrap(), 100);
+}

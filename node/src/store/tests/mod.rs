@@ -99,7 +99,10 @@ impl Device {
     }
 
     pub(super) fn options(&self) -> StoreOptions {
-        StoreOptions { disk: Arc::new(FaultyDisk::new(self.disk.clone(), self.faults.clone())) }
+        StoreOptions {
+            disk: Arc::new(FaultyDisk::new(self.disk.clone(), self.faults.clone())),
+            index_in_background: false,
+        }
     }
 
     pub(super) fn unlock(&self) -> Result<Vault, StoreError> {

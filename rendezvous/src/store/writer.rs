@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use redb::{Durability, WriteTransaction};
@@ -21,49 +22,73 @@ pub(super) struct Waiting {
     pub(super) reply: Reply,
 }
 
-/// A batch that was this large makes the next one wait a little for company.
-const COMPANY_CHANGES: usize = 8;
-/// How long it waits: well inside [`COMMIT_WINDOW`].
-const COMPANY_WAIT: Duration = Duration::from_micros(500);
+/// How long a batch waits for company. Whoever was answered together asks again together, a moment
+/// later: without a pause, large batches and tiny ones would take turns.
+struct Company {
+    /// How many came together lately; falls slowly.
+    expected: usize,
+    /// How long the last commit took.
+    commit_took: Duration,
+}
 
-const _: () = assert!(COMPANY_WAIT.as_micros() <= COMMIT_WINDOW.as_micros());
+/// Fewer changes than this are not worth waiting for.
+const COMPANY_MIN_CHANGES: usize = 8;
+/// The part of a commit's time that is spent on waiting for company.
+const COMPANY_SHARE: u32 = 4;
+
+impl Company {
+    const fn none() -> Self {
+        Self { expected: 1, commit_took: Duration::ZERO }
+    }
+
+    /// Until when a batch that starts now may wait.
+    fn patience(&self) -> Duration {
+        if self.expected < COMPANY_MIN_CHANGES {
+            return Duration::ZERO;
+        }
+        (self.commit_took / COMPANY_SHARE).min(COMMIT_WINDOW)
+    }
+
+    fn came(&mut self, changes: usize, commit_took: Duration) {
+        self.expected = changes.max(self.expected.saturating_sub(self.expected.div_ceil(8)));
+        self.commit_took = commit_took;
+    }
+}
 
 /// Runs until the queue's senders are gone or the storage is cut off.
 pub(super) fn run(shared: &Arc<Shared>, rules: &Rules, queue: &Receiver<Waiting>) {
-    let mut last_batch = 1_usize;
+    let mut company = Company::none();
     while let Ok(first) = queue.recv() {
-        let mut batch = Vec::with_capacity(last_batch.min(COMMIT_MAX_CHANGES));
+        let mut batch = Vec::with_capacity(company.expected.min(COMMIT_MAX_CHANGES));
         batch.push(first);
-        gather(queue, &mut batch, last_batch);
-        last_batch = batch.len();
-        shared.batches.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        gather(queue, &mut batch, &company);
+        let (changes, started) = (batch.len(), Instant::now());
         commit_and_answer(shared, rules, batch);
+        company.came(changes, started.elapsed());
         if shared.fence.is_raised() {
             return;
         }
     }
 }
 
-fn gather(queue: &Receiver<Waiting>, batch: &mut Vec<Waiting>, last_batch: usize) {
-    let until = (last_batch >= COMPANY_CHANGES).then(|| Instant::now() + COMPANY_WAIT);
+fn gather(queue: &Receiver<Waiting>, batch: &mut Vec<Waiting>, company: &Company) {
+    let until = Instant::now() + company.patience();
     while batch.len() < COMMIT_MAX_CHANGES {
-        match queue.try_recv() {
-            Ok(waiting) => batch.push(waiting),
-            Err(TryRecvError::Disconnected) => return,
-            Err(TryRecvError::Empty) => {
-                let Some(until) = until.filter(|_| batch.len() < last_batch) else { return };
-                let left = until.saturating_duration_since(Instant::now());
-                match queue.recv_timeout(left) {
-                    Ok(waiting) => batch.push(waiting),
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
-                }
-            }
+        let next = if batch.len() < company.expected {
+            queue.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
+        } else {
+            queue.try_recv().ok()
+        };
+        match next {
+            Some(waiting) => batch.push(waiting),
+            None => return,
         }
     }
 }
 
 fn commit_and_answer(shared: &Shared, rules: &Rules, batch: Vec<Waiting>) {
     let changes: Vec<(&Change, Moment)> = batch.iter().map(|waiting| (&waiting.change, waiting.at)).collect();
+    shared.batches.fetch_add(1, Ordering::Relaxed);
     match commit(shared, rules, &changes) {
         Ok(outcomes) => {
             shared.set_healthy(true);

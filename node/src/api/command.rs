@@ -62,11 +62,13 @@ async fn answered<T>(
     commands: &mpsc::Sender<Command>,
     command: impl FnOnce(Reply<T>) -> Command,
 ) -> Result<T, ApiError> {
-    submitted(commands, command).await?.await.unwrap_or_else(|_| Err(ApiError::stopped()))
+    // The engine drops what was under way when the account is locked.
+    submitted(commands, command).await?.await.unwrap_or_else(|_| Err(ApiError::locked()))
 }
 
 async fn as_json<T: Serialize>(answer: oneshot::Receiver<Result<T, ApiError>>) -> Result<serde_json::Value, CallError> {
-    let result = answer.await.unwrap_or_else(|_| Err(ApiError::stopped()))?;
+    // The engine drops what was under way when the account is locked.
+    let result = answer.await.unwrap_or_else(|_| Err(ApiError::locked()))?;
     serde_json::to_value(result).map_err(|error| ApiError::new(ErrorKind::Internal, error.to_string()).into())
 }
 
@@ -106,6 +108,17 @@ macro_rules! commands {
             $($(#[$doc])* $variant(params::$variant, Reply<$result>),)*
             /// Stop cleanly.
             Shutdown(oneshot::Sender<()>),
+        }
+
+        impl Command {
+            /// Answers it with an error.
+            pub(crate) fn refuse(self, error: ApiError) {
+                // Whoever asked may have gone.
+                match self {
+                    $(Self::$variant(_, reply) => drop(reply.send(Err(error))),)*
+                    Self::Shutdown(done) => drop(done.send(())),
+                }
+            }
         }
 
         impl NodeHandle {

@@ -9,6 +9,7 @@ mod view;
 
 pub use command::{Answer, Command, METHODS, NodeHandle, Reply, call, params, submit};
 pub use error::{ApiError, CallError, ErrorKind};
+pub(crate) use event::EVENTS_BUFFERED;
 pub use event::{Event, EventStream, NumberedEvent};
 pub use text::{At, Password};
 pub use view::*;

@@ -1,1 +1,11 @@
-//! In preparation.
+//! State machines of messaging, with no I/O. Floor 3: stands on the protocol and [`crate::api`].
+//!
+//! From below: [`limits`] · [`contact`], [`stored`], [`settings`], [`clock`] · [`outbox`], [`request`].
+
+pub mod clock;
+pub mod contact;
+pub mod limits;
+pub mod outbox;
+pub mod request;
+pub mod settings;
+pub mod stored;

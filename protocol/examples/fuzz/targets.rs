@@ -405,13 +405,20 @@ fn contents(world: &World) -> Vec<MessageIn> {
         Content::Request { greeting: "hi".into(), profile: profile(world) },
         Content::Accepted { profile: profile(world) },
         Content::Declined,
-        Content::Abandoned { seqs: vec![1, 300, 70_000] },
+        Content::FloorRaised,
         Content::SessionReset,
         Content::Group { group: GroupId([5; 32]), payload: Bytes(vec![6; 9]) },
         Content::File { payload: Bytes(vec![7; 9]) },
     ];
-    let message =
-        |body| MessageIn { version: MESSAGE_VERSION, id, seq: 300, sent: Timestamp(1 << 40), record_seq: 1, body };
+    let message = |body| MessageIn {
+        version: MESSAGE_VERSION,
+        id,
+        seq: 300,
+        floor: 299,
+        sent: Timestamp(1 << 40),
+        record_seq: 1,
+        body,
+    };
     bodies.into_iter().map(message).collect()
 }
 

@@ -23,6 +23,9 @@ pub struct MessageIn {
     /// The sender's position of this message towards this recipient, from 1; 0
     /// for what need not arrive in order (receipts, typing).
     pub seq: u64,
+    /// The lowest position that the sender still keeps for this recipient: what is
+    /// below it was acknowledged or given up, so that nothing waits for it.
+    pub floor: u64,
     /// When the sender wrote it, by the sender's clock.
     pub sent: Timestamp,
     /// The seq of the sender's own username record: shows a node that serves an old one.
@@ -90,11 +93,8 @@ pub enum Content {
     Cancelled,
     /// How the author is reached has changed.
     Profile(Profile),
-    /// Earlier positions that will never arrive: the sender gave them up.
-    Abandoned {
-        /// Positions ([`MessageIn::seq`]), ascending.
-        seqs: Vec<u64>,
-    },
+    /// Nothing, but that [`MessageIn::floor`] has risen: the sender gave something up.
+    FloorRaised,
     /// The author starts over: what was not acknowledged comes again under this session.
     SessionReset,
     /// Part of a group's life, carried pairwise (see `wire::group`).
@@ -202,11 +202,11 @@ impl Content {
             Self::Receipt { ids, .. } => ids.len() <= RECEIPT_MAX_IDS,
             Self::Request { greeting, profile } => greeting.len() <= GREETING_MAX_BYTES && profile.within_bounds(),
             Self::Accepted { profile } | Self::Profile(profile) => profile.within_bounds(),
-            Self::Abandoned { seqs } => seqs.len() <= RECEIPT_MAX_IDS,
             Self::Delete { .. }
             | Self::Typing { .. }
             | Self::Declined
             | Self::Cancelled
+            | Self::FloorRaised
             | Self::SessionReset
             | Self::Group { .. }
             | Self::File { .. } => true,
@@ -217,7 +217,7 @@ impl Content {
     /// the outbox until it is acknowledged.
     #[must_use]
     pub const fn is_sequenced(&self) -> bool {
-        !matches!(self, Self::Receipt { .. } | Self::Typing { .. } | Self::SessionReset)
+        !matches!(self, Self::Receipt { .. } | Self::Typing { .. } | Self::SessionReset | Self::FloorRaised)
     }
 }
 
@@ -238,6 +238,7 @@ mod tests {
             version: MESSAGE_VERSION,
             id: MessageId([1; 16]),
             seq: 1,
+            floor: 1,
             sent: Timestamp(1_700_000_000_000),
             record_seq: 1,
             body,

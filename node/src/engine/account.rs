@@ -1,0 +1,359 @@
+//! Accounts: made, opened, locked. What takes the key derivation runs apart.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use secure_chat_protocol::identity::IdentityKeyPair;
+use secure_chat_protocol::prekey::PreKeys;
+use secure_chat_protocol::sealed::MailboxKeys;
+use secure_chat_protocol::validate::{PasswordReport, Username, check_password};
+use zeroize::Zeroizing;
+
+use super::audit::Severity;
+use super::state::{Held, Open, Opening, rng};
+use super::step::{sentence, storage};
+use super::work::Done;
+use super::{Engine, Inboxes, now};
+use crate::api::{
+    self, Account, AccountEntry, AccountState, AccountStatus, Accounts, ApiError, At, Command, ErrorKind, Event,
+    Password, PasswordStrength, Reply,
+};
+use crate::config::{NodeConfig, Transport};
+use crate::messaging::limits::{WRONG_PASSWORD_WAIT_MAX_MS, WRONG_PASSWORDS_FREE};
+use crate::network::{Network, NetworkConfig, TransportKind, parse_address, parse_rendezvous};
+use crate::store::{AccountFile, StoreOptions, Table, Vault, list_accounts};
+
+/// Wrong passwords in a row, and when the next attempt may come.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    wrong: u32,
+    /// Since the last time an account was opened.
+    unreported: u32,
+    not_before: Option<Instant>,
+}
+
+impl Attempts {
+    fn check(&self) -> Result<(), ApiError> {
+        let Some(wait) = self.not_before.and_then(|at| at.checked_duration_since(Instant::now())) else {
+            return Ok(());
+        };
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+        let text = format!("Too many wrong passwords. Try again in {} s.", wait_ms.div_ceil(1_000));
+        Err(ApiError { retry_after_ms: Some(wait_ms), ..ApiError::new(ErrorKind::RateLimited, text) })
+    }
+
+    fn failed(&mut self) {
+        self.wrong = self.wrong.saturating_add(1);
+        self.unreported = self.unreported.saturating_add(1);
+        if let Some(over) = self.wrong.checked_sub(WRONG_PASSWORDS_FREE) {
+            let wait_ms = 1_000_u64.saturating_mul(1 << over.min(16)).min(WRONG_PASSWORD_WAIT_MAX_MS);
+            self.not_before = Some(Instant::now() + Duration::from_millis(wait_ms));
+        }
+    }
+}
+
+/// Whether a command changes which account is open.
+pub(crate) const fn changes_account(command: &Command) -> bool {
+    matches!(command, Command::AccountCreate(..) | Command::AccountUnlock(..) | Command::AccountLock(..))
+}
+
+/// Judges a password.
+pub(crate) fn strength(password: &Password, username: Option<&str>) -> PasswordStrength {
+    let report = check_password(password.expose(), username);
+    PasswordStrength { score: report.score, missing: missing(&report), warnings: report.warnings }
+}
+
+fn missing(report: &PasswordReport) -> Vec<String> {
+    report.missing.iter().map(ToString::to_string).collect()
+}
+
+fn account_view(open: &Open) -> Account {
+    Account {
+        username: open.username.as_str().to_owned(),
+        account_id: open.me.to_string(),
+        peer_id: open.peer_id.to_string(),
+        fingerprint: open.me.fingerprint(),
+    }
+}
+
+impl Engine {
+    /// Commands that need no open account; all others are answered with `locked`.
+    pub(crate) fn locked_command(&mut self, command: Command) {
+        super::commands::answer_locked(self, command);
+    }
+
+    pub(crate) fn accounts(&self) -> Result<Accounts, ApiError> {
+        let accounts = list_accounts(&self.config.data_dir).map_err(|error| storage(&error))?;
+        let entry =
+            |file: AccountFile| AccountEntry { username: file.username, account_id: file.account_id.to_string() };
+        Ok(Accounts { accounts: accounts.into_iter().map(entry).collect() })
+    }
+
+    pub(crate) fn account_status(&self) -> AccountStatus {
+        let none = self.accounts().is_ok_and(|list| list.accounts.is_empty());
+        let state = if none { AccountState::None } else { AccountState::Locked };
+        AccountStatus {
+            state,
+            username: None,
+            account_id: None,
+            peer_id: None,
+            fingerprint: None,
+            unlocked_at: None,
+            lock_at: None,
+        }
+    }
+
+    pub(crate) async fn account_command(&mut self, command: Command, inboxes: &mut Inboxes) {
+        let busy = || ApiError::new(ErrorKind::Conflict, "An account is open here already. Lock it first.");
+        match command {
+            Command::AccountLock(_, reply) => {
+                self.lock(inboxes).await;
+                // Whoever asked may have gone.
+                let _ = reply.send(Ok(api::Done {}));
+            }
+            Command::AccountCreate(params, reply) => {
+                let checked = self.check_new(&params.username, &params.password);
+                match checked {
+                    Ok(username) if self.open.is_none() && !self.opening => {
+                        self.begin_opening(reply, None, move |config, store| {
+                            create(config, store, &username, &params.password)
+                        });
+                    }
+                    Ok(_) => drop(reply.send(Err(busy()))),
+                    Err(error) => drop(reply.send(Err(error))),
+                }
+            }
+            Command::AccountUnlock(params, reply) => {
+                let found = self.wrong_passwords.check().and_then(|()| self.find_account(params.username.as_deref()));
+                match found {
+                    Ok(file) if self.open.is_none() && !self.opening => {
+                        let name = file.username.clone();
+                        self.begin_opening(reply, Some(name), move |_, store| {
+                            unlock(&store.0, &file, &params.password, store.1)
+                        });
+                    }
+                    Ok(_) => drop(reply.send(Err(busy()))),
+                    Err(error) => drop(reply.send(Err(error))),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn check_new(&self, username: &str, password: &Password) -> Result<Username, ApiError> {
+        let name =
+            Username::parse(username).map_err(|error| ApiError::invalid("username", sentence(&error.to_string())))?;
+        let report = check_password(password.expose(), Some(name.as_str()));
+        if !report.acceptable {
+            let text = format!("The password is too weak. It still needs: {}.", missing(&report).join(", "));
+            return Err(ApiError::invalid("password", text));
+        }
+        let taken = self.accounts()?.accounts.iter().any(|entry| entry.username.eq_ignore_ascii_case(name.as_str()));
+        if taken {
+            return Err(ApiError::new(ErrorKind::AccountExists, "There is an account of this name here already."));
+        }
+        Ok(name)
+    }
+
+    fn find_account(&self, username: Option<&str>) -> Result<AccountFile, ApiError> {
+        let mut accounts = list_accounts(&self.config.data_dir).map_err(|error| storage(&error))?;
+        if let Some(name) = username {
+            accounts.retain(|account| account.username.eq_ignore_ascii_case(name));
+        }
+        if accounts.len() > 1 {
+            return Err(ApiError::invalid("username", "There are several accounts here. Say which one."));
+        }
+        accounts
+            .pop()
+            .ok_or_else(|| ApiError::new(ErrorKind::NoAccount, "There is no such account here. Create one first."))
+    }
+
+    fn begin_opening(
+        &mut self,
+        reply: Reply<Account>,
+        username: Option<String>,
+        work: impl FnOnce(Arc<NodeConfig>, (std::path::PathBuf, StoreOptions)) -> Result<Opening, ApiError> + Send + 'static,
+    ) {
+        self.opening = true;
+        let (config, store, results) = (Arc::clone(&self.config), self.store.clone(), self.results.clone());
+        self.runtime.spawn_blocking(move || {
+            let dir = config.data_dir.clone();
+            let result = work(config, (dir, store)).map(Box::new);
+            // An error means that the engine has stopped.
+            let _ = results.blocking_send(Done::Opened { result, username, reply });
+        });
+    }
+
+    /// The key derivation has ended: starts the network, and the account is open.
+    pub(crate) async fn opened(&mut self, done: Done, inboxes: &mut Inboxes) {
+        let Done::Opened { result, username, reply } = done else { return };
+        self.opening = false;
+        let result = match result {
+            Ok(opening) => self.start(*opening, inboxes).await,
+            Err(error) => {
+                if error.kind == ErrorKind::WrongPassword && username.is_some() {
+                    self.wrong_passwords.failed();
+                }
+                Err(error)
+            }
+        };
+        // Whoever asked may have gone.
+        let _ = reply.send(result);
+    }
+
+    async fn start(&mut self, opening: Opening, inboxes: &mut Inboxes) -> Result<Account, ApiError> {
+        let (created, keys_lost) = (opening.created, opening.keys_lost);
+        let rolled_back = opening.vault.rolled_back();
+        let network = self.network_config(&opening)?;
+        let (net, events) = {
+            let _inside = self.runtime.enter();
+            Network::start(network)
+                .map_err(|error| ApiError::new(ErrorKind::NotConnected, sentence(&error.to_string())))?
+        };
+        let open = Open::new(opening, Arc::clone(&self.config), net, now())?;
+        self.generation = self.generation.saturating_add(1);
+        self.open = Some(Box::new(open));
+        inboxes.network = Some(events);
+        let wrong = std::mem::take(&mut self.wrong_passwords).unreported;
+        self.first_step(created, wrong, rolled_back, keys_lost)?;
+        let view = self.open.as_ref().map(|open| account_view(open)).ok_or_else(ApiError::locked)?;
+        self.tell(Event::AccountUnlocked(view.clone()));
+        Ok(view)
+    }
+
+    fn network_config(&self, opening: &Opening) -> Result<NetworkConfig, ApiError> {
+        let kind = match self.config.transport {
+            Transport::Internet => TransportKind::Internet,
+            Transport::Memory => TransportKind::Memory,
+        };
+        let mut network = NetworkConfig::new(Zeroizing::new(*opening.held.peer_seed), kind);
+        let wrong = |error: crate::network::AddressError| ApiError::invalid("listen", sentence(&error.to_string()));
+        network.listen =
+            self.config.listen.iter().map(|text| parse_address(text).map_err(wrong)).collect::<Result<_, _>>()?;
+        network.mdns = self.config.mdns;
+        network.upnp = self.config.upnp;
+        let homes = self.config.rendezvous.iter().chain(&opening.held.settings.rendezvous);
+        network.rendezvous = homes.filter_map(|text| parse_rendezvous(text).ok()).collect();
+        Ok(network)
+    }
+
+    /// What is written when an account was opened.
+    fn first_step(&mut self, created: bool, wrong: u32, rolled_back: bool, keys_lost: bool) -> Result<(), ApiError> {
+        let Some(open) = self.open.as_mut() else { return Err(ApiError::locked()) };
+        let vault = Arc::clone(&open.vault);
+        let mut txn = vault.begin();
+        if keys_lost {
+            txn.put(Table::Prekeys, b"own", open.prekeys.to_secret_bytes().expose());
+        }
+        if rolled_back {
+            txn.rollback_handled();
+        }
+        vault.commit(txn).map_err(|error| storage(&error))?;
+        self.step(vec![super::Input::Tick]);
+        self.own_step(|open, step| {
+            if created {
+                open.audit(step, "account.created", Severity::Info, "The account was created.");
+            } else {
+                open.audit(step, "account.unlocked", Severity::Info, "The account was unlocked.");
+            }
+            if wrong > 0 {
+                let detail = format!("{wrong} wrong passwords were typed before.");
+                open.alert(step, "account.unlock_failed", Severity::Warning, None, &detail);
+            }
+            if rolled_back {
+                let detail = "The vault is older than it was before: a backup or a copy was put in its place. \
+                              All encrypted sessions start anew.";
+                open.alert(step, "vault.rolled_back", Severity::Critical, None, detail);
+                open.replace_all_sessions(step);
+            }
+            open.set_homes(step);
+        });
+        Ok(())
+    }
+
+    /// Locks the account: closes the network and the vault, and forgets everything.
+    pub(crate) async fn lock(&mut self, inboxes: &mut Inboxes) {
+        if self.open.is_none() {
+            return;
+        }
+        self.own_step(|open, step| open.audit(step, "account.locked", Severity::Info, "The account was locked."));
+        if let Some(open) = self.open.take() {
+            // The network answers no more; what is under way comes to a vault that is closed.
+            open.net.shutdown().await;
+            self.forget(open);
+        }
+        inboxes.network = None;
+    }
+
+    /// Drops the open account and everything that was read from it.
+    pub(crate) fn forget(&mut self, open: Box<Open>) {
+        let net = open.net.clone();
+        self.runtime.spawn(async move { net.shutdown().await });
+        drop(open);
+        self.generation = self.generation.saturating_add(1);
+        self.tell(Event::AccountLocked {});
+    }
+
+    /// Stops for good.
+    pub(crate) async fn close(&mut self, inboxes: &mut Inboxes) {
+        self.lock(inboxes).await;
+        if let Some(host) = self.config.host.clone().filter(|_| self.hosted.is_some()) {
+            host.stop().await;
+        }
+    }
+}
+
+impl Open {
+    pub(crate) fn account_status(&self) -> AccountStatus {
+        let idle = self.lock_at().map(|idle| idle.saturating_sub(self.last_activity.elapsed()));
+        let lock_at = idle.map(|left| now().plus_ms(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+        AccountStatus {
+            state: AccountState::Unlocked,
+            username: Some(self.username.as_str().to_owned()),
+            account_id: Some(self.me.to_string()),
+            peer_id: Some(self.peer_id.to_string()),
+            fingerprint: Some(self.me.fingerprint()),
+            unlocked_at: Some(At(self.unlocked_at)),
+            lock_at: lock_at.map(At),
+        }
+    }
+}
+
+fn create(
+    config: Arc<NodeConfig>,
+    store: (std::path::PathBuf, StoreOptions),
+    username: &Username,
+    password: &Password,
+) -> Result<Opening, ApiError> {
+    let (mut rng, now) = (rng(), now());
+    let identity = IdentityKeyPair::generate(&mut rng, now);
+    let mut seed = Zeroizing::new([0_u8; 32]);
+    rng.fill_bytes(seed.as_mut_slice());
+    let account = identity.account_id();
+    let vault = Vault::create(&store.0, username.as_str(), account, password.expose(), config.kdf, store.1, &mut rng)
+        .map_err(|error| storage(&error))?;
+    let prekeys = PreKeys::generate(&identity, now, &mut rng);
+    let mailbox = MailboxKeys::generate(now, &mut rng);
+    let mut txn = vault.begin();
+    txn.put(Table::Meta, b"identity", identity.to_secret_bytes().expose());
+    txn.put(Table::Meta, b"username", username.as_str().as_bytes());
+    txn.put(Table::Meta, b"peer", seed.as_slice());
+    txn.put(Table::Meta, b"mailbox", mailbox.to_secret_bytes().expose());
+    txn.put(Table::Meta, b"drained", &now.0.to_le_bytes());
+    txn.put(Table::Prekeys, b"own", prekeys.to_secret_bytes().expose());
+    vault.commit(txn).map_err(|error| storage(&error))?;
+    let (held, _) = Held::load(&vault, now).map_err(|error| storage(&error))?;
+    Ok(Opening { vault: Arc::new(vault), held, created: true, keys_lost: false })
+}
+
+fn unlock(
+    data_dir: &std::path::Path,
+    file: &AccountFile,
+    password: &Password,
+    store: StoreOptions,
+) -> Result<Opening, ApiError> {
+    let vault = Vault::unlock(data_dir, file, password.expose(), store).map_err(|error| storage(&error))?;
+    let (held, keys_lost) = Held::load(&vault, now()).map_err(|error| storage(&error))?;
+    Ok(Opening { vault: Arc::new(vault), held, created: false, keys_lost })
+}

@@ -1,0 +1,353 @@
+//! Delivery of the outbox: straight to a connected peer, else by trying to
+//! reach one, else to the recipient's mailboxes; again until it is acknowledged.
+
+use std::time::{Duration, Instant};
+
+use secure_chat_protocol::id::AccountId;
+use secure_chat_protocol::limits::DELIVERY_MAX_MESSAGES;
+use secure_chat_protocol::wire::codec::Bytes;
+use secure_chat_protocol::wire::content::{Content, MessageIn};
+use secure_chat_protocol::wire::peer::{DeliveryStatus, PeerRefusal, PeerRequest, PeerResponse};
+use secure_chat_protocol::wire::rendezvous::PresenceStatus;
+
+use super::audit::Severity;
+use super::state::{Open, rng};
+use super::step::Step;
+use super::work::{Work, is_acknowledged};
+use crate::api::MessageState;
+use crate::messaging::limits::{
+    DELIVERY_MAX_BYTES, DIRECT_AFTER_DEPOSIT_MS, RETRY_FIRST_MS, RETRY_MAX_MS, SESSION_RESET_EVERY_MS,
+};
+use crate::network::{Address, PeerId, RequestError, parse_address};
+
+/// What is under way for one recipient. In memory only.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    /// A delivery waits for its answer.
+    pub(super) in_flight: bool,
+    /// Deposits wait for their answers.
+    pub(super) depositing: bool,
+    /// The recipient is being reached.
+    pub(super) trying: bool,
+    /// A bundle is being fetched.
+    pub(super) fetching_bundle: bool,
+    failures: u32,
+    /// After a failure: not before this time.
+    pub(super) not_before: Option<Instant>,
+    /// When the last bundle was asked for because a session was lost.
+    pub(super) reset_at: Option<Instant>,
+    /// When what is owed of receipts goes.
+    pub(super) receipts_at: Option<Instant>,
+}
+
+impl Lane {
+    fn failed(&mut self, at_least_ms: u64) {
+        let wait = RETRY_FIRST_MS.saturating_mul(1 << self.failures.min(16)).min(RETRY_MAX_MS).max(at_least_ms);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(Instant::now() + Duration::from_millis(wait));
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        (self.failures, self.not_before) = (0, None);
+    }
+
+    /// The person wants it now.
+    pub(crate) fn retry_now(&mut self) {
+        self.succeeded();
+    }
+
+    pub(super) fn must_wait(&self) -> bool {
+        self.not_before.is_some_and(|at| at > Instant::now())
+    }
+
+    /// Memory went back to what is on disk; what is under way comes to nothing.
+    pub(crate) fn reset(&mut self) {
+        self.succeeded();
+    }
+}
+
+impl Open {
+    pub(super) fn lane(&mut self, account: AccountId) -> &mut Lane {
+        self.lanes.entry(account).or_default()
+    }
+
+    /// A connected peer of this account.
+    pub(super) fn peer_of(&self, account: AccountId) -> Option<(PeerId, Instant)> {
+        self.met.iter().find_map(|(peer, met)| (met.account == Some(account)).then_some((*peer, met.since?)))
+    }
+
+    pub(super) fn is_connected(&self, account: AccountId) -> bool {
+        self.peer_of(account).is_some()
+    }
+
+    /// Does what can be done now for what waits for this recipient.
+    pub(super) fn deliver(&mut self, step: &mut Step<'_>, account: AccountId) {
+        let Some(contact) = self.contacts.get(&account) else { return };
+        if contact.new_key.is_some() || !self.outbox.has(&account) || !self.encrypt_waiting(step, account) {
+            return;
+        }
+        if let Some((peer, since)) = self.peer_of(account) {
+            return self.deliver_to(step, account, peer, since);
+        }
+        let hint = self.presence.get(&account).map(|presence| presence.status);
+        let contact_peers = self.contacts.get(&account).is_some_and(|contact| !contact.peers.is_empty());
+        let must_wait = self.lane(account).must_wait();
+        if contact_peers && hint != Some(PresenceStatus::Offline) && !must_wait {
+            return self.reach(step, account);
+        }
+        self.deposit(step, account);
+        if let Some(at) = self.lane(account).not_before {
+            self.wake_at(at);
+        }
+    }
+
+    /// Encrypts the rows that are not yet; says whether there is a session to do it with.
+    fn encrypt_waiting(&mut self, step: &mut Step<'_>, account: AccountId) -> bool {
+        let waiting = self
+            .outbox
+            .rows_for(&account)
+            .filter(|row| self.outbox.get(*row).is_some_and(|out| out.ciphertext.0.is_empty()));
+        let waiting: Vec<u64> = waiting.collect();
+        if waiting.is_empty() {
+            return true;
+        }
+        let can = self.sessions_with(step, account).is_ok_and(|sessions| sessions.can_encrypt());
+        if !can {
+            self.fetch_bundle(step, account);
+            return false;
+        }
+        for row in waiting {
+            let Some(plaintext) = self.outbox.get(row).map(|out| out.plaintext.0.clone()) else { continue };
+            let now = step.now;
+            let Ok(sessions) = self.sessions_with(step, account) else { return false };
+            match sessions.encrypt(&plaintext, now, &mut rng()) {
+                Ok(ciphertext) => {
+                    if let Some(out) = self.outbox.get_mut(row) {
+                        out.ciphertext = Bytes(ciphertext);
+                    }
+                    step.rows.insert(row);
+                    step.sessions.insert(account);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a message could not be encrypted");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Sends what waits over an open connection: one delivery at a time keeps the order.
+    fn deliver_to(&mut self, step: &mut Step<'_>, account: AccountId, peer: PeerId, since: Instant) {
+        if self.lane(account).in_flight || self.lane(account).must_wait() {
+            return;
+        }
+        let deposited = self.contacts.get(&account).map_or(0, |contact| contact.deposited_upto);
+        let again_at = since + Duration::from_millis(DIRECT_AFTER_DEPOSIT_MS);
+        let first = if again_at <= Instant::now() { 0 } else { deposited.saturating_add(1) };
+        let (mut rows, mut messages, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
+        for row in self.outbox.rows_for(&account).filter(|row| *row >= first) {
+            let Some(out) = self.outbox.get(row) else { continue };
+            bytes = bytes.saturating_add(out.ciphertext.0.len());
+            if messages.len() >= DELIVERY_MAX_MESSAGES || (bytes > DELIVERY_MAX_BYTES && !messages.is_empty()) {
+                break;
+            }
+            rows.push(row);
+            messages.push(out.ciphertext.clone());
+        }
+        if rows.is_empty() {
+            return self.wake_at(again_at);
+        }
+        self.lane(account).in_flight = true;
+        let net = self.net.clone();
+        step.work(async move {
+            let result = net.request(peer, Vec::new(), PeerRequest::Deliver { messages }).await;
+            Work::Delivered { to: account, rows, result }
+        });
+    }
+
+    /// Where a contact may be reached: what they told, what mDNS told, and relays at their homes.
+    pub(super) fn addresses_of(&self, account: AccountId, peer: PeerId) -> Vec<Address> {
+        let Some(contact) = self.contacts.get(&account) else { return Vec::new() };
+        let relayed = contact.homes.iter().map(|home| format!("{home}/p2p-circuit/p2p/{peer}"));
+        let told = contact.addresses.iter().cloned().chain(relayed);
+        let mut all: Vec<Address> = self.local.get(&peer).cloned().unwrap_or_default();
+        all.extend(told.filter_map(|text| parse_address(&text).ok()));
+        all
+    }
+
+    pub(super) fn peers_of(&self, account: AccountId) -> Vec<PeerId> {
+        let keys = self.contacts.get(&account).map(|contact| contact.peers.clone()).unwrap_or_default();
+        keys.into_iter().filter_map(|key| PeerId::from_ed25519(key.0).ok()).collect()
+    }
+
+    /// Tries to reach a contact: whoever answers is greeted, and deliveries follow.
+    pub(super) fn reach(&mut self, step: &mut Step<'_>, account: AccountId) {
+        let Some(peer) = self.peers_of(account).into_iter().next() else { return };
+        if self.lane(account).trying || self.is_connected(account) {
+            return;
+        }
+        self.lane(account).trying = true;
+        let (net, addresses, hello) = (self.net.clone(), self.addresses_of(account, peer), self.hello(Some(account)));
+        step.work(async move {
+            let result = match net.request(peer, addresses, PeerRequest::Hello(hello)).await {
+                Ok(PeerResponse::Hello(hello)) => Ok(hello),
+                Ok(_) => Err(RequestError::Malformed),
+                Err(error) => Err(error),
+            };
+            Work::Hello { peer, result }
+        });
+    }
+
+    /// Reaching a contact has failed, or has been answered.
+    pub(super) fn reached(&mut self, step: &mut Step<'_>, peer: PeerId, ok: bool) {
+        let accounts: Vec<AccountId> =
+            self.contacts.keys().copied().filter(|account| self.peers_of(*account).contains(&peer)).collect();
+        for account in accounts {
+            let lane = self.lane(account);
+            lane.trying = false;
+            if ok {
+                lane.succeeded()
+            } else {
+                lane.failed(0)
+            }
+            step.deliver.insert(account);
+        }
+    }
+
+    /// The answer to a delivery.
+    pub(super) fn delivered(
+        &mut self,
+        step: &mut Step<'_>,
+        to: AccountId,
+        rows: &[u64],
+        result: Result<PeerResponse, RequestError>,
+    ) {
+        self.lane(to).in_flight = false;
+        step.deliver.insert(to);
+        let statuses = match result {
+            Ok(PeerResponse::Delivered { statuses }) if statuses.len() == rows.len() => statuses,
+            Ok(PeerResponse::Refused(PeerRefusal::HelloFirst)) => {
+                for met in self.met.values_mut().filter(|met| met.account == Some(to)) {
+                    met.greeted = false;
+                }
+                return self.greet_all(step);
+            }
+            Ok(PeerResponse::Refused(PeerRefusal::SlowDown { retry_after_ms })) => {
+                return self.lane(to).failed(retry_after_ms);
+            }
+            _ => {
+                self.drop_fleeting(step, rows);
+                return self.lane(to).failed(0);
+            }
+        };
+        self.lane(to).succeeded();
+        let mut lost = false;
+        for (row, status) in rows.iter().zip(statuses) {
+            match status {
+                DeliveryStatus::NoSession => lost = true,
+                DeliveryStatus::Full => self.lane(to).failed(RETRY_FIRST_MS),
+                DeliveryStatus::SlowDown { retry_after_ms } => self.lane(to).failed(retry_after_ms),
+                DeliveryStatus::Invalid => self.give_up(step, *row, "The recipient's device could not read it."),
+                DeliveryStatus::Stored | DeliveryStatus::Taken => {
+                    self.acknowledged(step, *row, is_acknowledged(status))
+                }
+            }
+        }
+        if lost {
+            self.session_lost(step, to);
+        }
+    }
+
+    /// A row has arrived: end to end, or it was at least taken.
+    pub(super) fn acknowledged(&mut self, step: &mut Step<'_>, row: u64, end_to_end: bool) {
+        let Some(out) = self.outbox.remove(row) else { return };
+        step.rows.insert(row);
+        if out.shown {
+            let state = if end_to_end { MessageState::Delivered } else { MessageState::Sent };
+            if let Err(error) = self.advance_state(step, out.to, out.message, state, None) {
+                tracing::error!(%error, "a message's state can't be stored");
+            }
+        }
+    }
+
+    /// A row will not be delivered.
+    pub(super) fn give_up(&mut self, step: &mut Step<'_>, row: u64, reason: &str) {
+        let Some(out) = self.outbox.remove(row) else { return };
+        step.rows.insert(row);
+        if out.shown {
+            let failed = self.advance_state(step, out.to, out.message, MessageState::Failed, Some(reason.to_owned()));
+            if let Err(error) = failed {
+                tracing::error!(%error, "a message's state can't be stored");
+            }
+        }
+        if out.seq > 0 && self.contacts.get(&out.to).is_some_and(|contact| contact.may_chat()) {
+            let id = secure_chat_protocol::id::MessageId::random(&mut rng());
+            if let Err(error) = self.enqueue(step, out.to, id, Content::FloorRaised, false) {
+                tracing::debug!(%error, "the recipient is not told of what was given up");
+            }
+        }
+    }
+
+    /// What is worth nothing later is not tried again.
+    fn drop_fleeting(&mut self, step: &mut Step<'_>, rows: &[u64]) {
+        for row in rows {
+            let typing = self.outbox.get(*row).filter(|out| out.seq == 0).is_some_and(|out| {
+                MessageIn::decode(&out.plaintext.0).is_ok_and(|message| matches!(message.body, Content::Typing { .. }))
+            });
+            if typing {
+                self.outbox.remove(*row);
+                step.rows.insert(*row);
+            }
+        }
+    }
+
+    /// The other side can't open what we send: a new session, and everything again under it.
+    pub(super) fn session_lost(&mut self, step: &mut Step<'_>, account: AccountId) {
+        let every = Duration::from_millis(SESSION_RESET_EVERY_MS);
+        let recent = self.lane(account).reset_at.is_some_and(|at| at.elapsed() < every);
+        if recent {
+            return self.lane(account).failed(SESSION_RESET_EVERY_MS);
+        }
+        self.lane(account).reset_at = Some(Instant::now());
+        if let Ok(sessions) = self.sessions_with(step, account) {
+            sessions.reset();
+            step.sessions.insert(account);
+        }
+        self.encrypt_anew(step, account);
+        self.audit(
+            step,
+            "session.reset",
+            Severity::Warning,
+            "A contact could not open a message: a new session begins.",
+        );
+    }
+
+    /// Everything that waits for a contact is encrypted under the session that speaks now.
+    pub(super) fn encrypt_anew(&mut self, step: &mut Step<'_>, account: AccountId) {
+        let rows: Vec<u64> = self.outbox.rows_for(&account).collect();
+        for row in rows {
+            if let Some(out) = self.outbox.get_mut(row) {
+                out.ciphertext = Bytes::default();
+                step.rows.insert(row);
+            }
+        }
+        if let Some(contact) = self.contacts.get_mut(&account) {
+            contact.deposited_upto = 0;
+            step.contacts.insert(account);
+        }
+        step.deliver.insert(account);
+    }
+
+    /// After a rollback of the vault: every session starts anew, since both sides may disagree.
+    pub(crate) fn replace_all_sessions(&mut self, step: &mut Step<'_>) {
+        let accounts: Vec<AccountId> = self.contacts.keys().copied().collect();
+        for account in accounts {
+            self.encrypt_anew(step, account);
+            let id = secure_chat_protocol::id::MessageId::random(&mut rng());
+            if let Err(error) = self.enqueue(step, account, id, Content::SessionReset, false) {
+                tracing::debug!(%error, "a contact is not told of the new session");
+            }
+        }
+    }
+}

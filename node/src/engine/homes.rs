@@ -1,0 +1,453 @@
+//! The rendezvous nodes of this account: registered at, mailboxes read, presence heard.
+
+use secure_chat_protocol::id::AccountId;
+use secure_chat_protocol::limits::{HOMES_MAX, KITS_BATCH, KITS_LOW, RENDEZVOUS_FRAME_MAX_BYTES, TOKENS_BATCH};
+use secure_chat_protocol::prekey::KitHolder;
+use secure_chat_protocol::sealed::{MailboxKeys, TokenSeed};
+use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
+use secure_chat_protocol::wire::content::TokenGrant;
+use secure_chat_protocol::wire::rendezvous::{
+    ACCOUNTS_MAX, Presence, PresenceStatus, Push, Refusal, Request, Response, StoredEnvelope, TOKENS_PER_REQUEST_MAX,
+};
+use std::sync::Arc;
+
+use super::audit::Severity;
+use super::state::{Open, rng};
+use super::step::{Step, sentence};
+use super::work::{HomeFault, Work};
+use crate::api::{ApiError, Done, ErrorKind, Event, HostedAddress};
+use crate::messaging::contact::{Granted, Standing};
+use crate::messaging::limits::{FETCH_BYTES, FETCH_FIRST_BYTES};
+use crate::network::{Address, NetworkHandle, PeerId, RequestError, parse_rendezvous};
+use crate::store::Table;
+
+/// How it stands with a home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not connected.
+    Away,
+    /// Connected, registering.
+    Registering,
+    /// Registered; everything works.
+    Ready,
+    /// It refuses, in words for the person.
+    Refused(String),
+}
+
+/// One rendezvous node of ours.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) address: Address,
+    pub(crate) stage: Stage,
+    /// The last position of the mailbox that was read.
+    cursor: u64,
+    fetching: bool,
+    /// Something came while a fetch was under way.
+    again: bool,
+    first: bool,
+}
+
+impl Home {
+    fn new(address: Address) -> Self {
+        Self { address, stage: Stage::Away, cursor: 0, fetching: false, again: false, first: true }
+    }
+
+    /// What was read but could not be stored must be read again.
+    pub(crate) fn fetch_again(&mut self) {
+        (self.cursor, self.again) = (0, true);
+    }
+}
+
+/// What a home needs from us, once we are registered.
+struct Setup {
+    signed: Bytes,
+    kits: Option<Vec<Bytes>>,
+    mailbox: Arc<MailboxKeys>,
+    client: Vec<u8>,
+    tokens: Vec<Fixed<32>>,
+    addresses: Vec<String>,
+    status: PresenceStatus,
+    watch: Vec<AccountId>,
+}
+
+async fn ask(net: &NetworkHandle, home: &Address, request: Request) -> Result<Response, HomeFault> {
+    match net.rendezvous(home.clone(), request).await {
+        Ok(Response::Refused(refusal)) => Err(HomeFault::Refused(refusal)),
+        Ok(response) => Ok(response),
+        Err(error) => Err(HomeFault::Network(error)),
+    }
+}
+
+async fn set_up(net: &NetworkHandle, home: &Address, setup: Setup) -> Result<(u64, Vec<Presence>), HomeFault> {
+    let kits = setup.kits.clone().unwrap_or_default();
+    ask(net, home, Request::PublishPreKeys { signed: setup.signed, kits, replace: setup.kits.is_some() }).await?;
+    let Response::Challenge(challenge) = ask(net, home, Request::Challenge).await? else {
+        return Err(HomeFault::Nonsense);
+    };
+    let server = home.peer_id().map(|peer| peer.to_bytes()).unwrap_or_default();
+    let signature = setup.mailbox.sign_open(&server, &setup.client, &challenge.0);
+    let open = Request::OpenMailbox { auth_key: setup.mailbox.auth_key(), signature };
+    let Response::Mailbox { waiting, tokens, .. } = ask(net, home, open).await? else {
+        return Err(HomeFault::Nonsense);
+    };
+    if (tokens as usize) < setup.tokens.len() {
+        for hashes in setup.tokens.chunks(TOKENS_PER_REQUEST_MAX) {
+            ask(net, home, Request::AddTokens { hashes: hashes.to_vec() }).await?;
+        }
+    }
+    ask(net, home, Request::Announce { addresses: setup.addresses }).await?;
+    ask(net, home, Request::SetPresence(setup.status)).await?;
+    match ask(net, home, Request::Watch { accounts: setup.watch }).await? {
+        Response::Presence(presences) => Ok((waiting, presences)),
+        _ => Err(HomeFault::Nonsense),
+    }
+}
+
+async fn fetch(
+    net: &NetworkHandle,
+    home: &Address,
+    after: u64,
+    max_bytes: u32,
+) -> Result<(Vec<StoredEnvelope>, bool), HomeFault> {
+    match ask(net, home, Request::Fetch { after, max_bytes }).await? {
+        Response::Mail { envelopes, more } => Ok((envelopes, more)),
+        _ => Err(HomeFault::Nonsense),
+    }
+}
+
+impl Open {
+    /// Makes the homes those of the configuration and the settings.
+    pub(crate) fn set_homes(&mut self, step: &mut Step<'_>) {
+        let texts = self.home_addresses();
+        let addresses: Vec<Address> = texts.iter().filter_map(|text| parse_rendezvous(text).ok()).collect();
+        let wanted: std::collections::BTreeMap<PeerId, Address> =
+            addresses.iter().filter_map(|address| Some((address.peer_id()?, address.clone()))).collect();
+        self.homes.retain(|peer, _| wanted.contains_key(peer));
+        for (peer, address) in wanted {
+            self.homes.entry(peer).or_insert_with(|| Home::new(address));
+        }
+        let net = self.net.clone();
+        step.work(async move {
+            if let Err(error) = net.set_rendezvous(addresses).await {
+                tracing::warn!(%error, "a rendezvous node can't be used");
+            }
+            Work::Tried
+        });
+        if self.record.homes() != texts.as_slice()
+            || self.record.mailbox().is_none_or(|mailbox| mailbox.key_id() != self.mailbox.current_key_id())
+        {
+            step.new_record = true;
+        }
+    }
+
+    pub(super) fn add_home(&mut self, step: &mut Step<'_>, address: &str) -> Result<HostedAddress, ApiError> {
+        let parsed =
+            parse_rendezvous(address).map_err(|error| ApiError::invalid("address", sentence(&error.to_string())))?;
+        let text = parsed.to_string();
+        if self.home_addresses().contains(&text) {
+            return Err(ApiError::new(ErrorKind::Conflict, "This rendezvous node is used already."));
+        }
+        if self.home_addresses().len() >= HOMES_MAX {
+            return Err(ApiError::new(ErrorKind::Full, format!("At most {HOMES_MAX} rendezvous nodes can be used.")));
+        }
+        self.settings.rendezvous.push(text.clone());
+        self.store_settings(step);
+        self.set_homes(step);
+        self.audit(step, "rendezvous.added", Severity::Info, "A rendezvous node was added.");
+        Ok(HostedAddress { address: text })
+    }
+
+    pub(super) fn remove_home_checked(&mut self, step: &mut Step<'_>, address: &str) -> Result<Done, ApiError> {
+        if self.config.rendezvous.iter().any(|configured| configured == address) {
+            return Err(ApiError::new(
+                ErrorKind::NotAllowed,
+                "This rendezvous node comes from the configuration. Remove it there.",
+            ));
+        }
+        if !self.settings.rendezvous.iter().any(|added| added == address) {
+            return Err(ApiError::not_found("This rendezvous node is not used."));
+        }
+        self.remove_home(step, address);
+        self.audit(step, "rendezvous.removed", Severity::Info, "A rendezvous node was removed.");
+        Ok(Done {})
+    }
+
+    pub(super) fn remove_home(&mut self, step: &mut Step<'_>, address: &str) {
+        self.settings.rendezvous.retain(|added| added != address);
+        self.store_settings(step);
+        self.set_homes(step);
+    }
+
+    /// Registers at all connected homes, because the own record has changed.
+    pub(super) fn register_everywhere(&mut self, step: &mut Step<'_>) {
+        let connected: Vec<PeerId> =
+            self.homes.iter().filter(|(_, home)| home.stage != Stage::Away).map(|(peer, _)| *peer).collect();
+        for peer in connected {
+            self.home_connected(step, peer);
+        }
+    }
+
+    /// A home is connected: registers there.
+    pub(super) fn home_connected(&mut self, step: &mut Step<'_>, peer: PeerId) {
+        let Some(home) = self.homes.get_mut(&peer) else { return };
+        home.stage = Stage::Registering;
+        home.first = true;
+        let (net, home, record) = (self.net.clone(), home.address.clone(), Bytes(self.record.encoded().to_vec()));
+        step.work(async move {
+            let result = net.rendezvous(home.clone(), Request::Register { record }).await;
+            Work::Registered { home, result }
+        });
+    }
+
+    pub(super) fn home_lost(&mut self, step: &mut Step<'_>, peer: PeerId) {
+        let Some(home) = self.homes.get_mut(&peer) else { return };
+        *home = Home { again: false, ..Home::new(home.address.clone()) };
+        if !self.homes.values().any(|home| home.stage == Stage::Ready) {
+            // Nobody tells any more: what was heard may be over.
+            self.presence.clear();
+        }
+        self.tell_network(step);
+    }
+
+    pub(super) fn tell_network(&self, step: &mut Step<'_>) {
+        let registered = self.homes.values().filter(|home| home.stage == Stage::Ready).count();
+        step.tell(Event::NetworkState { connections: self.met.len(), registered });
+    }
+
+    /// A home answered the registration.
+    pub(super) fn registered(
+        &mut self,
+        step: &mut Step<'_>,
+        address: &Address,
+        result: Result<Response, RequestError>,
+    ) {
+        let Some(peer) = address.peer_id().filter(|peer| self.homes.contains_key(peer)) else { return };
+        match result {
+            Ok(Response::Registered { kits_left, .. }) => self.set_up_home(step, peer, kits_left as usize),
+            Ok(Response::Refused(Refusal::Stale { seq })) if seq.saturating_sub(self.record.seq()) < 10_000 => {
+                // The vault is older than what this account has signed: continues behind it.
+                while self.record.seq() < seq {
+                    let before = self.record.seq();
+                    self.renew_record_quietly(step);
+                    if self.record.seq() == before {
+                        return;
+                    }
+                }
+                self.alert(step, "record.turned_back", Severity::Warning, None, "A rendezvous node knows a newer record of this account: the vault was turned back, or the account is used elsewhere.");
+                step.new_record = true;
+            }
+            Ok(Response::Refused(refusal)) => {
+                if refusal == Refusal::NameTaken {
+                    step.tell(Event::NameConflict { address: address.to_string() });
+                }
+                self.home_refused(step, peer, &HomeFault::Refused(refusal));
+            }
+            Ok(_) => self.home_refused(step, peer, &HomeFault::Nonsense),
+            Err(error) => self.home_refused(step, peer, &HomeFault::Network(error)),
+        }
+    }
+
+    fn home_refused(&mut self, step: &mut Step<'_>, peer: PeerId, fault: &HomeFault) {
+        if let Some(home) = self.homes.get_mut(&peer) {
+            home.stage = Stage::Refused(fault.sentence());
+            home.fetching = false;
+        }
+        self.tell_network(step);
+    }
+
+    fn set_up_home(&mut self, step: &mut Step<'_>, peer: PeerId, kits_left: usize) {
+        let holder = KitHolder(peer.to_ed25519().unwrap_or_default());
+        self.prekeys.holder_has_left(holder, kits_left);
+        self.prekeys.maintain(&self.identity, step.now, &mut rng());
+        let kits = (kits_left < KITS_LOW).then(|| {
+            let kits = self.prekeys.kits_for(holder, KITS_BATCH);
+            kits.iter().filter_map(|kit| codec::encode(kit, RENDEZVOUS_FRAME_MAX_BYTES).ok().map(Bytes)).collect()
+        });
+        step.prekeys = true;
+        let signed =
+            codec::encode(&self.prekeys.signed_public(), RENDEZVOUS_FRAME_MAX_BYTES).map(Bytes).unwrap_or_default();
+        let Some(address) = self.homes.get(&peer).map(|home| home.address.clone()) else { return };
+        let setup = Setup {
+            signed,
+            kits,
+            mailbox: Arc::clone(&self.mailbox),
+            client: self.peer_id.to_bytes(),
+            tokens: self.all_token_hashes(),
+            addresses: if self.settings.share_addresses { self.told_addresses() } else { Vec::new() },
+            status: self.shown_status(),
+            watch: self.watched(),
+        };
+        let net = self.net.clone();
+        step.work(async move {
+            let result = set_up(&net, &address, setup).await;
+            Work::HomeReady { home: address, result }
+        });
+    }
+
+    /// A home has everything it needs from us, or it refused.
+    pub(super) fn home_ready(
+        &mut self,
+        step: &mut Step<'_>,
+        address: &Address,
+        result: Result<(u64, Vec<Presence>), HomeFault>,
+    ) {
+        let Some(peer) = address.peer_id().filter(|peer| self.homes.contains_key(peer)) else { return };
+        match result {
+            Ok((_, presences)) => {
+                if let Some(home) = self.homes.get_mut(&peer) {
+                    home.stage = Stage::Ready;
+                }
+                self.presences(step, presences);
+                self.fetch_from(step, peer);
+                step.deliver.extend(self.outbox.recipients());
+                for lane in self.lanes.values_mut() {
+                    lane.succeeded();
+                }
+                self.tell_network(step);
+            }
+            Err(fault) => self.home_refused(step, peer, &fault),
+        }
+    }
+
+    /// Reads on in the mailbox at a home.
+    pub(super) fn fetch_from(&mut self, step: &mut Step<'_>, peer: PeerId) {
+        let Some(home) = self.homes.get_mut(&peer) else { return };
+        if home.fetching {
+            home.again = true;
+            return;
+        }
+        (home.fetching, home.again) = (true, false);
+        let max = if std::mem::take(&mut home.first) { FETCH_FIRST_BYTES } else { FETCH_BYTES };
+        let (net, address, after) = (self.net.clone(), home.address.clone(), home.cursor);
+        step.work(async move {
+            let result = fetch(&net, &address, after, max).await;
+            Work::Mail { home: address, result }
+        });
+    }
+
+    /// Mail came: it is acknowledged at the home once it is durable here.
+    pub(super) fn mail(
+        &mut self,
+        step: &mut Step<'_>,
+        address: &Address,
+        result: Result<(Vec<StoredEnvelope>, bool), HomeFault>,
+    ) {
+        let Some(peer) = address.peer_id() else { return };
+        let Some(home) = self.homes.get_mut(&peer) else { return };
+        home.fetching = false;
+        let (envelopes, more) = match result {
+            Ok(mail) => mail,
+            Err(fault) => {
+                tracing::debug!(fault = fault.sentence(), "a mailbox could not be read");
+                return;
+            }
+        };
+        let fresh: Vec<StoredEnvelope> = envelopes.into_iter().filter(|envelope| envelope.seq > home.cursor).collect();
+        let again = std::mem::take(&mut home.again);
+        if let Some(last) = fresh.last().map(|envelope| envelope.seq) {
+            home.cursor = last;
+            let (net, home) = (self.net.clone(), address.clone());
+            step.work(async move {
+                let result = net.rendezvous(home, Request::Acknowledge { up_to: last }).await;
+                Work::HomeTold { result }
+            });
+        }
+        let progressed = !fresh.is_empty();
+        self.receive_mail(step, &fresh);
+        if (more && progressed) || again {
+            self.fetch_from(step, peer);
+        } else if !more {
+            self.drained = step.now;
+            step.txn.put(Table::Meta, b"drained", &step.now.0.to_le_bytes());
+        }
+    }
+
+    /// A home tells something unasked.
+    pub(super) fn pushed(&mut self, step: &mut Step<'_>, node: PeerId, push: Push) {
+        if !self.homes.contains_key(&node) {
+            return;
+        }
+        match push {
+            Push::Presence(presences) => self.presences(step, presences),
+            Push::Mail { .. } => self.fetch_from(step, node),
+            Push::KitsLow { .. } => self.home_connected(step, node),
+        }
+    }
+
+    fn presences(&mut self, step: &mut Step<'_>, presences: Vec<Presence>) {
+        for presence in presences {
+            let Some(contact) = self.contacts.get_mut(&presence.account) else { continue };
+            if let Some(seen) = presence.last_seen.filter(|seen| contact.last_seen.is_none_or(|known| *seen > known)) {
+                contact.last_seen = Some(seen);
+                step.contacts.insert(presence.account);
+            }
+            let before = self.status_of(presence.account);
+            self.presence.insert(presence.account, presence);
+            if presence.status != PresenceStatus::Offline {
+                self.lane(presence.account).succeeded();
+            }
+            step.deliver.insert(presence.account);
+            self.tell_presence(step, presence.account, before);
+        }
+    }
+
+    fn watched(&self) -> Vec<AccountId> {
+        let chats = self.contacts.values().filter(|contact| contact.standing == Standing::Accepted && !contact.blocked);
+        chats.map(|contact| contact.account).take(ACCOUNTS_MAX).collect()
+    }
+
+    /// Asks every home to one thing; nobody waits for the answer.
+    pub(super) fn tell_homes(&mut self, step: &mut Step<'_>, request: &Request) {
+        let ready: Vec<Address> =
+            self.homes.values().filter(|home| home.stage == Stage::Ready).map(|home| home.address.clone()).collect();
+        for home in ready {
+            let (net, request) = (self.net.clone(), request.clone());
+            step.work(async move {
+                let result = net.rendezvous(home, request).await;
+                Work::HomeTold { result }
+            });
+        }
+    }
+
+    /// A home answered something that nobody waits for.
+    pub(super) fn home_told(&mut self, step: &mut Step<'_>, result: Result<Response, RequestError>) {
+        match result {
+            Ok(Response::Presence(presences)) => self.presences(step, presences),
+            Ok(Response::Refused(refusal)) => tracing::debug!(?refusal, "a rendezvous node refused"),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "a rendezvous node was not told"),
+        }
+    }
+
+    /// The contacts whose presence is of interest have changed.
+    pub(super) fn watch_contacts(&mut self, step: &mut Step<'_>) {
+        let accounts = self.watched();
+        self.tell_homes(step, &Request::Watch { accounts });
+    }
+
+    /// Grants a contact tokens for our mailboxes, and tells the homes their hashes.
+    pub(super) fn grant(&mut self, step: &mut Step<'_>, to: AccountId) -> Option<TokenGrant> {
+        let contact = self.contacts.get_mut(&to)?;
+        let granted = contact.granted.get_or_insert_with(|| Granted {
+            seed: TokenSeed::generate(&mut rng()).to_wire(),
+            issued: 0,
+            used: 0,
+        });
+        let first = granted.issued;
+        granted.issued = first.saturating_add(TOKENS_BATCH);
+        let (seed, until) = (granted.seed, granted.issued);
+        step.contacts.insert(to);
+        let hashes = TokenSeed::from_wire(seed).hashes(first..until);
+        self.tell_homes(step, &Request::AddTokens { hashes });
+        Some(TokenGrant { seed, first, count: TOKENS_BATCH })
+    }
+
+    fn all_token_hashes(&self) -> Vec<Fixed<32>> {
+        let granted = self.contacts.values().filter_map(|contact| contact.granted.as_ref());
+        granted
+            .flat_map(|granted| {
+                TokenSeed::from_wire(granted.seed).hashes(granted.issued.saturating_sub(TOKENS_BATCH)..granted.issued)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,261 @@
+//! What comes in: requests of peers, and envelopes out of the own mailboxes.
+
+use secure_chat_protocol::crypto::kdf;
+use secure_chat_protocol::id::{AccountId, MessageId};
+use secure_chat_protocol::limits::{DAY_MS, PEER_FRAME_MAX_BYTES, REQUESTS_WAITING_MAX};
+use secure_chat_protocol::prekey::BundleIn;
+use secure_chat_protocol::sealed::{EnvelopeIn, open};
+use secure_chat_protocol::session::{DecryptError, SessionSet, peek_initial};
+use secure_chat_protocol::wire::codec::{self, Bytes};
+use secure_chat_protocol::wire::content::{Content, MessageIn};
+use secure_chat_protocol::wire::peer::{DeliveryStatus, PeerRefusal, PeerRequest, PeerResponse};
+use secure_chat_protocol::wire::rendezvous::StoredEnvelope;
+
+use super::audit::Severity;
+use super::state::{Open, rng};
+use super::step::Step;
+use crate::api::Event;
+use crate::messaging::contact::Standing;
+use crate::messaging::limits::SEEN_KEEP_DAYS;
+use crate::messaging::settings::WhoMayRequest;
+use crate::network::{PeerId, Responder};
+use crate::store::Table;
+
+/// How a message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// Over a connection, whose answer acknowledges it.
+    Connection,
+    /// Out of a mailbox: a receipt acknowledges it.
+    Mailbox,
+}
+
+fn day(now: secure_chat_protocol::id::Timestamp) -> u32 {
+    u32::try_from(now.0 / DAY_MS).unwrap_or(u32::MAX)
+}
+
+impl Open {
+    /// A request of a peer.
+    pub(super) fn inbound(&mut self, step: &mut Step<'_>, peer: PeerId, request: PeerRequest, responder: Responder) {
+        let account = self.met.get(&peer).and_then(|met| met.account);
+        let response = match request {
+            PeerRequest::Hello(hello) => match self.meet(step, peer, &hello) {
+                Some(account) if self.hides_from(account) => PeerResponse::Refused(PeerRefusal::NotAvailable),
+                Some(account) => PeerResponse::Hello(self.hello(Some(account))),
+                None => PeerResponse::Refused(PeerRefusal::Invalid),
+            },
+            PeerRequest::Bundle => match account {
+                Some(account) if !self.hides_from(account) => self.own_bundle(step),
+                Some(_) => PeerResponse::Refused(PeerRefusal::NotAvailable),
+                None => PeerResponse::Refused(PeerRefusal::HelloFirst),
+            },
+            PeerRequest::Deliver { messages } => match account {
+                Some(account) => {
+                    let receive = |message: &Bytes| self.receive(step, account, &message.0, Via::Connection);
+                    PeerResponse::Delivered { statuses: messages.iter().map(receive).collect() }
+                }
+                None => PeerResponse::Refused(PeerRefusal::HelloFirst),
+            },
+        };
+        step.answer(responder, response);
+    }
+
+    fn own_bundle(&mut self, step: &mut Step<'_>) -> PeerResponse {
+        let kit = self.prekeys.take_kit_public();
+        if self.prekeys.maintain(&self.identity, step.now, &mut rng()).any() || kit.is_some() {
+            step.prekeys = true;
+        }
+        let bundle = BundleIn { identity: self.identity.public().to_wire(), signed: self.prekeys.signed_public(), kit };
+        match codec::encode(&bundle, PEER_FRAME_MAX_BYTES) {
+            Ok(bytes) => PeerResponse::Bundle { bundle: Bytes(bytes) },
+            Err(_) => PeerResponse::Refused(PeerRefusal::NotAvailable),
+        }
+    }
+
+    /// Envelopes out of a mailbox.
+    pub(super) fn receive_mail(&mut self, step: &mut Step<'_>, envelopes: &[StoredEnvelope]) {
+        for envelope in envelopes {
+            let mark = [b"envelope".as_slice(), envelope.id.as_ref()].concat();
+            if step.txn.get(Table::Seen, &mark).is_ok_and(|seen| seen.is_some()) {
+                continue;
+            }
+            step.txn.put_until(Table::Seen, &mark, day(step.now).saturating_add(SEEN_KEEP_DAYS), b"");
+            let opened = open(&self.mailbox, &envelope.sealed.0).ok();
+            let Some(inner) = opened.and_then(|inner| EnvelopeIn::decode(inner.expose()).ok()) else {
+                self.alert(
+                    step,
+                    "mailbox.invalid_envelope",
+                    Severity::Warning,
+                    None,
+                    "An envelope in the mailbox could not be opened.",
+                );
+                continue;
+            };
+            if let Some(granted) = self.contacts.get_mut(&inner.from).and_then(|contact| contact.granted.as_mut()) {
+                granted.used = granted.used.saturating_add(1);
+                step.contacts.insert(inner.from);
+            }
+            let mut lost = false;
+            for message in &inner.messages {
+                lost |= self.receive(step, inner.from, &message.0, Via::Mailbox) == DeliveryStatus::NoSession;
+            }
+            if lost {
+                self.mail_did_not_open(step, inner.from);
+            }
+            self.grant_more(step, inner.from);
+        }
+    }
+
+    /// One encrypted message. Its status is told only once everything it changed is durable.
+    pub(super) fn receive(
+        &mut self,
+        step: &mut Step<'_>,
+        from: AccountId,
+        ciphertext: &[u8],
+        via: Via,
+    ) -> DeliveryStatus {
+        let mark = kdf::hash_fields("seen", &[from.as_ref(), ciphertext]);
+        match step.txn.get(Table::Seen, &mark) {
+            Ok(Some(id)) => {
+                if let (Via::Mailbox, Ok(id)) = (via, <[u8; 16]>::try_from(id.as_slice())) {
+                    self.owe_receipt(step, from, MessageId(id));
+                }
+                return DeliveryStatus::Stored;
+            }
+            Ok(None) => {}
+            Err(_) => return DeliveryStatus::SlowDown { retry_after_ms: 1_000 },
+        }
+        let known = self.contacts.get(&from).filter(|contact| contact.standing != Standing::Gone);
+        if self.contacts.get(&from).is_some_and(|contact| contact.blocked) {
+            return DeliveryStatus::Taken;
+        }
+        if known.is_some_and(|contact| contact.inbox.is_full()) {
+            return DeliveryStatus::Full;
+        }
+        if known.is_some() {
+            self.receive_known(step, from, ciphertext, via, &mark)
+        } else {
+            self.receive_first(step, from, ciphertext, via, &mark)
+        }
+    }
+
+    fn mark_seen(&self, step: &mut Step<'_>, mark: &[u8; 32], message: &MessageIn) {
+        let id: &[u8] = if message.seq > 0 { &message.id.0 } else { b"" };
+        step.txn.put_until(Table::Seen, mark, day(step.now).saturating_add(SEEN_KEEP_DAYS), id);
+    }
+
+    fn receive_known(
+        &mut self,
+        step: &mut Step<'_>,
+        from: AccountId,
+        ciphertext: &[u8],
+        via: Via,
+        mark: &[u8; 32],
+    ) -> DeliveryStatus {
+        if self.sessions_with(step, from).is_err() {
+            return DeliveryStatus::SlowDown { retry_after_ms: 1_000 };
+        }
+        let Some(sessions) = self.sessions.get_mut(&from) else { return DeliveryStatus::NoSession };
+        let opened = sessions.decrypt(&self.identity, &mut self.prekeys, ciphertext, step.now);
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.did_not_open(step, from, error, via),
+        };
+        step.sessions.insert(from);
+        if opened.new_session {
+            step.prekeys = true;
+            self.audit(step, "session.started", Severity::Info, "A contact started an encrypted session.");
+            step.tell(Event::SessionEstablished {
+                username: self.conversation_name(from),
+                account_id: from.to_string(),
+            });
+        }
+        if opened.replaced_active {
+            self.encrypt_anew(step, from);
+        }
+        match MessageIn::decode(opened.plaintext.expose()) {
+            Ok(message) => {
+                self.mark_seen(step, mark, &message);
+                self.arrive(step, from, message, via);
+                DeliveryStatus::Stored
+            }
+            Err(error) => {
+                let text = format!("A contact sent a message that can't be understood: {error}.");
+                self.alert(step, "message.malformed", Severity::Warning, Some(from.to_string()), &text);
+                DeliveryStatus::Invalid
+            }
+        }
+    }
+
+    fn did_not_open(&mut self, step: &mut Step<'_>, from: AccountId, error: DecryptError, via: Via) -> DeliveryStatus {
+        let status = match error {
+            DecryptError::Duplicate => return DeliveryStatus::Stored,
+            DecryptError::SkipLimit | DecryptError::TooManyFirstMessages => {
+                return DeliveryStatus::SlowDown { retry_after_ms: 2_000 };
+            }
+            DecryptError::NoSession | DecryptError::UnknownPreKey | DecryptError::Rollback => DeliveryStatus::NoSession,
+            DecryptError::Replay => DeliveryStatus::Taken,
+            _ => DeliveryStatus::Invalid,
+        };
+        // From a mailbox, nobody has proved to be who the envelope says.
+        let subject = (via == Via::Connection).then(|| from.to_string());
+        self.alert(
+            step,
+            "message.undecryptable",
+            Severity::Warning,
+            subject,
+            &format!("A message could not be opened: {error}."),
+        );
+        status
+    }
+
+    /// The first message of somebody who is no contact: it must ask for a chat.
+    fn receive_first(
+        &mut self,
+        step: &mut Step<'_>,
+        from: AccountId,
+        ciphertext: &[u8],
+        via: Via,
+        mark: &[u8; 32],
+    ) -> DeliveryStatus {
+        let Ok(identity) = peek_initial(ciphertext) else { return DeliveryStatus::NoSession };
+        if identity.account_id() != from || from == self.me {
+            return DeliveryStatus::Invalid;
+        }
+        if self.settings.who_may_request == WhoMayRequest::Nobody {
+            return DeliveryStatus::Taken;
+        }
+        if self.requests.values().filter(|request| request.incoming && request.is_pending()).count()
+            >= REQUESTS_WAITING_MAX
+        {
+            self.alert(
+                step,
+                "request.flood",
+                Severity::Warning,
+                None,
+                "More chat requests came than can wait for an answer.",
+            );
+            return DeliveryStatus::Full;
+        }
+        let mut sessions = SessionSet::new(self.me, from);
+        let opened = match sessions.decrypt(&self.identity, &mut self.prekeys, ciphertext, step.now) {
+            Ok(opened) => opened,
+            Err(error) => return self.did_not_open(step, from, error, via),
+        };
+        step.prekeys = true;
+        let message = match MessageIn::decode(opened.plaintext.expose()) {
+            Ok(message) if matches!(message.body, Content::Request { .. }) => message,
+            _ => return DeliveryStatus::Invalid,
+        };
+        if !self.asked(step, &identity, &message) {
+            return DeliveryStatus::Invalid;
+        }
+        self.sessions.insert(from, sessions);
+        step.sessions.insert(from);
+        self.mark_seen(step, mark, &message);
+        if via == Via::Mailbox {
+            self.owe_receipt(step, from, message.id);
+        }
+        DeliveryStatus::Stored
+    }
+}

@@ -1,0 +1,104 @@
+//! Asynchronous work of the engine, and the results that come back as inputs.
+
+use secure_chat_protocol::id::{AccountId, EnvelopeId};
+use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerResponse};
+use secure_chat_protocol::wire::rendezvous::{Found, Presence, Refusal, Response, StoredEnvelope};
+
+use super::state::Opening;
+use crate::api::{Account, Dialled, HostedAddress, OnlineUsers, Reply, RequestMade, User};
+use crate::network::{Address, DialError, PeerId, RequestError, Status};
+
+/// What comes back to the engine.
+pub(crate) enum Done {
+    /// An account was made or opened, or was not.
+    Opened { result: Result<Box<Opening>, crate::api::ApiError>, username: Option<String>, reply: Reply<Account> },
+    /// Work of the account that was opened at this count.
+    Work { generation: u64, work: Box<Work> },
+}
+
+/// Results of work for the open account.
+pub(crate) enum Work {
+    /// A delivery was answered.
+    Delivered { to: AccountId, rows: Vec<u64>, result: Result<PeerResponse, RequestError> },
+    /// A hello was answered.
+    Hello { peer: PeerId, result: Result<Hello, RequestError> },
+    /// Deposits were made, or not: rows up to `upto` are at one home at least.
+    Deposited { to: AccountId, upto: Option<u64>, wait_ms: Option<u64> },
+    /// A bundle was fetched, with the newest record that came with it.
+    Bundle { of: AccountId, bundle: Option<Vec<u8>>, found: Vec<Found> },
+    /// A home answered the registration.
+    Registered { home: Address, result: Result<Response, RequestError> },
+    /// A home has everything it needs from us.
+    HomeReady { home: Address, result: Result<(u64, Vec<Presence>), HomeFault> },
+    /// A home's mail.
+    Mail { home: Address, result: Result<(Vec<StoredEnvelope>, bool), HomeFault> },
+    /// A home was told something; it matters only when it failed.
+    HomeTold { result: Result<Response, RequestError> },
+    /// Somebody was looked up for a request.
+    LookedUp { found: Vec<(Address, Found)>, user: String, purpose: LookupPurpose, asked: usize },
+    /// Who is online, as the homes say.
+    Online { people: Vec<Found>, reply: Reply<OnlineUsers> },
+    /// An address was dialled.
+    Dialled { result: Result<PeerId, DialError>, reply: Reply<Dialled> },
+    /// The network's state, for whoever asked.
+    Network { status: Option<Status>, want: NetworkWant },
+    /// The host of a rendezvous node answered.
+    Hosted { result: Result<String, String>, reply: Reply<HostedAddress> },
+    /// A contact was tried, so that it may be reached from now on.
+    Tried,
+}
+
+/// What a lookup is for.
+pub(crate) enum LookupPurpose {
+    /// `users.find`.
+    Find(Reply<User>),
+    /// `contacts.request`.
+    Request { greeting: String, reply: Reply<RequestMade> },
+}
+
+/// Who asked for the network's state.
+pub(crate) enum NetworkWant {
+    Status(Reply<crate::api::NetworkStatus>),
+    Connections(Reply<crate::api::Connections>),
+    Diagnostics(Reply<crate::api::Diagnostics>),
+    All(Reply<crate::api::NodeStatus>),
+    Invite(Reply<crate::api::Invite>),
+}
+
+/// Why a home did not do what it was asked.
+#[derive(Debug, Clone)]
+pub(crate) enum HomeFault {
+    Refused(Refusal),
+    Network(RequestError),
+    /// It answered with something else than was asked for.
+    Nonsense,
+}
+
+impl HomeFault {
+    /// For the person.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Refused(Refusal::NameTaken) => "somebody else has this name at the node".into(),
+            Self::Refused(Refusal::Full) => "the node is full".into(),
+            Self::Refused(Refusal::SlowDown { retry_after_ms }) => {
+                format!("the node asks to slow down, for {} s", retry_after_ms.div_ceil(1000))
+            }
+            Self::Refused(refusal) => format!("the node refuses: {refusal:?}"),
+            Self::Network(error) => error.to_string(),
+            Self::Nonsense => "the node gives an answer that doesn't fit the question".into(),
+        }
+    }
+}
+
+/// One envelope, to be sealed and deposited.
+pub(crate) struct Parcel {
+    pub(crate) id: EnvelopeId,
+    pub(crate) inner: Vec<u8>,
+    pub(crate) last_row: u64,
+    pub(crate) token: Option<secure_chat_protocol::wire::codec::Fixed<32>>,
+}
+
+/// Whether the recipient has a message, as far as its answer says.
+pub(crate) const fn is_acknowledged(status: DeliveryStatus) -> bool {
+    matches!(status, DeliveryStatus::Stored)
+}

@@ -1,0 +1,78 @@
+//! Every bound of messaging, each with its unit in its name.
+
+use secure_chat_protocol::limits::{DAY_MS, HOUR_MS, SECOND_MS};
+
+/// Commands, events and results that one step of the engine takes together.
+pub const STEP_MAX_INPUTS: usize = 256;
+/// Commands that wait for the engine.
+pub const COMMANDS_MAX: usize = 1_024;
+/// Results of asynchronous work that wait for the engine.
+pub const RESULTS_MAX: usize = 1_024;
+/// Contacts, requested and blocked ones included.
+pub const CONTACTS_MAX: usize = 10_000;
+/// Messages that wait to be delivered, to all contacts together.
+pub const OUTBOX_MAX_MESSAGES: usize = 100_000;
+/// Bytes of messages in one delivery to a peer.
+pub const DELIVERY_MAX_BYTES: usize = 1024 * 1024;
+/// Messages of one contact that wait for an earlier one.
+pub const HELD_MAX_MESSAGES: usize = 10_000;
+/// Envelopes on their way to the mailboxes of one contact.
+pub const DEPOSITS_IN_FLIGHT_MAX: usize = 8;
+/// Bytes of one fetch from a mailbox: the first one, which is to be shown at once.
+pub const FETCH_FIRST_BYTES: u32 = 128 * 1024;
+/// Bytes of one fetch from a mailbox.
+pub const FETCH_BYTES: u32 = 1024 * 1024;
+/// First wait after a failed delivery.
+pub const RETRY_FIRST_MS: u64 = 2 * SECOND_MS;
+/// Longest wait between deliveries.
+pub const RETRY_MAX_MS: u64 = 10 * 60 * SECOND_MS;
+/// A message that went to mailboxes is offered directly only after this time
+/// on a connection: its acknowledgement is probably under way.
+pub const DIRECT_AFTER_DEPOSIT_MS: u64 = 10 * SECOND_MS;
+/// A deposit that nobody acknowledged is made again after this time.
+pub const DEPOSIT_AGAIN_MS: u64 = 2 * DAY_MS;
+/// A message that could not be delivered is given up after this time.
+pub const OUTBOX_EXPIRES_MS: u64 = 30 * DAY_MS;
+/// Receipts for messages out of a mailbox wait this long, so that they don't
+/// show the node when the recipient came, and go together.
+pub const RECEIPTS_DELAY_MS: u64 = 2 * SECOND_MS;
+/// At most this is added to [`RECEIPTS_DELAY_MS`], at random.
+pub const RECEIPTS_JITTER_MS: u64 = 2 * SECOND_MS;
+/// Between two attempts to replace a session that the other side has lost.
+pub const SESSION_RESET_EVERY_MS: u64 = 10 * SECOND_MS;
+/// Between two resets because of a mailbox message that did not open.
+pub const MAILBOX_RESET_EVERY_MS: u64 = HOUR_MS;
+/// What was received is remembered this long, to know doubles by.
+pub const SEEN_KEEP_DAYS: u32 = 31;
+/// A clock that moves further than this against the monotonic one is in doubt.
+pub const CLOCK_JUMP_MS: u64 = 6 * HOUR_MS;
+/// Messages that a page of a conversation holds at most.
+pub const HISTORY_PAGE_MAX: u32 = 500;
+/// Messages that a page of a conversation holds unless it is said.
+pub const HISTORY_PAGE: u32 = 50;
+/// Longest draft, in bytes.
+pub const DRAFT_MAX_BYTES: usize = 64 * 1024;
+/// Messages that one sender may deliver at once, before the rate below holds.
+pub const INBOUND_BURST_MESSAGES: u64 = 100_000;
+/// Messages a second that one contact may deliver for long.
+pub const INBOUND_PER_SECOND: u64 = 20_000;
+/// Wrong passwords before the next attempt must wait.
+pub const WRONG_PASSWORDS_FREE: u32 = 3;
+/// The longest such wait.
+pub const WRONG_PASSWORD_WAIT_MAX_MS: u64 = 5 * 60 * SECOND_MS;
+/// People that are on the local network, remembered for `users.online`.
+pub const LOCAL_PEERS_MAX: usize = 1_024;
+/// Typing is told at most this often.
+pub const TYPING_EVERY_MS: u64 = 3 * SECOND_MS;
+/// Traffic is noted this often.
+pub const TRAFFIC_EVERY_MS: u64 = 5 * SECOND_MS;
+/// Points of traffic that are kept.
+pub const TRAFFIC_POINTS_MAX: usize = 720;
+/// Keys are looked after, and what is over is swept, this often.
+pub const MAINTENANCE_EVERY_MS: u64 = 10 * 60 * SECOND_MS;
+/// Contacts that nobody has seen are tried again this often, a few at a time.
+pub const CONNECT_EVERY_MS: u64 = 60 * SECOND_MS;
+/// Contacts tried together.
+pub const CONNECT_AT_ONCE_MAX: usize = 16;
+/// Longest encoded record of the vault that messaging writes, in bytes.
+pub const ROW_MAX_BYTES: usize = 1024 * 1024;

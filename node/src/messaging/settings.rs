@@ -1,0 +1,125 @@
+//! The person's settings: their names, defaults and what they accept.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::api::{ApiError, SettingsView};
+
+/// Who may ask for a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhoMayRequest {
+    /// Everybody.
+    Everyone,
+    /// Nobody.
+    Nobody,
+}
+
+/// The person's settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Locks the account after so many minutes without a command; 0 for never.
+    pub auto_lock_minutes: u32,
+    /// Tells others when their messages were read.
+    pub read_receipts: bool,
+    /// Tells others that one is writing.
+    pub typing: bool,
+    /// Tells others when one is online.
+    pub share_presence: bool,
+    /// Tells rendezvous nodes the own addresses, so that others connect directly.
+    pub share_addresses: bool,
+    /// Shows desktop notifications.
+    pub notifications: bool,
+    /// Shows what a message says in its notification.
+    pub notification_content: bool,
+    /// Who may ask for a chat.
+    pub who_may_request: WhoMayRequest,
+    /// Rendezvous nodes that were added, besides those of the configuration.
+    pub rendezvous: Vec<String>,
+    /// What the window remembers of itself: opaque here, at most 64 KiB.
+    pub window: Value,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            auto_lock_minutes: 15,
+            read_receipts: true,
+            typing: true,
+            share_presence: true,
+            share_addresses: true,
+            notifications: true,
+            notification_content: false,
+            who_may_request: WhoMayRequest::Everyone,
+            rendezvous: Vec::new(),
+            window: Value::Null,
+        }
+    }
+}
+
+/// The longest setting, in bytes of its JSON.
+const SETTING_MAX_BYTES: usize = 64 * 1024;
+/// The longest time until the account locks itself, in minutes: a week.
+const AUTO_LOCK_MAX_MINUTES: u32 = 7 * 24 * 60;
+
+impl Settings {
+    /// All of them by name, or one.
+    ///
+    /// # Errors
+    /// [`ApiError`] when there is no setting of that name.
+    pub fn view(&self, key: Option<&str>) -> Result<SettingsView, ApiError> {
+        let all = match serde_json::to_value(self) {
+            Ok(Value::Object(map)) => map.into_iter().collect::<BTreeMap<_, _>>(),
+            _ => BTreeMap::new(),
+        };
+        match key {
+            None => Ok(SettingsView { settings: all }),
+            Some(key) => {
+                let value = all.get(key).cloned().ok_or_else(|| unknown(key))?;
+                Ok(SettingsView { settings: BTreeMap::from([(key.to_owned(), value)]) })
+            }
+        }
+    }
+
+    /// These settings with one of them changed.
+    ///
+    /// # Errors
+    /// [`ApiError`] when there is no setting of that name, or it doesn't take that value.
+    pub fn with(&self, key: &str, value: Value) -> Result<Self, ApiError> {
+        if key == "rendezvous" {
+            return Err(ApiError::invalid("key", "Use network.add_rendezvous and network.remove_rendezvous for this."));
+        }
+        if serde_json::to_vec(&value).map_or(usize::MAX, |json| json.len()) > SETTING_MAX_BYTES {
+            return Err(ApiError::invalid("value", "The value is too long: a setting takes at most 64 KiB."));
+        }
+        let mut all = serde_json::to_value(self).map_err(|_| unknown(key))?;
+        *all.get_mut(key).ok_or_else(|| unknown(key))? = value;
+        let changed: Self = serde_json::from_value(all)
+            .map_err(|error| ApiError::invalid("value", format!("{key} does not take this value: {error}.")))?;
+        if changed.auto_lock_minutes > AUTO_LOCK_MAX_MINUTES {
+            return Err(ApiError::invalid("value", "The account locks itself after at most a week; 0 means never."));
+        }
+        Ok(changed)
+    }
+}
+
+fn unknown(key: &str) -> ApiError {
+    ApiError::invalid("key", format!("There is no setting {key:?}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_takes_only_what_fits_it() {
+        let settings = Settings::default();
+        assert!(!settings.with("typing", Value::Bool(false)).unwrap().typing);
+        assert_eq!(settings.with("typing", Value::from(3)).unwrap_err().field, Some("value"));
+        assert_eq!(settings.with("no_such", Value::Null).unwrap_err().field, Some("key"));
+        assert_eq!(settings.with("auto_lock_minutes", Value::from(1_000_000)).unwrap_err().field, Some("value"));
+    }
+}

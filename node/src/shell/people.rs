@@ -174,3 +174,33 @@ pub(super) async fn mute(session: &mut Session, mut arguments: Arguments<'_>) ->
     session.handle.contacts_mute(name, until).await?;
     Ok(if hours == Some(0) { "No longer muted." } else { "Muted." }.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(id: &str, username: &str, state: RequestState) -> ChatRequest {
+        ChatRequest {
+            request_id: id.into(),
+            username: username.into(),
+            account_id: id.into(),
+            fingerprint: format!("print-{id}"),
+            greeting: String::new(),
+            at: At::default(),
+            state,
+        }
+    }
+
+    #[test]
+    fn a_name_that_two_people_use_is_never_accepted_for_either() {
+        let list = vec![
+            request("1", "bob", RequestState::Pending),
+            request("2", "Bob", RequestState::Pending),
+            request("3", "carol", RequestState::Declined),
+        ];
+        let asked = the_one(list.clone(), "bob").unwrap_err().to_string();
+        assert!(asked.contains("print-1") && asked.contains("print-2"), "{asked}");
+        assert_eq!(the_one(list.clone(), "2").unwrap().request_id, "2");
+        assert!(the_one(list, "carol").is_err(), "that one was answered");
+    }
+}

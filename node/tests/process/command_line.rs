@@ -46,7 +46,9 @@ fn a_mistake_in_the_file_is_named_with_its_line() {
 #[test]
 fn help_and_version_work_everywhere() {
     let dir = tempfile::tempdir().unwrap();
-    for arguments in [["--help"].as_slice(), &["--version"], &["rpc", "--help"], &["shell", "--help"], &["status", "--help"]] {
+    for arguments in
+        [["--help"].as_slice(), &["--version"], &["rpc", "--help"], &["shell", "--help"], &["status", "--help"]]
+    {
         let output = run(dir.path(), arguments);
         assert!(output.status.success() && !output.stdout.is_empty(), "{arguments:?}");
     }

@@ -121,7 +121,10 @@ impl Peer {
     /// Asks and waits for an error; gives its kind.
     pub(crate) fn refusal(&mut self, method: &str, params: Value) -> String {
         let answer = self.call(method, params);
-        answer["error"]["data"]["kind"].as_str().unwrap_or_else(|| panic!("{method} was not refused: {answer}")).to_owned()
+        answer["error"]["data"]["kind"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{method} was not refused: {answer}"))
+            .to_owned()
     }
 
     /// The next event.

@@ -48,7 +48,8 @@ fn the_end_of_input_is_a_clean_stop_after_all_is_answered() {
     let create = peer.ask("account.create", json!({"username": "alice", "password": PASSWORD}));
     let status = peer.ask("account.status", Value::Null);
     peer.end_input();
-    let mut answered: Vec<u64> = std::iter::from_fn(|| peer.next_answer()).map(|answer| answer["id"].as_u64().unwrap()).collect();
+    let mut answered: Vec<u64> =
+        std::iter::from_fn(|| peer.next_answer()).map(|answer| answer["id"].as_u64().unwrap()).collect();
     answered.sort_unstable();
     assert_eq!(answered, [create, status]);
     assert!(peer.end().success());

@@ -49,7 +49,11 @@ fn a_socket_serves_several_clients_for_this_user_alone() {
     let socket = dir.path().join("peer.sock");
     let mut served = serve(dir.path(), &socket);
     assert_eq!(version_of(connect(&socket)), env!("CARGO_PKG_VERSION"));
-    assert_eq!(version_of(connect(&socket)), env!("CARGO_PKG_VERSION"), "the end of a client is not the end of the peer");
+    assert_eq!(
+        version_of(connect(&socket)),
+        env!("CARGO_PKG_VERSION"),
+        "the end of a client is not the end of the peer"
+    );
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
 
     let second = run(dir.path(), &["rpc", "--socket", socket.to_str().unwrap()]);

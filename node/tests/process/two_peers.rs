@@ -21,13 +21,18 @@ fn two_peers_meet_by_an_invite_and_chat() {
     acquainted(&mut alice, &mut bob);
     let sent = alice.result("messages.send", json!({"to": "bob", "text": "hello"}));
     let received = bob.event("message.received");
-    assert_eq!((&received["text"], &received["from"], &received["mine"]), (&json!("hello"), &json!("alice"), &json!(false)));
-    let delivered = std::iter::repeat_with(|| alice.event("message.state")).find(|event| event["state"] == "delivered").unwrap();
+    assert_eq!(
+        (&received["text"], &received["from"], &received["mine"]),
+        (&json!("hello"), &json!("alice"), &json!(false))
+    );
+    let delivered =
+        std::iter::repeat_with(|| alice.event("message.state")).find(|event| event["state"] == "delivered").unwrap();
     assert_eq!(delivered["message_id"], sent["message_id"]);
     bob.result("messages.send", json!({"to": "alice", "text": "hi", "reply_to": received["message_id"]}));
     assert_eq!(alice.event("message.received")["text"], "hi");
     let history = bob.result("messages.history", json!({"conversation": "alice"}));
-    let texts: Vec<&str> = history["messages"].as_array().unwrap().iter().map(|m| m["text"].as_str().unwrap()).collect();
+    let texts: Vec<&str> =
+        history["messages"].as_array().unwrap().iter().map(|m| m["text"].as_str().unwrap()).collect();
     assert_eq!(texts, ["hello", "hi"]);
 }
 

@@ -82,9 +82,9 @@ fn the_one(list: Vec<ChatRequest>, named: &str) -> Result<ChatRequest, Failure> 
 pub(super) async fn accept(session: &mut Session, mut arguments: Arguments<'_>) -> Outcome {
     let incoming = session.handle.contacts_requests().await?.incoming;
     let request = the_one(incoming, arguments.needed()?)?;
-    let accepted = session.handle.contacts_accept(request.request_id).await?;
-    let name = safe(&accepted.conversation);
-    Ok(format!("You and {} can chat now: `chat {name}`.", session.style.other(&name)).into())
+    session.handle.contacts_accept(request.request_id).await?;
+    // The event that follows says how to go on.
+    Ok("Accepted.".into())
 }
 
 pub(super) async fn decline(session: &mut Session, mut arguments: Arguments<'_>) -> Outcome {

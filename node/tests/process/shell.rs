@@ -21,7 +21,7 @@ fn a_command_that_failed_makes_the_script_fail() {
     let (status, said) = script(dir.path(), &["contacts", "frobnicate", "help"]);
     assert_eq!(status.code(), Some(1));
     assert!(
-        said.contains("locked")
+        said.contains("no account")
             && said.contains("there is no command \"frobnicate\"")
             && said.contains("register NAME"),
         "{said}"

@@ -107,7 +107,7 @@ fn each_bad_account_call_gets_the_kind_that_says_what_is_wrong() {
     let weak = peer.call("account.create", password("Password1!"));
     assert_eq!(weak["error"]["data"], json!({"kind": "invalid_input", "field": "password"}));
     peer.result("account.create", password(PASSWORD));
-    assert_eq!(peer.refusal("account.create", password(PASSWORD)), "conflict");
+    assert_eq!(peer.refusal("account.create", json!({"username": "carol", "password": PASSWORD})), "conflict");
     peer.result("account.lock", Value::Null);
     assert_eq!(peer.refusal("contacts.list", json!({})), "locked");
     assert_eq!(peer.refusal("account.create", json!({"username": "ALICE", "password": PASSWORD})), "account_exists");

@@ -144,7 +144,8 @@ fn item(value: Value) -> Item {
         return refused(known_id(), "A request names its \"method\".");
     };
     match object.remove("params") {
-        None => Item::Call(Call { id, method, params: Value::Null }),
+        // Some clients write null for none.
+        None | Some(Value::Null) => Item::Call(Call { id, method, params: Value::Null }),
         Some(params @ Value::Object(_)) => Item::Call(Call { id, method, params }),
         Some(Value::Array(list)) if list.is_empty() => {
             Item::Call(Call { id, method, params: Value::Object(Map::new()) })

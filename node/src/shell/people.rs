@@ -82,9 +82,9 @@ fn the_one(list: Vec<ChatRequest>, named: &str) -> Result<ChatRequest, Failure> 
 pub(super) async fn accept(session: &mut Session, mut arguments: Arguments<'_>) -> Outcome {
     let incoming = session.handle.contacts_requests().await?.incoming;
     let request = the_one(incoming, arguments.needed()?)?;
-    let accepted = session.handle.contacts_accept(request.request_id).await?;
-    let name = safe(&accepted.conversation);
-    Ok(format!("You and {} can chat now: `chat {name}`.", session.style.other(&name)).into())
+    session.handle.contacts_accept(request.request_id).await?;
+    // The event that follows says how to go on.
+    Ok("Accepted.".into())
 }
 
 pub(super) async fn decline(session: &mut Session, mut arguments: Arguments<'_>) -> Outcome {
@@ -173,4 +173,34 @@ pub(super) async fn mute(session: &mut Session, mut arguments: Arguments<'_>) ->
     let until = hours.map(|hours| At(Timestamp(At::now().0.0.saturating_add(hours.saturating_mul(HOUR_MS)))));
     session.handle.contacts_mute(name, until).await?;
     Ok(if hours == Some(0) { "No longer muted." } else { "Muted." }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(id: &str, username: &str, state: RequestState) -> ChatRequest {
+        ChatRequest {
+            request_id: id.into(),
+            username: username.into(),
+            account_id: id.into(),
+            fingerprint: format!("print-{id}"),
+            greeting: String::new(),
+            at: At::default(),
+            state,
+        }
+    }
+
+    #[test]
+    fn a_name_that_two_people_use_is_never_accepted_for_either() {
+        let list = vec![
+            request("1", "bob", RequestState::Pending),
+            request("2", "Bob", RequestState::Pending),
+            request("3", "carol", RequestState::Declined),
+        ];
+        let asked = the_one(list.clone(), "bob").unwrap_err().to_string();
+        assert!(asked.contains("print-1") && asked.contains("print-2"), "{asked}");
+        assert_eq!(the_one(list.clone(), "2").unwrap().request_id, "2");
+        assert!(the_one(list, "carol").is_err(), "that one was answered");
+    }
 }

@@ -95,3 +95,70 @@ fn tell_of_people(session: &Session, event: &Event) -> String {
         _ => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{broadcast, mpsc};
+
+    use super::*;
+    use crate::api::{At, ChatRequest, Message, NodeHandle, RequestState};
+    use crate::shell::ask::Ask;
+    use crate::shell::style::Style;
+
+    const EVIL: &str = "\u{1b}]0;owned\u{7}\u{202e}\r\nalice: yes";
+
+    fn session() -> Session {
+        let (commands, _) = mpsc::channel(1);
+        let (events, _) = broadcast::channel(1);
+        Session::new(NodeHandle::new(commands, &events), Style { coloured: false }, Ask::Terminal)
+    }
+
+    fn event(event: Event) -> NumberedEvent {
+        NumberedEvent { seq: 1, at: At::default(), event }
+    }
+
+    fn message(text: &str) -> Message {
+        Message {
+            message_id: "m".into(),
+            conversation: "mallory".into(),
+            conversation_id: "00".into(),
+            from: "mallory".into(),
+            account_id: "00".into(),
+            mine: false,
+            text: text.into(),
+            at: At::default(),
+            state: MessageState::Received,
+            reason: None,
+            reply_to: None,
+            edited: None,
+            deleted: false,
+            reactions: [(EVIL.to_owned(), vec!["00".to_owned()])].into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_that_a_peer_sends_acts_on_the_terminal() {
+        let mut session = session();
+        let request = ChatRequest {
+            request_id: "r".into(),
+            username: EVIL.into(),
+            account_id: "00".into(),
+            fingerprint: "00".into(),
+            greeting: EVIL.into(),
+            at: At::default(),
+            state: RequestState::Pending,
+        };
+        let alert =
+            Event::SecurityAlert { kind: "x".into(), severity: "warning".into(), subject: None, detail: EVIL.into() };
+        for told in [Event::MessageReceived(Box::new(message(EVIL))), Event::ContactRequest(request), alert] {
+            let text = tell(&mut session, &event(told)).await;
+            assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}', '\r']), "{text:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_text_of_several_lines_can_not_pose_as_another_message() {
+        let text = tell(&mut session(), &event(Event::MessageReceived(Box::new(message("hi\nalice: yes"))))).await;
+        assert!(text.lines().skip(1).all(|line| line.starts_with("    ")), "{text}");
+    }
+}

@@ -1,1 +1,200 @@
-//! Skeleton.
+//! A test network: personas with real vaults, and rendezvous nodes, over the
+//! memory transport. Tests wait for events, never for time to pass.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use secure_chat_node::api::{Event, EventStream, NodeHandle};
+use secure_chat_node::config::{NodeConfig, Transport};
+use secure_chat_node::engine::Node;
+use secure_chat_node::store::fault::{Faults, FaultyDisk};
+use secure_chat_node::store::{FileDisk, StoreOptions};
+use secure_chat_protocol::vault::Argon2Params;
+use secure_chat_rendezvous::{RendezvousConfig, RendezvousNode};
+use tempfile::TempDir;
+
+/// Everybody's password.
+pub const PASSWORD: &str = "Correct-Horse-7-Battery";
+
+/// Longer than anything takes on a machine that is busy with other things: only
+/// a promise that is broken waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A place for personas and nodes, which goes with the test.
+pub struct TestNet {
+    folder: TempDir,
+    homes: Vec<String>,
+}
+
+impl TestNet {
+    /// With no rendezvous node.
+    ///
+    /// # Errors
+    /// When there is no room for temporary files.
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self { folder: tempfile::tempdir()?, homes: Vec::new() })
+    }
+
+    /// Starts a rendezvous node, which everybody who starts later uses.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn rendezvous(&mut self) -> anyhow::Result<RendezvousNode> {
+        let dir = self.folder.path().join(format!("rendezvous-{}", self.homes.len()));
+        let node = RendezvousNode::start(RendezvousConfig::new(dir).in_memory()).await?;
+        self.homes.push(node.addresses().into_iter().next().context("the node listens nowhere")?);
+        Ok(node)
+    }
+
+    /// Makes an account and starts its peer.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn persona(&self, name: &str) -> anyhow::Result<Persona> {
+        let mut persona = Persona::at(self.folder.path().join(name), self.homes.clone(), name);
+        persona.run(true).await?;
+        Ok(persona)
+    }
+}
+
+/// Somebody with a peer, which may be away.
+pub struct Persona {
+    dir: PathBuf,
+    homes: Vec<String>,
+    /// The username.
+    pub name: String,
+    /// Makes the disk fail on purpose.
+    pub faults: Faults,
+    handle: Option<NodeHandle>,
+    events: Option<EventStream>,
+}
+
+impl Persona {
+    fn at(dir: PathBuf, homes: Vec<String>, name: &str) -> Self {
+        Self { dir, homes, name: name.to_owned(), faults: Faults::default(), handle: None, events: None }
+    }
+
+    async fn run(&mut self, new: bool) -> anyhow::Result<()> {
+        let mut config = NodeConfig::new(&self.dir);
+        config.rendezvous.clone_from(&self.homes);
+        config.mdns = false;
+        config.kdf = Argon2Params::LEAST;
+        config.transport = Transport::Memory;
+        config.listen = vec!["/memory/0".to_owned()];
+        self.faults = Faults::default();
+        let disk = Arc::new(FaultyDisk::new(FileDisk, self.faults.clone()));
+        let handle = Node::start_on(config, StoreOptions { disk, ..StoreOptions::default() })?;
+        self.events = Some(handle.events());
+        if new {
+            handle.account_create(self.name.clone(), PASSWORD).await?;
+        } else {
+            handle.account_unlock(PASSWORD, None::<String>).await?;
+        }
+        self.handle = Some(handle);
+        if !self.homes.is_empty() {
+            let all = self.homes.len();
+            self.until(|event| {
+                matches!(event, Event::NetworkState { registered, .. } if registered == all).then_some(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Comes back, from the vault.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn back(&mut self) -> anyhow::Result<()> {
+        self.run(false).await
+    }
+
+    /// Leaves: the swarm is dropped and the vault closed.
+    pub async fn away(&mut self) {
+        self.events = None;
+        if let Some(handle) = self.handle.take() {
+            handle.shutdown().await;
+        }
+    }
+
+    /// Dies: nothing reaches the disk any more, whatever was about to be written.
+    pub async fn killed(&mut self) {
+        self.faults.cut();
+        self.away().await;
+    }
+
+    /// The handle on the running peer.
+    ///
+    /// # Errors
+    /// When the peer is away.
+    pub fn handle(&self) -> anyhow::Result<&NodeHandle> {
+        self.handle.as_ref().context("the peer is away")
+    }
+
+    /// Waits for an event that `pick` takes.
+    ///
+    /// # Errors
+    /// When the peer stops, or nothing comes.
+    pub async fn until<T>(&mut self, pick: impl Fn(Event) -> Option<T>) -> anyhow::Result<T> {
+        let events = self.events.as_mut().context("the peer is away")?;
+        let wait = async {
+            loop {
+                let event = events.next().await.context("the peer stopped")?;
+                if let Some(found) = pick(event.event) {
+                    return Ok(found);
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.map_err(|_| anyhow!("{} waited in vain", self.name))?
+    }
+
+    /// Waits for the next text and returns it.
+    ///
+    /// # Errors
+    /// As [`Self::until`].
+    pub async fn reads(&mut self) -> anyhow::Result<String> {
+        self.until(|event| match event {
+            Event::MessageReceived(message) => Some(message.text),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Sends a text.
+    ///
+    /// # Errors
+    /// When it could not be made durable.
+    pub async fn says(&self, to: &str, text: &str) -> anyhow::Result<String> {
+        Ok(self.handle()?.messages_send(to, text, None::<String>).await?.message_id)
+    }
+
+    /// The texts of somebody in a conversation, oldest first.
+    ///
+    /// # Errors
+    /// When the history can't be read.
+    pub async fn texts_of(&self, other: &str) -> anyhow::Result<Vec<String>> {
+        let page = self
+            .handle()?
+            .messages_history(other, None::<String>, None::<String>, None::<String>, Some(500_u32))
+            .await?;
+        Ok(page.messages.into_iter().filter(|message| message.from == other).map(|message| message.text).collect())
+    }
+}
+
+/// `one` asks `other`, who accepts.
+///
+/// # Errors
+/// When that does not happen.
+pub async fn become_contacts(one: &mut Persona, other: &mut Persona) -> anyhow::Result<()> {
+    let invite = other.handle()?.account_invite().await?.invite;
+    one.handle()?.contacts_request(None::<String>, Some(invite), Some("Shall we talk?".to_owned())).await?;
+    let request = other.until(|event| match event {
+        Event::ContactRequest(request) => Some(request.request_id),
+        _ => None,
+    });
+    let request = request.await?;
+    other.handle()?.contacts_accept(request).await?;
+    one.until(|event| matches!(event, Event::ContactAccepted(_)).then_some(())).await
+}

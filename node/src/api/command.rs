@@ -62,13 +62,11 @@ async fn answered<T>(
     commands: &mpsc::Sender<Command>,
     command: impl FnOnce(Reply<T>) -> Command,
 ) -> Result<T, ApiError> {
-    // The engine drops what was under way when the account is locked.
-    submitted(commands, command).await?.await.unwrap_or_else(|_| Err(ApiError::locked()))
+    submitted(commands, command).await?.await.unwrap_or_else(|_| Err(ApiError::stopped()))
 }
 
 async fn as_json<T: Serialize>(answer: oneshot::Receiver<Result<T, ApiError>>) -> Result<serde_json::Value, CallError> {
-    // The engine drops what was under way when the account is locked.
-    let result = answer.await.unwrap_or_else(|_| Err(ApiError::locked()))?;
+    let result = answer.await.unwrap_or_else(|_| Err(ApiError::stopped()))?;
     serde_json::to_value(result).map_err(|error| ApiError::new(ErrorKind::Internal, error.to_string()).into())
 }
 

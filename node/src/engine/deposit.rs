@@ -199,13 +199,16 @@ impl Open {
             .and_then(|bytes| codec::decode::<BundleIn>(&bytes, codec_limit()).ok())
             .map(|bundle| bundle.verify(step.now, Some(account)));
         let started = match verified {
-            Some(Ok(bundle)) => {
-                let identity = &self.identity;
-                let stored = self.sessions.entry(account);
-                let sessions =
-                    stored.or_insert_with(|| secure_chat_protocol::session::SessionSet::new(self.me, account));
-                sessions.initiate(identity, &bundle, step.now, &mut rng()).map_err(|error| error.to_string())
-            }
+            Some(Ok(bundle)) => match self.sessions_with(step, account) {
+                Ok(_) => {
+                    let started = self
+                        .sessions
+                        .get_mut(&account)
+                        .map(|sessions| sessions.initiate(&self.identity, &bundle, step.now, &mut rng()));
+                    started.map_or(Err("no session".to_owned()), |started| started.map_err(|error| error.to_string()))
+                }
+                Err(error) => Err(error.to_string()),
+            },
             Some(Err(error)) => {
                 self.alert(
                     step,

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::limits::KIT_IDS_KEEP_HOURS;
 use crate::rows::{Expiring, Read, StoreError, Table, Totals, Write, get_row, key, put_row};
 
+/// Bytes before a kit in its row: its id.
+const ID_BYTES: usize = 16;
+
 /// The row of one account's prekeys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreKeyRow {
@@ -58,8 +61,9 @@ pub fn left(rows: &dyn Read, account: &AccountId) -> Result<u32, StoreError> {
 }
 
 /// Publishes a signed prekey and adds kits, up to [`KITS_MAX`]; those beyond it are not taken, nor
-/// those that are or were here: an owner who did not hear the answer publishes them again, when
-/// some may have been handed out already. Answers how many are there now.
+/// those that are here or were handed out: an owner who did not hear the answer publishes them again,
+/// when some may be gone already. `replace` first forgets the kits that were not handed out, so that
+/// they may come again with it. Answers how many are there now.
 ///
 /// # Errors
 /// [`StoreError`] when the storage fails.
@@ -88,7 +92,7 @@ pub fn publish(
         rows.put(Table::KitIds, &known, &[])?;
         let forgotten = now_hour.saturating_add(KIT_IDS_KEEP_HOURS);
         totals.expire(rows, forgotten, &Expiring::Kit { account: *account, id: *id })?;
-        rows.put(Table::Kits, &kit_key(account, row.next), kit)?;
+        rows.put(Table::Kits, &kit_key(account, row.next), &key(&[id.as_bytes(), kit]))?;
         row.next = row.next.saturating_add(1);
         row.left = row.left.saturating_add(1);
         totals.kits = totals.kits.saturating_add(1);
@@ -109,7 +113,8 @@ pub fn take(rows: &mut dyn Write, account: &AccountId, with_kit: bool) -> Result
     let mut first: Option<(Vec<u8>, Vec<u8>)> = None;
     if with_kit {
         rows.range(Table::Kits, &kit_key(account, 0), &kit_key(account, u64::MAX), &mut |key, kit| {
-            first = Some((key.to_vec(), kit.to_vec()));
+            // Its id stays known, so that it is never handed out again.
+            first = kit.get(ID_BYTES..).map(|kit| (key.to_vec(), kit.to_vec()));
             ControlFlow::Break(())
         })?;
     }
@@ -139,14 +144,17 @@ pub fn forget(rows: &mut dyn Write, account: &AccountId) -> Result<(), StoreErro
     totals.save(rows)
 }
 
+/// Deletes the kits that were not handed out, and forgets that they were here.
 fn delete_kits(rows: &mut dyn Write, account: &AccountId) -> Result<u64, StoreError> {
-    let mut kits: Vec<Vec<u8>> = Vec::new();
-    rows.range(Table::Kits, &kit_key(account, 0), &kit_key(account, u64::MAX), &mut |key, _| {
-        kits.push(key.to_vec());
+    let mut kits: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    rows.range(Table::Kits, &kit_key(account, 0), &kit_key(account, u64::MAX), &mut |number, kit| {
+        let id = kit.get(..ID_BYTES).unwrap_or_default();
+        kits.push((number.to_vec(), key(&[account.as_bytes(), id])));
         ControlFlow::Continue(())
     })?;
-    for kit in &kits {
-        rows.delete(Table::Kits, kit)?;
+    for (number, id) in &kits {
+        rows.delete(Table::Kits, number)?;
+        rows.delete(Table::KitIds, id)?;
     }
     Ok(kits.len() as u64)
 }
@@ -209,7 +217,12 @@ mod tests {
         assert_eq!(take(&mut rows, &ALICE, true).unwrap().unwrap().kit, Some(vec![1]));
         assert_eq!(publish(&mut rows, 0, &ALICE, b"1", &[kit(1), kit(2), kit(3)], false).unwrap(), 2);
         assert_eq!(take(&mut rows, &ALICE, true).unwrap().unwrap().kit, Some(vec![2]));
-        assert_eq!(publish(&mut rows, 0, &ALICE, b"1", &[kit(1), kit(2), kit(3)], true).unwrap(), 0);
+        // The owner replaces all by what it believes to be here and a new one: kit 3 was never handed out.
+        assert_eq!(publish(&mut rows, 0, &ALICE, b"1", &[kit(1), kit(2), kit(3), kit(4)], true).unwrap(), 2);
+        assert_eq!(Totals::load(&rows).unwrap().kits, 2);
+        assert_eq!(take(&mut rows, &ALICE, true).unwrap().unwrap().kit, Some(vec![3]));
+        assert_eq!(take(&mut rows, &ALICE, true).unwrap().unwrap().kit, Some(vec![4]));
+        assert_eq!(take(&mut rows, &ALICE, true).unwrap().unwrap().kit, None);
         while crate::mailbox::sweep(&mut rows, KIT_IDS_KEEP_HOURS).unwrap().more {}
         assert_eq!((rows.count(Table::KitIds), rows.count(Table::Expiry)), (0, 0), "it is forgotten in the end");
     }

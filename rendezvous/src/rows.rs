@@ -24,7 +24,7 @@ pub enum Table {
     Records,
     /// account 32 → [`crate::prekeys::PreKeyRow`]
     PreKeys,
-    /// account 32, number 8 → encoded one-time kit
+    /// account 32, number 8 → kit id 16, encoded one-time kit
     Kits,
     /// account 32, kit id 16 → nothing: kits that are or were here, so that none comes twice
     KitIds,

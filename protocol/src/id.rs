@@ -108,6 +108,14 @@ identifier!(
     FileId, 32
 );
 identifier!(
+    /// A group's log on a rendezvous node: the hash of the key that may write it.
+    LogId, 32
+);
+identifier!(
+    /// A blob on a rendezvous node: the hash of its capabilities' hashes.
+    BlobId, 32
+);
+identifier!(
     /// A sealed envelope in a mailbox: doubles of it vanish.
     EnvelopeId, 16
 );

@@ -146,6 +146,43 @@ pub const WORK_MIN_BITS: u8 = 16;
 /// Most proof of work that a peer is ready to do, in leading zero bits.
 pub const WORK_MAX_BITS: u8 = 26;
 
+// --- the directory of public groups
+
+/// Longest name of a group, in characters.
+pub const GROUP_NAME_MAX_CHARS: usize = 60;
+/// Longest description of a group, in bytes.
+pub const GROUP_DESCRIPTION_MAX_BYTES: usize = 1_024;
+/// Admins that an entry names.
+pub const LISTING_ADMINS_MAX: usize = 8;
+/// Homes of one admin that an entry names.
+pub const LISTING_HOMES_MAX: usize = 3;
+/// Longest encoded entry, in bytes.
+pub const LISTING_MAX_BYTES: usize = 16 * 1024;
+/// An entry is good for no longer than this: it is renewed by an admin meanwhile.
+pub const LISTING_LIFETIME_MAX_MS: u64 = 30 * DAY_MS;
+
+// --- logs of groups
+
+/// Entries in one log.
+pub const LOG_MAX_ENTRIES: u64 = 20_000;
+/// Bytes in one log.
+pub const LOG_MAX_BYTES: u64 = 50 * 1024 * 1024;
+/// An entry is deleted after this time, whoever read it.
+pub const LOG_EXPIRES_MS: u64 = 30 * DAY_MS;
+
+// --- blobs
+
+/// Longest chunk of a blob, in bytes: 1 MiB, with room for a tag.
+pub const BLOB_CHUNK_MAX_BYTES: usize = 1024 * 1024 + 64;
+/// Chunks of one blob.
+pub const BLOB_CHUNKS_MAX: u32 = 16_384;
+/// Longest blob, in bytes, unless the node's configuration says otherwise: a file of 50 MB with its padding.
+pub const BLOB_MAX_BYTES: u64 = 52 * 1024 * 1024;
+/// Bytes of all blobs that one account or one mailbox is charged with, unless the node's configuration says otherwise.
+pub const BLOB_OWNER_MAX_BYTES: u64 = 512 * 1024 * 1024;
+/// A blob is deleted after this time, in hours: 30 days.
+pub const BLOB_EXPIRES_MAX_HOURS: u32 = 30 * 24;
+
 // --- key derivation from a password
 
 /// Memory of Argon2id for a new vault, in KiB.

@@ -13,22 +13,26 @@ use rand_chacha::ChaCha20Rng;
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::crypto::kdf;
 use secure_chat_protocol::crypto::secret::SecretBytes;
-use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId, MailboxId, MessageId, Timestamp};
+use secure_chat_protocol::id::{AccountId, BlobId, EnvelopeId, GroupId, LogId, MailboxId, MessageId, Timestamp};
 use secure_chat_protocol::identity::{IdentityIn, IdentityKeyPair, Purpose};
 use secure_chat_protocol::invite::{Invite, InviteFields};
-use secure_chat_protocol::limits::{BUNDLE_MAX_BYTES, DAY_MS, RECORD_MAX_BYTES};
+use secure_chat_protocol::limits::{
+    BUNDLE_MAX_BYTES, DAY_MS, LISTING_LIFETIME_MAX_MS, LISTING_MAX_BYTES, RECORD_MAX_BYTES,
+};
+use secure_chat_protocol::listing::{ListedAdmin, ListedJoin, Listing, ListingFields, ListingIn};
 use secure_chat_protocol::padding;
 use secure_chat_protocol::prekey::{BundleIn, PreKeys};
 use secure_chat_protocol::record::{Record, RecordFields, RecordIn, peer_binding};
 use secure_chat_protocol::sealed::{self, EnvelopeIn, MailboxDescriptor, MailboxDescriptorIn, MailboxKeys};
 use secure_chat_protocol::session::{self, SessionSet};
-use secure_chat_protocol::validate::{self, Username};
+use secure_chat_protocol::validate::{self, GroupName, Username};
 use secure_chat_protocol::vault::{Argon2Params, KeySlots, MasterKey, RotatingTableKey, TableKey, VaultHeader};
 use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
 use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn, MessageRef, Profile, ReceiptKind};
 use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerRequest, PeerResponse};
 use secure_chat_protocol::wire::rendezvous::{
-    NodeInfo, Payment, Presence, PresenceStatus, Push, Refusal, Request, Response, StoredEnvelope, Who,
+    BlobCharge, BlobRequest, BlobState, DirectoryRequest, GroupLogRequest, LogEntry, LogStamp, NodeInfo, Payment,
+    Presence, PresenceStatus, Push, Refusal, Request, Response, StoredEnvelope, Who,
 };
 
 const HOME: &str = "/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
@@ -184,6 +188,25 @@ pub(crate) const TARGETS: &[Target] = &[
         name: "Record",
         run: |_, input| canonical(input, Record::decode(input), |record| Ok::<_, ()>(record.encoded().to_vec())),
         seeds: |world| vec![world.record.encoded().to_vec()],
+    },
+    Target {
+        name: "Listing",
+        run: |_, input| {
+            canonical(input, Listing::decode(input, Timestamp(1)), |entry| Ok::<_, ()>(entry.encoded().to_vec()))
+        },
+        seeds: |world| vec![listing(world)],
+    },
+    Target {
+        name: "Listing, signed",
+        run: |world, input| {
+            let Ok(mut entry) = ListingIn::decode(input) else { return "undecodable".into() };
+            entry.author = world.identity.public().to_wire();
+            entry.signature = Fixed([0; 64]);
+            let Ok(encoded) = codec::encode(&entry, LISTING_MAX_BYTES) else { return "too long".into() };
+            entry.signature = world.identity.sign(Purpose::DirectoryEntry, &[&encoded[..encoded.len() - 64]]).to_wire();
+            told(entry.verify(Timestamp(1)))
+        },
+        seeds: |world| vec![listing(world)],
     },
     Target {
         name: "Record, signed",
@@ -466,7 +489,66 @@ fn requests(world: &World) -> Vec<Request> {
             id: EnvelopeId([5; 16]),
             sealed: Bytes(vec![6; 300]),
         },
+        Request::Directory(DirectoryRequest::Publish { listing: Bytes(listing(world)) }),
+        Request::Directory(DirectoryRequest::Withdraw { group: GroupId([7; 32]) }),
+        Request::Directory(DirectoryRequest::Search {
+            query: "rust fans".into(),
+            after: Some(Bytes(vec![8; 9])),
+            limit: 50,
+        }),
+        Request::GroupLog(GroupLogRequest::Append {
+            write_key: Fixed([1; 32]),
+            read_hash: Fixed([2; 32]),
+            id: EnvelopeId([3; 16]),
+            sealed: Bytes(vec![4; 300]),
+            signature: Fixed([5; 64]),
+            stamp: Some(LogStamp { hour: 480_000, nonce: 1 << 33 }),
+        }),
+        Request::GroupLog(GroupLogRequest::Read {
+            log: LogId([1; 32]),
+            read_token: Fixed([2; 32]),
+            after: 70_000,
+            max_bytes: 1 << 20,
+        }),
     ]
+    .into_iter()
+    .chain(blob_requests())
+    .collect()
+}
+
+fn blob_requests() -> Vec<Request> {
+    let (blob, token) = (BlobId([1; 32]), Fixed([2; 32]));
+    let charges = [BlobCharge::Account, BlobCharge::Mailbox { mailbox: MailboxId([3; 32]), token }];
+    let create = charges.map(|charge| BlobRequest::Create {
+        owner_hash: token,
+        read_hash: token,
+        chunk_bytes: 262_160,
+        chunks: 200,
+        expires_hours: 168,
+        charge,
+    });
+    let others = [
+        BlobRequest::Put { blob, owner_token: token, index: 199, sealed: Bytes(vec![4; 300]) },
+        BlobRequest::Get { blob, read_token: token, index: 300 },
+        BlobRequest::Stat { blob, token },
+        BlobRequest::Delete { blob, owner_token: token },
+        BlobRequest::CountDownload { blob, read_token: token, receipt: EnvelopeId([5; 16]) },
+    ];
+    create.into_iter().chain(others).map(Request::Blob).collect()
+}
+
+fn listing(world: &World) -> Vec<u8> {
+    let fields = ListingFields {
+        group: GroupId([7; 32]),
+        name: GroupName::parse("Rust Fans").expect("a name"),
+        description: "Ferris and friends".into(),
+        join: ListedJoin::Open,
+        members: 300,
+        admins: vec![ListedAdmin { account: world.identity.account_id(), homes: vec![] }],
+        seq: 1,
+        lifetime_ms: LISTING_LIFETIME_MAX_MS,
+    };
+    Listing::create(&world.identity, fields, Timestamp(0)).expect("an entry").encoded().to_vec()
 }
 
 fn presence() -> Presence {
@@ -475,6 +557,14 @@ fn presence() -> Presence {
 
 fn responses(_: &World) -> Vec<Response> {
     let stored = StoredEnvelope { seq: 1, id: EnvelopeId([5; 16]), sealed: Bytes(vec![6; 300]) };
+    let entry = LogEntry { position: 1, id: EnvelopeId([5; 16]), sealed: Bytes(vec![6; 300]) };
+    let state = BlobState {
+        chunk_bytes: 262_160,
+        chunks: 200,
+        present: Bytes(vec![0xff; 25]),
+        downloads: 3,
+        expires_hours: 168,
+    };
     let info = NodeInfo { version: "0.1.0".into(), now: Timestamp(1 << 40), envelope_max_bytes: 65_536, work_bits: 16 };
     vec![
         Response::Done,
@@ -484,5 +574,10 @@ fn responses(_: &World) -> Vec<Response> {
         Response::Challenge(Fixed([1; 32])),
         Response::Mail { envelopes: vec![stored; 2], more: true },
         Response::Refused(Refusal::SlowDown { retry_after_ms: 1_000 }),
+        Response::Listings { listings: vec![Bytes(vec![1; 200]); 2], next: Some(Bytes(vec![2; 9])) },
+        Response::Appended { position: 300 },
+        Response::Log { entries: vec![entry; 2], more: true },
+        Response::Blob(state),
+        Response::Chunk { sealed: Bytes(vec![6; 300]) },
     ]
 }

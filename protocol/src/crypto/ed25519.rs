@@ -73,6 +73,8 @@ purposes! {
     GroupMessage => "group-msg",
     /// A public group's entry in the directory.
     DirectoryEntry => "directory",
+    /// The write key of a group's log appends an entry.
+    LogAppend => "log-append",
     /// An exported audit log.
     AuditExport => "audit",
 }

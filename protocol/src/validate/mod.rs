@@ -3,12 +3,14 @@
 //! only [`crate::limits`].
 
 mod address;
+mod group;
 mod password;
 mod terminal;
 mod text;
 mod username;
 
 pub use address::{AddressError, check_address, check_home};
+pub use group::{GroupName, GroupNameError, check_group_description};
 pub use password::{Missing, PasswordReport, check_password};
 pub use terminal::{escape_for_terminal, escape_lines_for_terminal};
 pub use text::{TextError, check_greeting, check_reaction, check_text};

@@ -61,7 +61,7 @@ pub fn check_reaction(text: &str) -> Result<Option<&str>, TextError> {
     }
 }
 
-fn bounded(text: &str, limit_bytes: usize) -> Result<&str, TextError> {
+pub(super) fn bounded(text: &str, limit_bytes: usize) -> Result<&str, TextError> {
     if text.len() > limit_bytes {
         return Err(TextError::TooLong { bytes: text.len(), limit_bytes });
     }

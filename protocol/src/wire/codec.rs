@@ -100,6 +100,41 @@ fn decode_unchecked<T: DeserializeOwned>(bytes: &[u8], limit_bytes: usize) -> Re
     Ok(value)
 }
 
+/// Decodes a list of at most `MAX` elements: one that claims or holds more is refused before they
+/// are allocated, since an empty element takes up many times its size on the wire. For fields:
+/// `#[serde(deserialize_with = "codec::bounded::<_, _, MAX>")]`.
+///
+/// # Errors
+/// That of the deserializer.
+pub fn bounded<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Elements<T, const MAX: usize>(std::marker::PhantomData<T>);
+    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Elements<T, MAX> {
+        type Value = Vec<T>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MAX} elements")
+        }
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+            let claimed = seq.size_hint().unwrap_or(0);
+            if claimed > MAX {
+                return Err(serde::de::Error::invalid_length(claimed, &self));
+            }
+            let mut elements = Vec::new();
+            while let Some(element) = seq.next_element()? {
+                if elements.len() >= MAX {
+                    return Err(serde::de::Error::invalid_length(elements.len().saturating_add(1), &self));
+                }
+                elements.push(element);
+            }
+            Ok(elements)
+        }
+    }
+    deserializer.deserialize_seq(Elements::<T, MAX>(std::marker::PhantomData))
+}
+
 /// A byte string that is encoded in one piece (a plain `Vec<u8>` would go byte by byte).
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Bytes(pub Vec<u8>);

@@ -9,6 +9,14 @@
 
 use serde::{Deserialize, Serialize};
 
+mod blob;
+mod directory;
+mod group_log;
+
+pub use blob::{BlobCharge, BlobRequest, BlobState};
+pub use directory::{CURSOR_MAX_BYTES, DirectoryRequest, LISTINGS_MAX, QUERY_MAX_BYTES};
+pub use group_log::{GroupLogRequest, LOG_ENTRIES_MAX, LogEntry, LogStamp};
+
 use crate::id::{AccountId, EnvelopeId, MailboxId, Timestamp};
 use crate::limits::RENDEZVOUS_FRAME_MAX_BYTES;
 use crate::wire::codec::{self, Bytes, DecodeError, EncodeError, Fixed};
@@ -117,6 +125,12 @@ pub enum Request {
         /// What [`crate::sealed::seal`] made.
         sealed: Bytes,
     },
+    /// Asks the directory of public groups.
+    Directory(DirectoryRequest),
+    /// Asks a group's log.
+    GroupLog(GroupLogRequest),
+    /// Asks for encrypted chunks of files.
+    Blob(BlobRequest),
 }
 
 /// Somebody, by name or by account.
@@ -209,6 +223,34 @@ pub enum Response {
     },
     /// Not done, and why.
     Refused(Refusal),
+    /// To [`DirectoryRequest::Search`] and [`DirectoryRequest::Entry`].
+    Listings {
+        /// Encoded, signed [`crate::listing::ListingIn`]: to be verified by whoever asked.
+        #[serde(deserialize_with = "codec::bounded::<_, _, LISTINGS_MAX>")]
+        listings: Vec<Bytes>,
+        /// There may be more: ask again with this as `after`.
+        next: Option<Bytes>,
+    },
+    /// To [`GroupLogRequest::Append`].
+    Appended {
+        /// Where the entry stands in the log.
+        position: u64,
+    },
+    /// To [`GroupLogRequest::Read`].
+    Log {
+        /// In the order of their arrival, at most [`LOG_ENTRIES_MAX`].
+        #[serde(deserialize_with = "codec::bounded::<_, _, LOG_ENTRIES_MAX>")]
+        entries: Vec<LogEntry>,
+        /// There are more behind the last one.
+        more: bool,
+    },
+    /// To [`BlobRequest::Create`] and [`BlobRequest::Stat`].
+    Blob(BlobState),
+    /// To [`BlobRequest::Get`].
+    Chunk {
+        /// What was stored.
+        sealed: Bytes,
+    },
 }
 
 /// The node's limits.

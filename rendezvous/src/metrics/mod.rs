@@ -7,7 +7,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
-use secure_chat_protocol::wire::rendezvous::{Refusal, Request, Response};
+use secure_chat_protocol::wire::rendezvous::{
+    BlobRequest, DirectoryRequest, GroupLogRequest, Refusal, Request, Response,
+};
 
 use crate::mailbox::Swept;
 use crate::rows::Totals;
@@ -209,6 +211,17 @@ const fn kind(request: &Request) -> &'static str {
         Request::Fetch { .. } => "fetch",
         Request::Acknowledge { .. } => "acknowledge",
         Request::Deposit { .. } => "deposit",
+        Request::Directory(DirectoryRequest::Publish { .. }) => "publish_group",
+        Request::Directory(DirectoryRequest::Withdraw { .. }) => "withdraw_group",
+        Request::Directory(DirectoryRequest::Search { .. } | DirectoryRequest::Entry { .. }) => "search_groups",
+        Request::GroupLog(GroupLogRequest::Append { .. }) => "append_log",
+        Request::GroupLog(GroupLogRequest::Read { .. }) => "read_log",
+        Request::Blob(BlobRequest::Create { .. }) => "create_blob",
+        Request::Blob(BlobRequest::Put { .. }) => "put_blob",
+        Request::Blob(BlobRequest::Get { .. }) => "get_blob",
+        Request::Blob(BlobRequest::Stat { .. }) => "stat_blob",
+        Request::Blob(BlobRequest::Delete { .. }) => "delete_blob",
+        Request::Blob(BlobRequest::CountDownload { .. }) => "count_download",
     }
 }
 

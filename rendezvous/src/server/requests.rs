@@ -86,6 +86,8 @@ impl Desk {
             Request::Deposit { mailbox, payment, id, sealed } => {
                 self.deposit(peer, mailbox, &payment, id, sealed.0, at)
             }
+            // Not carried out yet.
+            Request::Directory(_) | Request::GroupLog(_) | Request::Blob(_) => Err(Refusal::Invalid),
         }
     }
 

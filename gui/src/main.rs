@@ -1,61 +1,59 @@
-//! The desktop peer. This version has no window yet: it says which commands
-//! work in its place.
+//! The desktop peer: opens the window.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
-use secure_chat_node::cli;
-use secure_chat_node::config::Options;
+use secure_chat_node::config::{LogLevel, NodeConfig, Options};
+use secure_chat_node::{cli, engine::Node};
+use secure_chat_window::bridge::Bridge;
+use secure_chat_window::hosting::Host;
+use secure_chat_window::launch::{self, LaunchError};
 
 /// Secure Chat: a peer-to-peer messenger with end-to-end encryption. This is the window.
 #[derive(Parser)]
 #[command(name = "secure-chat", version, about)]
 struct Arguments {
     #[command(flatten)]
-    _options: Options,
+    options: Options,
 }
 
 fn main() -> ExitCode {
-    let _: Arguments = cli::parse();
-    eprintln!("secure-chat: {}", instead_of_a_window(has_display(|name| std::env::var_os(name))));
-    ExitCode::from(cli::EXIT_USAGE)
-}
-
-/// Whether this session has a screen: always, where the system doesn't say it by variables.
-fn has_display(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> bool {
-    let said_by_variables = cfg!(all(unix, not(target_os = "macos")));
-    !said_by_variables
-        || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| variable(name).is_some_and(|value| !value.is_empty()))
-}
-
-fn instead_of_a_window(display: bool) -> &'static str {
-    if display {
-        "the window is not part of this version; run `secure-chat-node shell` (a prompt) or `secure-chat-node rpc` (JSON-RPC) instead"
-    } else {
-        "there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set); run `secure-chat-node shell` (a prompt) or `secure-chat-node rpc` (JSON-RPC) instead"
+    let arguments: Arguments = cli::parse();
+    let (config, log_level) = match arguments.options.resolve() {
+        Ok(resolved) => resolved,
+        Err(error) => return ended(&error.to_string(), cli::EXIT_USAGE),
+    };
+    log(log_level);
+    if let Err(error) = launch::find_display() {
+        return ended(&error.to_string(), cli::EXIT_USAGE);
+    }
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<LaunchError>() {
+            Some(_) => ended(&error.to_string(), cli::EXIT_USAGE),
+            None => ended(&error.to_string(), 1),
+        },
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn ended(sentence: &str, status: u8) -> ExitCode {
+    eprintln!("secure-chat: {sentence}");
+    ExitCode::from(status)
+}
 
-    #[test]
-    fn without_a_display_both_commands_that_work_are_named_on_one_line() {
-        for line in [instead_of_a_window(false), instead_of_a_window(true)] {
-            assert!(
-                line.contains("secure-chat-node shell")
-                    && line.contains("secure-chat-node rpc")
-                    && !line.contains('\n')
-            );
-        }
-    }
+fn run(mut config: NodeConfig) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("node").build()?;
+    config.host = Some(Arc::new(Host::new(&config.data_dir)));
+    let handle = runtime.handle().clone();
+    launch::open_window(move |ctx| {
+        Bridge::start(handle, ctx, async { Node::start(config).await.map_err(|error| error.to_string()) })
+    })?;
+    Ok(())
+}
 
-    #[cfg(all(unix, not(target_os = "macos")))]
-    #[test]
-    fn an_empty_variable_is_no_display() {
-        assert!(!has_display(|_| Some("".into())));
-        assert!(!has_display(|_| None));
-        assert!(has_display(|name| (name == "WAYLAND_DISPLAY").then(|| "wayland-0".into())));
-    }
+fn log(level: LogLevel) {
+    let filter = tracing_subscriber::EnvFilter::new(level.filter());
+    // Standard output stays free for whoever pipes it.
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

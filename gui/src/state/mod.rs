@@ -1,0 +1,273 @@
+//! What the window shows. Changed by three things only: what the person
+//! intends ([`State::intend`]), what the node tells ([`State::event`]) and
+//! what it answers ([`State::answer`]). Each returns what to ask next; none
+//! waits, paints or knows of a thread.
+
+mod answers;
+mod chat;
+mod events;
+mod heights;
+mod intents;
+mod network;
+mod notices;
+mod people;
+mod preferences;
+mod session;
+mod timeline;
+
+pub(crate) use chat::{Chat, Composing, Search, Selection};
+pub(crate) use heights::Heights;
+pub(crate) use intents::{Confirm, Effect, Intent, Overlay, copied};
+pub(crate) use network::{Network, Reach};
+pub(crate) use notices::{Notices, Tone};
+pub(crate) use people::People;
+pub(crate) use preferences::{Look, Preferences, SCALES, key};
+pub(crate) use session::{Gate, Opened, Session, Step};
+pub(crate) use timeline::{Quote, Reaction, Row, ScrollTo, Timeline};
+
+use secure_chat_node::api::SafetyNumberView;
+
+use crate::ask::{self, Ask, account, contacts, messages, network as net};
+use crate::text::Clock;
+
+/// Drafts read when an account is opened: those of the latest conversations.
+const DRAFTS_READ_MAX: usize = 200;
+/// The network tab is read again after this time, in milliseconds.
+const NETWORK_EVERY_MS: u64 = 5_000;
+
+/// The parts of the window that the rail leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Tab {
+    #[default]
+    Chat,
+    Network,
+    Profile,
+}
+
+impl Tab {
+    /// In the order of the rail.
+    pub(crate) const ALL: [Self; 3] = [Self::Chat, Self::Network, Self::Profile];
+
+    /// The name under which the vault remembers it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Network => "network",
+            Self::Profile => "profile",
+        }
+    }
+
+    /// The tab of this name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tab| tab.name() == name)
+    }
+}
+
+/// Everything that the window shows.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) session: Session,
+    pub(crate) tab: Tab,
+    pub(crate) people: People,
+    pub(crate) chat: Chat,
+    pub(crate) network: Network,
+    pub(crate) preferences: Preferences,
+    /// The preferences were read, or changed: the window has to follow.
+    pub(crate) preferences_changed: bool,
+    pub(crate) notices: Notices,
+    pub(crate) overlay: Option<Overlay>,
+    /// The safety number that the open overlay shows.
+    pub(crate) safety: Option<Result<SafetyNumberView, String>>,
+    /// A chat request is being sent, or why it was not.
+    pub(crate) requesting: Option<Result<(), String>>,
+    /// What the account shows to others.
+    pub(crate) presence: Option<secure_chat_node::api::Status>,
+    /// Answers to a request that are under way.
+    pub(crate) answering: std::collections::HashSet<String>,
+}
+
+impl State {
+    /// The open account.
+    pub(crate) fn opened(&self) -> Option<&Opened> {
+        match &self.session {
+            Session::Open(opened) => Some(opened),
+            _ => None,
+        }
+    }
+
+    fn opened_mut(&mut self) -> Option<&mut Opened> {
+        match &mut self.session {
+            Session::Open(opened) => Some(opened),
+            _ => None,
+        }
+    }
+
+    fn me(&self) -> &str {
+        self.opened().map_or("", |opened| &opened.account.account_id)
+    }
+
+    /// The node runs: which accounts are there?
+    pub(crate) fn started(&mut self, asks: &mut Vec<Ask>) {
+        self.session = Session::Closed(Gate::default());
+        asks.push(account::Ask::List.into());
+    }
+
+    /// The node could not start.
+    pub(crate) fn failed(&mut self, sentence: String) {
+        self.session = Session::Broken(sentence);
+    }
+
+    /// Forgets everything that an account showed.
+    fn close(&mut self, asks: &mut Vec<Ask>) {
+        let mut notices = Notices::default();
+        std::mem::swap(&mut notices, &mut self.notices);
+        *self = Self { session: Session::Closed(Gate::default()), preferences_changed: true, ..Self::default() };
+        asks.push(account::Ask::List.into());
+    }
+
+    /// An account was opened: read what there is to show.
+    fn open(&mut self, opened: Opened, asks: &mut Vec<Ask>) {
+        // The answer and the event both say so.
+        if self.opened().is_some_and(|open| open.account.account_id == opened.account.account_id) {
+            return;
+        }
+        self.session = Session::Open(Box::new(opened));
+        asks.extend([
+            Ask::from(account::Ask::Settings),
+            account::Ask::Status.into(),
+            account::Ask::Invite.into(),
+        ]);
+        self.read_lists(asks);
+    }
+
+    fn read_lists(&mut self, asks: &mut Vec<Ask>) {
+        asks.extend([
+            Ask::from(contacts::Ask::List),
+            contacts::Ask::Requests.into(),
+            net::Ask::Status.into(),
+        ]);
+    }
+
+    /// Something was missed: everything that is shown is read again.
+    fn read_again(&mut self, asks: &mut Vec<Ask>) {
+        self.read_lists(asks);
+        if let Some(timeline) = &mut self.chat.timeline {
+            timeline.newer.loading = true;
+            let conversation = timeline.conversation.clone();
+            asks.push(messages::Ask::History { conversation, page: messages::Page::Latest }.into());
+        }
+    }
+
+    /// What has to be asked because time passed. Returns when to come back,
+    /// in milliseconds, if ever.
+    pub(crate) fn tick(&mut self, clock: Clock, focused: bool, asks: &mut Vec<Ask>) -> Option<u64> {
+        let now_ms = clock.now_ms;
+        let draft = self.chat.save_draft(now_ms, false, asks);
+        let typing = self.people.typing_ends_in_ms(now_ms);
+        let toast = self.notices.toast_ends_in_ms(now_ms);
+        let network = self.watch_network(now_ms, focused, asks);
+        self.mark_read(focused, asks);
+        [draft, typing, toast, network].into_iter().flatten().min()
+    }
+
+    /// While somebody looks at it, the network tab is read again and again.
+    fn watch_network(&mut self, now_ms: u64, focused: bool, asks: &mut Vec<Ask>) -> Option<u64> {
+        if !focused || self.tab != Tab::Network || self.opened().is_none() {
+            return None;
+        }
+        let waited = now_ms.saturating_sub(self.network.read_at_ms);
+        if waited < NETWORK_EVERY_MS {
+            return Some(NETWORK_EVERY_MS - waited);
+        }
+        self.network.read_at_ms = now_ms;
+        asks.extend([
+            Ask::from(net::Ask::Status),
+            net::Ask::Connections.into(),
+            net::Ask::Traffic.into(),
+        ]);
+        Some(NETWORK_EVERY_MS)
+    }
+
+    /// Tells the node what was read: the end of the open conversation, while it is looked at.
+    fn mark_read(&mut self, focused: bool, asks: &mut Vec<Ask>) {
+        if !focused || self.tab != Tab::Chat || self.opened().is_some_and(|opened| opened.onboarding.is_some()) {
+            return;
+        }
+        let Some(timeline) = &mut self.chat.timeline else { return };
+        if timeline.unseen > 0 || !timeline.at_end || !timeline.loaded {
+            return;
+        }
+        let Some(newest) = timeline.newest_received() else { return };
+        if timeline.read_up_to.as_deref() != Some(newest) {
+            let up_to = newest.to_owned();
+            timeline.read_up_to = Some(up_to.clone());
+            let conversation = timeline.conversation.clone();
+            self.people.set_unread(&conversation, 0);
+            asks.push(messages::Ask::MarkRead { conversation, up_to }.into());
+        }
+    }
+
+    /// Loads more of the conversation where the list nears the end of what is loaded.
+    pub(crate) fn load_around(&mut self, first: usize, last: usize, asks: &mut Vec<Ask>) {
+        /// Rows before the end at which more are asked for.
+        const AHEAD: usize = 40;
+        let Some(timeline) = &mut self.chat.timeline else { return };
+        let conversation = timeline.conversation.clone();
+        if first < AHEAD && timeline.older.more && !timeline.older.loading {
+            if let Some(oldest) = timeline.rows().iter().find(|row| !row.id.is_empty()) {
+                let page = messages::Page::Before(oldest.id.clone());
+                timeline.older.loading = true;
+                asks.push(messages::Ask::History { conversation: conversation.clone(), page }.into());
+            }
+        }
+        if last + AHEAD > timeline.rows().len() && timeline.newer.more && !timeline.newer.loading {
+            if let Some(newest) = timeline.rows().iter().rev().find(|row| !row.id.is_empty()) {
+                let page = messages::Page::After(newest.id.clone());
+                timeline.newer.loading = true;
+                asks.push(messages::Ask::History { conversation, page }.into());
+            }
+        }
+    }
+
+    /// Opens a conversation at its end.
+    fn open_conversation(&mut self, name: &str, clock: Clock, asks: &mut Vec<Ask>) {
+        self.tab = Tab::Chat;
+        if self.chat.conversation() == Some(name) {
+            return;
+        }
+        self.leave_conversation(clock, asks);
+        self.chat.selection = Selection::Conversation(name.to_owned());
+        self.chat.timeline = Some(Timeline::new(name));
+        let conversation = name.to_owned();
+        asks.push(messages::Ask::History { conversation, page: messages::Page::Latest }.into());
+    }
+
+    /// What is left behind when something else is selected.
+    fn leave_conversation(&mut self, clock: Clock, asks: &mut Vec<Ask>) {
+        self.chat.save_draft(clock.now_ms, true, asks);
+        if let Some(conversation) = self.chat.conversation().map(str::to_owned) {
+            self.chat.end_edit(&conversation);
+        }
+        self.chat.selection = Selection::None;
+        self.chat.timeline = None;
+        self.chat.search = Search::default();
+        self.chat.error = None;
+    }
+
+    fn toast_error<T>(&mut self, result: ask::Answered<T>, clock: Clock) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.notices.toast(Tone::Bad, error.message, clock.now_ms);
+                None
+            }
+        }
+    }
+}
+
+/// What tests of the window build their states from.
+#[cfg(test)]
+pub(crate) mod tests {
+    pub(crate) use super::people::tests::contact;
+    pub(crate) use super::timeline::tests::row;
+}

@@ -1,0 +1,413 @@
+//! English. The fields are the list of what a translation has to say; a text
+//! with a number or a name in it is a function, so that each language can put
+//! it where it belongs and form its own plurals.
+
+use secure_chat_node::api::MessageState;
+
+macro_rules! strings {
+    ($($field:ident : $type:ty = $english:expr;)*) => {
+        /// All words of the window in one language.
+        pub(crate) struct Strings {
+            $(pub(crate) $field: $type,)*
+        }
+
+        /// English.
+        pub(crate) static ENGLISH: Strings = Strings { $($field: $english,)* };
+    };
+}
+
+type Text = &'static str;
+
+fn plural(count: u64, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+}
+
+strings! {
+    // --- the program
+    app_name: Text = "Secure Chat";
+    tagline: Text = "Private conversations, straight from your machine to theirs. No company in between.";
+    promise_encrypted: Text = "Only the two of you can read it";
+    promise_encrypted_text: Text = "Every message is encrypted end to end, with keys that change all the time.";
+    promise_direct: Text = "No servers to trust";
+    promise_direct_text: Text = "Machines talk to each other. Helpers along the way only ever see sealed envelopes.";
+    promise_yours: Text = "Yours alone";
+    promise_yours_text: Text = "Your account lives on this machine, locked with your password. There is nothing to sign up for.";
+    starting: Text = "Starting…";
+    broken_title: Text = "Secure Chat can't start";
+    close: Text = "Close";
+    cancel: Text = "Cancel";
+    dismiss: Text = "Dismiss";
+    copied: Text = "Copied";
+    next: Text = "Next";
+    more: Text = "More";
+    never: Text = "Never";
+    now: Text = "now";
+    add: Text = "Add";
+
+    // --- time
+    today: Text = "Today";
+    yesterday: Text = "Yesterday";
+    less_than_a_minute: Text = "less than a minute";
+    minutes: fn(u64) -> String = |n| plural(n, "minute", "minutes");
+
+    // --- getting in
+    login_title: Text = "Welcome back";
+    login_text: Text = "Unlock your account to read and write.";
+    username: Text = "Name";
+    username_hint: Text = "How others find you";
+    password: Text = "Password";
+    password_again: Text = "Password again";
+    passwords_differ: Text = "The two passwords are not the same.";
+    password_rule: Text = "At least 8 characters. A few unrelated words are best.";
+    password_strength: Text = "Password strength";
+    strength_weak: Text = "Weak";
+    strength_fair: Text = "Fair";
+    strength_good: Text = "Good";
+    strength_strong: Text = "Strong";
+    unlock: Text = "Unlock";
+    opening: Text = "Unlocking…";
+    create_another: Text = "Create another account";
+    back_to_login: Text = "Back to unlocking";
+    create_title: Text = "Create your account";
+    create_text: Text = "A name for others, and a password that stays with you.";
+    create_account: Text = "Create account";
+    creating: Text = "Making your keys…";
+    no_recovery: Text = "Nobody can reset your password: choose one you will remember.";
+    step: fn(usize, usize) -> String = |at, of| format!("Step {at} of {of}");
+    onboard_invite_title: fn(&str) -> String = |name| format!("Hello, {name}");
+    onboard_invite_text: Text = "This is your invite. Give it to somebody you trust: with it they can write to you, even without a directory.";
+    onboard_rendezvous_title: Text = "Find and be found";
+    onboard_rendezvous_text: Text = "A rendezvous node finds people by name and keeps sealed messages while you are away. It can't read anything.";
+    onboard_connected: Text = "You are connected";
+    onboard_connected_text: Text = "Others can find you by your name now.";
+    go_on_without: Text = "Go on without";
+    go_on_without_text: Text = "You can still chat by invite, and with people on your local network.";
+    start_chatting: Text = "Start chatting";
+
+    // --- invites
+    invite: Text = "Your invite";
+    invite_qr: Text = "Your invite as a QR code";
+    invite_copy: Text = "Copy invite";
+    invite_copied: Text = "Invite copied. Send it to somebody you trust.";
+    invite_waits: Text = "Making your invite…";
+    invite_text: Text = "Whoever has your invite can send you a chat request. You decide whether to accept.";
+    share_invite: Text = "Share your invite";
+
+    // --- the rail
+    tab_chat: Text = "Chat";
+    tab_network: Text = "Network";
+    tab_profile: Text = "Profile";
+    lock: Text = "Lock";
+    lock_hint: Text = "Lock and hide everything  (Ctrl+L)";
+    notices: Text = "Notifications";
+    notices_short: Text = "Alerts";
+    notices_none: Text = "Nothing new. What needs your attention is kept here.";
+    notices_clear: Text = "Clear all";
+    presence: Text = "Presence";
+    presence_online: Text = "Online";
+    presence_away: Text = "Away";
+    presence_invisible: Text = "Invisible";
+    presence_invisible_detail: Text = "You appear offline to others";
+    presence_hint: Text = "How others see you";
+    reach_registered: Text = "Online";
+    reach_peers: Text = "Direct";
+    reach_connecting: Text = "Connecting";
+    reach_alone: Text = "Offline";
+    reach_registered_long: Text = "Online, and found by name";
+    reach_peers_long: Text = "Connected to people, registered nowhere";
+    reach_connecting_long: Text = "Connecting to a rendezvous node…";
+    reach_alone_long: Text = "Connected to nobody";
+
+    // --- the list of people
+    messages: Text = "Messages";
+    search: Text = "Search";
+    search_hint: Text = "Search people and messages";
+    search_people: Text = "Search people";
+    searching: Text = "Searching…";
+    nothing_found: Text = "Nothing found";
+    found_people: Text = "PEOPLE";
+    found_messages: Text = "MESSAGES";
+    hit_in: fn(&str, &str) -> String = |name, text| format!("Message in {name}: {text}");
+    you_said: fn(&str) -> String = |text| format!("You: {text}");
+    list_empty: Text = "Nobody here yet.";
+    list_no_messages: Text = "No messages yet";
+    list_requested: Text = "Waiting for an answer";
+    list_request_failed: Text = "Your request was not answered";
+    list_wants_to_chat: Text = "Wants to chat with you";
+    list_key_changed: Text = "Keys have changed";
+    list_blocked: Text = "Blocked";
+    typing_short: Text = "typing…";
+    draft: fn(&str) -> String = |text| format!("Draft: {text}");
+    spoken_unread: fn(&str, u64) -> String = |name, n| format!("{name}, {}", plural(n, "unread message", "unread messages"));
+    request_from: fn(&str) -> String = |name| format!("Chat request from {name}");
+    request_to: fn(&str) -> String = |name| format!("Your chat request to {name}");
+    no_contacts_title: Text = "Say hello to somebody";
+    no_contacts_text: Text = "Share your invite with a friend, or send a chat request to somebody you know by name.";
+    choose_title: Text = "Choose a conversation";
+    choose_text: Text = "Or press Ctrl+K to find somebody by name.";
+
+    // --- a new chat
+    new_chat: Text = "New chat";
+    new_chat_text: Text = "Ask somebody for a chat by their name, or with an invite that they gave you.";
+    new_chat_to: Text = "Name or invite";
+    new_chat_to_hint: Text = "bob, or secure-chat:…";
+    greeting: Text = "Greeting";
+    greeting_hint: Text = "So that they know it's you (optional)";
+    send_request: Text = "Send request";
+    request_sent: fn(Option<&str>) -> String = |name| match name {
+        Some(name) => format!("Request sent to {name}"),
+        None => "Request sent".to_owned(),
+    };
+    online_users: Text = "Who is online";
+    nobody_online: Text = "Nobody that you could see is online right now.";
+    chat: Text = "Chat";
+    chat_with: fn(&str) -> String = |name| format!("Chat with {name}");
+
+    // --- requests
+    request_title: fn(&str) -> String = |name| format!("{name} wants to chat with you");
+    request_own_title: fn(&str) -> String = |name| format!("You asked {name} for a chat");
+    request_advice: Text = "They learn nothing until you accept. Blocking ends all requests from them.";
+    request_waits: Text = "You can write as soon as they accept. If they are offline, the request waits for them.";
+    request_expired: Text = "Nobody answered in time.";
+    request_failed: Text = "The request could not be delivered.";
+    request_again: Text = "Ask again";
+    request_cancel: Text = "Take back";
+    fingerprint: Text = "FINGERPRINT";
+    fingerprint_advice: Text = "Compare it over a phone call or in person to be sure who this is.";
+    copy_fingerprint: Text = "Copy fingerprint";
+    accept: Text = "Accept";
+    decline: Text = "Decline";
+    block: Text = "Block";
+
+    // --- a conversation
+    verified: Text = "Verified";
+    encrypted: Text = "End-to-end encrypted";
+    blocked_short: Text = "Blocked";
+    requested_short: Text = "Request sent";
+    key_changed_short: Text = "Keys have changed";
+    online: Text = "online";
+    away: Text = "away";
+    typing: Text = "typing…";
+    last_seen: fn(&str) -> String = |when| format!("last seen {when}");
+    search_in_chat: Text = "Search in this chat";
+    close_search: Text = "Close search";
+    older_hit: Text = "Older hit";
+    newer_hit: Text = "Newer hit";
+    hit_of: fn(usize, usize, bool) -> String =
+        |at, of, more| if more { format!("{at} of {of}+") } else { format!("{at} of {of}") };
+    unmute: Text = "Unmute";
+    mute_8_hours: Text = "Mute for 8 hours";
+    mute_for_good: Text = "Mute";
+    unblock: Text = "Unblock";
+    remove_contact: Text = "Remove contact";
+    no_messages_title: Text = "This is the beginning";
+    no_messages_text: Text = "Messages here are encrypted end to end. Nobody in between can read them.";
+    unread_line: Text = "New";
+    new_messages: fn(u64) -> String = |n| format!("{n} new");
+    to_the_end: Text = "Latest messages";
+    you: Text = "You";
+    edited: fn(&str) -> String = |time| format!("edited {time}");
+    deleted_message: Text = "This message was deleted";
+    show_quoted: Text = "Show the message this answers";
+    reply_to: Text = "Reply";
+    quote_unknown: Text = "An earlier message";
+    not_delivered: Text = "Not delivered";
+    retry: Text = "Retry";
+    react: Text = "React";
+    react_with: fn(&str) -> String = |name| format!("React with {name}");
+    reaction: fn(&str, usize) -> String = |emoji, n| format!("{emoji} {n}");
+    reply: Text = "Reply";
+    copy_message: Text = "Copy message";
+    open_link: fn(&str) -> String = |link| format!("Open {link}");
+    edit: Text = "Edit";
+    delete: Text = "Delete…";
+    spoken_message: fn(&str, &str, &str, &str) -> String = |who, when, state, text| {
+        if state.is_empty() { format!("{who}, {when}: {text}") } else { format!("{who}, {when}, {state}: {text}") }
+    };
+    spoken_state: fn(MessageState) -> Text = |state| match state {
+        MessageState::Queued => "on its way",
+        MessageState::Sent => "sent",
+        MessageState::Delivered => "delivered",
+        MessageState::Read => "read",
+        MessageState::Failed => "not delivered",
+        MessageState::Received => "",
+    };
+
+    // --- writing
+    write_message: Text = "Write a message";
+    send: Text = "Send";
+    emoji: Text = "Emoji";
+    emoji_search: Text = "Search emoji";
+    emoji_none: Text = "No emoji of that name";
+    replying: Text = "Reply";
+    editing: Text = "Edit message";
+    room_left: fn(usize) -> String = |bytes| format!("Room for {bytes} more bytes");
+    too_long: fn(usize) -> String = |bytes| format!("{bytes} bytes too long: split it into two messages");
+    cannot_write: Text = "You can't write here.";
+    cannot_write_key: Text = "Writing waits until you have decided about the new keys.";
+    cannot_write_blocked: Text = "You blocked this person.";
+    cannot_write_requested: Text = "You can write as soon as your request is accepted.";
+    blocked_title: fn(&str) -> String = |name| format!("You blocked {name}");
+    blocked_text: Text = "Their messages and requests are refused, and they are not told.";
+    waiting_title: fn(&str) -> String = |name| format!("Waiting for {name} to accept");
+    waiting_text: Text = "If they are offline, your request waits for them.";
+    key_changed_title: fn(&str) -> String = |name| format!("The keys of {name} have changed");
+    key_changed_text: fn(&str) -> String = |fingerprint| {
+        let known = "This happens with a new machine or a new installation, but also when somebody pretends to be them. Ask them in person or over the phone before you go on.";
+        if fingerprint.is_empty() { known.to_owned() } else { format!("{known}\nNew fingerprint: {fingerprint}") }
+    };
+    compare_number: Text = "Compare safety number";
+    accept_key: Text = "Accept new keys";
+
+    // --- safety numbers
+    safety_number: Text = "Safety number";
+    safety_text: fn(&str) -> String =
+        |name| format!("Compare these digits with {name}, in person or over the phone. If both see the same, nobody sits in between.");
+    safety_qr: Text = "Safety number as a QR code";
+    safety_copy: Text = "Copy digits";
+    verify: Text = "Mark as verified";
+    unverify: Text = "Take the mark back";
+
+    // --- what was done
+    contact_removed: fn(&str) -> String = |name| format!("{name} was removed");
+    contact_blocked: fn(&str) -> String = |name| format!("{name} is blocked");
+    contact_unblocked: fn(&str) -> String = |name| format!("{name} is no longer blocked");
+    contact_verified: fn(&str) -> String = |name| format!("{name} is verified");
+    contact_unverified: fn(&str) -> String = |name| format!("{name} is no longer marked as verified");
+    contact_key_accepted: fn(&str) -> String = |name| format!("The new keys of {name} are accepted");
+    contact_muted: fn(&str) -> String = |name| format!("{name} is muted");
+    contact_unmuted: fn(&str) -> String = |name| format!("{name} is no longer muted");
+    notice_request: fn(&str) -> String = |name| format!("{name} wants to chat with you");
+    notice_accepted: fn(&str) -> String = |name| format!("You can now chat with {name}");
+    notice_declined: fn(&str) -> String = |name| format!("{name} declined your chat request");
+    notice_key_changed: fn(&str) -> String = |name| format!("The keys of {name} have changed");
+    notice_name_conflict: fn(&str) -> String = |address| format!("Somebody else has your name at {address}");
+    notify_message: Text = "New message";
+    notify_request: Text = "New chat request";
+    notify_security: Text = "Something needs your attention";
+
+    // --- questions
+    link_title: Text = "Open this link?";
+    link_text: Text = "It opens in your browser, and whoever runs the site sees your address.";
+    link_odd: Text = "This address has letters that can look like others. Check it twice.";
+    link_open: Text = "Open link";
+    link_copy: Text = "Copy link";
+    open_chat: Text = "Open chat";
+    confirm_block_title: Text = "Block this person?";
+    confirm_block: fn(&str) -> String =
+        |name| format!("Messages and requests of {name} are refused from now on. They are not told.");
+    confirm_remove_title: Text = "Remove this contact?";
+    confirm_remove: fn(&str) -> String =
+        |name| format!("{name} can no longer write to you without a new request.");
+    confirm_delete_title: Text = "Delete this message?";
+    confirm_delete: Text = "It is deleted on this machine only.";
+    confirm_delete_own: Text = "For everyone: they are asked to delete it, too, which can't be enforced.";
+    delete_here: Text = "Delete here";
+    delete_everywhere: Text = "Delete for everyone";
+    confirm_rendezvous_title: Text = "Leave this rendezvous node?";
+    confirm_rendezvous: Text = "You won't be found there by name any longer, and sealed messages that wait there are lost.";
+    confirm_key_title: Text = "Accept the new keys?";
+    confirm_key: fn(&str) -> String =
+        |name| format!("Only do so if {name} told you in person or over the phone that this is their fingerprint:");
+
+    // --- finding
+    finder: Text = "Find";
+    finder_hint: Text = "A person or an action";
+    shortcuts: Text = "Keyboard shortcuts";
+    shortcut_table: &'static [(&'static str, &'static str)] = &[
+        ("Ctrl+K", "Find a person or an action"),
+        ("Ctrl+1 … 6", "Go to a tab"),
+        ("Ctrl+N", "New chat"),
+        ("Ctrl+F", "Search in this chat"),
+        ("Ctrl+L", "Lock and hide everything"),
+        ("Enter", "Send"),
+        ("Shift+Enter", "New line"),
+        ("↑", "Edit your last message, with nothing written"),
+        ("Esc", "Close, or cancel a reply"),
+        ("Tab", "Go to the next control"),
+    ];
+
+    // --- network
+    network_text: Text = "How you reach others. Nothing here can read your messages.";
+    connections: Text = "Connections";
+    connections_text: Text = "Machines that yours is connected to now.";
+    connections_none: Text = "None yet.";
+    and_more: fn(usize) -> String = |n| format!("and {n} more");
+    registered_at: Text = "Registered at";
+    reachability: Text = "From outside";
+    relays: Text = "Relays";
+    nat_public: Text = "Reachable";
+    nat_private: Text = "Behind a router";
+    nat_unknown: Text = "Not known";
+    rendezvous_nodes: Text = "Rendezvous nodes";
+    rendezvous_text: Text = "They find people by name, and keep sealed messages for those who are away.";
+    rendezvous_none: Text = "None: you can chat by invite and on your local network.";
+    rendezvous_address: Text = "Address of a rendezvous node";
+    rendezvous_hint: Text = "/ip4/…/tcp/4001/p2p/12D3…";
+    rendezvous_add: Text = "Add rendezvous node";
+    rendezvous_added: Text = "Rendezvous node added";
+    rendezvous_removed: Text = "Rendezvous node removed";
+    rendezvous_remove: Text = "Leave rendezvous node";
+    state_registered: Text = "Registered";
+    state_connected: Text = "Connected";
+    state_connecting: Text = "Connecting…";
+    state_refused: Text = "Refused";
+    state_unreachable: Text = "Unreachable";
+    in_this_process: Text = " · hosted here";
+    host_here: Text = "Host one here";
+    hosting_here: Text = "Hosting a node here";
+    host_here_detail: Text = "Runs a rendezvous node inside this window, for as long as it is open.";
+    stop_hosting: Text = "Stop hosting";
+    copy_address: Text = "Copy address";
+    a_rendezvous_node: Text = "Rendezvous node";
+    somebody: Text = "Somebody";
+    route_direct: Text = "direct";
+    route_relayed: Text = "relayed";
+    dial: Text = "Connect";
+    dial_address: Text = "Address to connect to";
+    dial_hint: Text = "/ip4/…/tcp/…/p2p/12D3…";
+    dialled: Text = "Connected";
+    traffic: Text = "Traffic";
+    traffic_none: Text = "The plot begins with the first bytes.";
+    received: Text = "Received";
+    sent: Text = "Sent";
+    kib: Text = "KiB";
+    diagnostics: Text = "Diagnostics";
+    diagnostics_text: Text = "For a report of trouble. It holds no names, addresses or keys of anybody.";
+    diagnostics_copy: Text = "Copy diagnostics";
+    own_addresses: Text = "Your addresses";
+    own_addresses_text: Text = "Where others can reach this machine directly.";
+    own_addresses_none: Text = "Not listening yet.";
+    peer_id: Text = "PEER ID";
+
+    // --- profile and settings
+    profile_text: Text = "Who you are to others, and how the window behaves.";
+    session: Text = "SESSION";
+    session_since: fn(&str, &str) -> String = |when, length| format!("Unlocked {when} ({length} ago)");
+    locks_in: fn(&str) -> String = |time| format!("Locks itself in {time} without you");
+    quick_actions: Text = "QUICK ACTIONS";
+    settings: Text = "Settings";
+    look: Text = "Theme";
+    look_dark: Text = "Dark";
+    look_light: Text = "Light";
+    look_system: Text = "As the desktop";
+    scale: Text = "Size of everything";
+    reduced_motion: Text = "Reduced motion";
+    reduced_motion_text: Text = "Nothing moves by itself";
+    notifications: Text = "Desktop notifications";
+    notifications_text: Text = "How much they tell to whoever sees your screen";
+    notify_off: Text = "Off";
+    notify_hidden: Text = "\"New message\"";
+    notify_sender: Text = "Who wrote";
+    notify_content: Text = "Who wrote what";
+    receipts: Text = "Read receipts";
+    receipts_text: Text = "Others see when you have read their messages";
+    typing_setting: Text = "Typing indicator";
+    typing_setting_text: Text = "Others see that you are writing";
+    presence_setting: Text = "Presence";
+    presence_setting_text: Text = "Contacts see when you are online";
+    auto_lock: Text = "Lock by itself";
+    auto_lock_text: Text = "After this time without you";
+    about_version: fn(&str) -> String = |version| format!("Secure Chat {version}");
+    about_artwork: Text = "Emoji artwork by Twemoji (CC-BY 4.0). Icons by Lucide (ISC). Set in Inter (OFL 1.1).";
+}

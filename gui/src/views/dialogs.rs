@@ -1,0 +1,329 @@
+//! What lies above everything else: dialogs, questions, what stays to be seen.
+
+use egui::{Align, FontId, Frame, Layout, Margin, RichText, Ui};
+use lucide_icons::Icon;
+use secure_chat_node::api::{ContactState, User};
+
+use super::finder::Finder;
+use super::{Cx, shortcuts};
+use crate::ask::{contacts, messages, network};
+use crate::state::{Confirm, Intent, Overlay, State, Tone};
+use crate::strings::tr;
+use crate::text;
+use crate::theme::{Palette, SMALL_PT, icons, medium};
+use crate::widgets::{
+    Field, PushButton, avatar, busy_dots, dialog, error_text, icon_text, muted, qr_code,
+};
+
+/// What the dialogs remember.
+#[derive(Default)]
+pub(super) struct Dialogs {
+    finder: Finder,
+    to: String,
+    greeting: String,
+    online_query: String,
+    open: Option<Overlay>,
+}
+
+impl Dialogs {
+    /// Shows the dialog that is open, if one is.
+    pub(super) fn ui(&mut self, ui: &Ui, state: &mut State, cx: &mut Cx) {
+        let Some(overlay) = state.overlay.clone() else {
+            self.open = None;
+            return;
+        };
+        let first = self.open.as_ref() != Some(&overlay);
+        if first {
+            // A dialog opens empty, whatever was typed the last time.
+            *self = Self { open: Some(overlay.clone()), ..Self::default() };
+            if let Overlay::NewChat { to } = &overlay {
+                self.to.clone_from(to);
+            }
+        }
+        let ctx = ui.ctx().clone();
+        let closed = match &overlay {
+            Overlay::Palette => self.finder.ui(&ctx, state, cx, first),
+            Overlay::NewChat { .. } => dialog(&ctx, tr().new_chat, 460.0, |ui| self.new_chat(ui, state, first, cx)),
+            Overlay::Online => dialog(&ctx, tr().online_users, 440.0, |ui| self.online(ui, state, cx)),
+            Overlay::SafetyNumber(user) => dialog(&ctx, tr().safety_number, 460.0, |ui| safety(ui, user, state, cx)),
+            Overlay::Link(link) => dialog(&ctx, tr().link_title, 480.0, |ui| link_question(ui, link, cx)),
+            Overlay::Notices => dialog(&ctx, tr().notices, 460.0, |ui| notices(ui, state, cx)),
+            Overlay::Diagnostics(text) => dialog(&ctx, tr().diagnostics, 620.0, |ui| diagnostics(ui, text, cx)),
+            Overlay::Shortcuts => dialog(&ctx, tr().shortcuts, 420.0, shortcuts::table),
+            Overlay::Confirm(confirm) => {
+                dialog(&ctx, confirm_title(confirm), 440.0, |ui| question(ui, confirm, first, cx))
+            }
+        };
+        if closed {
+            cx.say(Intent::CloseOverlay);
+        }
+    }
+
+    fn new_chat(&mut self, ui: &mut Ui, state: &State, first: bool, cx: &mut Cx) {
+        let busy = matches!(state.requesting, Some(Ok(())));
+        let error = state.requesting.as_ref().and_then(|result| result.as_ref().err()).map(String::as_str);
+        muted(ui, tr().new_chat_text);
+        let to = Field::new(tr().new_chat_to).hint(tr().new_chat_to_hint).error(error).show(ui, &mut self.to);
+        if first {
+            to.request_focus();
+        }
+        let greeting = Field::new(tr().greeting).hint(tr().greeting_hint).show(ui, &mut self.greeting);
+        let enter = (to.lost_focus() || greeting.lost_focus()) && ui.input(|input| input.key_pressed(egui::Key::Enter));
+        let ready = !self.to.trim().is_empty() && !busy;
+        ui.add_space(4.0);
+        let send = PushButton::new(tr().send_request).primary().icon(Icon::Send).wide().busy(busy).enabled(ready);
+        if (ui.add(send).clicked() || enter) && ready {
+            let (to, greeting) = (self.to.trim().to_owned(), self.greeting.trim().to_owned());
+            cx.say(Intent::Request { to, greeting });
+        }
+        if ui.add(PushButton::new(tr().online_users).icon(Icon::Users).wide()).clicked() {
+            cx.say(Intent::Show(Overlay::Online));
+        }
+    }
+
+    fn online(&mut self, ui: &mut Ui, state: &State, cx: &mut Cx) {
+        let people = &state.people;
+        Field::new(tr().search).hint(tr().search_people).bare().show(ui, &mut self.online_query);
+        let query = self.online_query.trim().to_lowercase();
+        let me = state.opened().map_or("", |opened| &opened.account.account_id);
+        let found: Vec<&User> = people
+            .online
+            .iter()
+            .filter(|user| user.account_id != me && user.username.to_lowercase().contains(&query))
+            .take(200)
+            .collect();
+        if found.is_empty() {
+            ui.add_space(8.0);
+            muted(ui, if query.is_empty() { tr().nobody_online } else { tr().nothing_found });
+        }
+        if let Some(Err(error)) = &state.requesting {
+            error_text(ui, error);
+        }
+        for user in found {
+            online_row(ui, user, state, cx);
+        }
+    }
+}
+
+fn online_row(ui: &mut Ui, user: &User, state: &State, cx: &mut Cx) {
+    let p = Palette::of(ui);
+    ui.horizontal(|ui| {
+        avatar(ui, &user.username, &user.account_id, 18.0, None);
+        let room = (ui.available_width() - 120.0).max(60.0);
+        ui.vertical(|ui| {
+            ui.set_width(room);
+            ui.spacing_mut().item_spacing.y = 1.0;
+            ui.add(egui::Label::new(RichText::new(text::displayed(&user.username)).family(medium())).truncate());
+            ui.add(egui::Label::new(RichText::new(&user.fingerprint).size(SMALL_PT).color(p.muted)).truncate());
+        });
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let contact = state.people.contacts().iter().find(|contact| contact.account_id == user.account_id);
+            match contact {
+                Some(contact) if contact.state == ContactState::Requested => {
+                    ui.label(RichText::new(tr().requested_short).color(p.muted));
+                }
+                Some(contact) => {
+                    let button = ui.add(PushButton::new(tr().chat).icon(Icon::MessageCircle));
+                    if button.accessible_name((tr().chat_with)(&user.username)).clicked() {
+                        cx.say(Intent::OpenConversation(contact.username.clone()));
+                    }
+                }
+                None => {
+                    let button = ui.add(PushButton::new(tr().chat).primary().icon(Icon::UserPlus));
+                    if button.accessible_name((tr().chat_with)(&user.username)).clicked() {
+                        cx.say(Intent::Show(Overlay::NewChat { to: user.username.clone() }));
+                    }
+                }
+            }
+        });
+    });
+}
+
+fn safety(ui: &mut Ui, user: &str, state: &State, cx: &mut Cx) {
+    let p = Palette::of(ui);
+    let verified = state.people.contact(user).is_some_and(|contact| contact.verified);
+    muted(ui, (tr().safety_text)(user));
+    match &state.safety {
+        None => {
+            let (rect, _) = ui.allocate_exact_size(egui::vec2(ui.available_width(), 120.0), egui::Sense::hover());
+            busy_dots(ui, rect.center(), p.accent);
+            return;
+        }
+        Some(Err(error)) => {
+            error_text(ui, error);
+            return;
+        }
+        Some(Ok(safety)) => {
+            ui.vertical_centered(|ui| {
+                qr_code(ui, &safety.qr, tr().safety_qr, 190.0);
+                ui.add_space(6.0);
+                for line in safety.number.split_whitespace().collect::<Vec<_>>().chunks(4) {
+                    ui.label(RichText::new(line.join("  ")).monospace().size(17.0));
+                }
+            });
+            ui.add_space(6.0);
+            if ui.add(PushButton::new(tr().safety_copy).icon(Icon::Copy).wide()).clicked() {
+                cx.say(Intent::Copy { text: safety.number.clone(), said: tr().copied });
+            }
+        }
+    }
+    let user = user.to_owned();
+    if verified {
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(icon_text(Icon::ShieldCheck)).font(FontId::new(16.0, icons())).color(p.ok));
+            ui.label(RichText::new(tr().verified).color(p.ok));
+        });
+        if ui.add(PushButton::new(tr().unverify).wide()).clicked() {
+            cx.say(contacts::Ask::Verify { user, verified: false });
+        }
+    } else if ui.add(PushButton::new(tr().verify).primary().icon(Icon::ShieldCheck).wide()).clicked() {
+        cx.say(contacts::Ask::Verify { user, verified: true });
+    }
+}
+
+fn link_question(ui: &mut Ui, link: &str, cx: &mut Cx) {
+    muted(ui, tr().link_text);
+    well(ui, |ui| {
+        ui.add(egui::Label::new(RichText::new(text::displayed(link)).monospace()).wrap());
+    });
+    if !link.is_ascii() {
+        error_text(ui, tr().link_odd);
+    }
+    buttons(ui, |ui| {
+        let open = ui.add(PushButton::new(tr().link_open).primary().icon(Icon::ExternalLink));
+        if open.clicked() {
+            cx.say(Intent::OpenLink(link.to_owned()));
+        }
+        if ui.add(PushButton::new(tr().link_copy).icon(Icon::Copy)).clicked() {
+            cx.say(crate::state::copied(link));
+            cx.say(Intent::CloseOverlay);
+        }
+    });
+}
+
+fn notices(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
+    let p = Palette::of(ui);
+    if state.notices.kept().len() == 0 {
+        ui.add_space(8.0);
+        muted(ui, tr().notices_none);
+        return;
+    }
+    for notice in state.notices.kept() {
+        let (icon, color) = match notice.tone {
+            Tone::Good => (Icon::CircleCheck, p.ok),
+            Tone::Plain => (Icon::Info, p.accent),
+            Tone::Warning => (Icon::TriangleAlert, p.warn),
+            Tone::Bad => (Icon::ShieldAlert, p.danger),
+        };
+        ui.horizontal_top(|ui| {
+            ui.label(RichText::new(icon_text(icon)).font(FontId::new(17.0, icons())).color(color));
+            ui.vertical(|ui| {
+                ui.spacing_mut().item_spacing.y = 1.0;
+                ui.add(egui::Label::new(text::displayed(&notice.text)).wrap());
+                let when = text::when(notice.at_ms, cx.clock);
+                ui.label(RichText::new(when).size(SMALL_PT).color(p.muted));
+                let known = notice.conversation.as_ref().filter(|name| state.people.contact(name).is_some());
+                if let Some(name) = known
+                    && ui.add(PushButton::new(tr().open_chat).quiet()).clicked()
+                {
+                    cx.say(Intent::OpenConversation(name.clone()));
+                }
+            });
+        });
+        ui.separator();
+    }
+    if ui.add(PushButton::new(tr().notices_clear).icon(Icon::Trash2)).clicked() {
+        state.notices.clear();
+    }
+}
+
+fn diagnostics(ui: &mut Ui, report: &str, cx: &mut Cx) {
+    muted(ui, tr().diagnostics_text);
+    well(ui, |ui| {
+        ui.add(egui::Label::new(RichText::new(report).monospace().size(12.0)).wrap());
+    });
+    if ui.add(PushButton::new(tr().diagnostics_copy).primary().icon(Icon::Copy)).clicked() {
+        cx.say(crate::state::copied(report));
+    }
+}
+
+fn confirm_title(confirm: &Confirm) -> &'static str {
+    match confirm {
+        Confirm::Block(_) => tr().confirm_block_title,
+        Confirm::Remove(_) => tr().confirm_remove_title,
+        Confirm::Delete { .. } => tr().confirm_delete_title,
+        Confirm::RemoveRendezvous(_) => tr().confirm_rendezvous_title,
+        Confirm::AcceptKey { .. } => tr().confirm_key_title,
+    }
+}
+
+fn question(ui: &mut Ui, confirm: &Confirm, first: bool, cx: &mut Cx) {
+    let words = match confirm {
+        Confirm::Block(user) => (tr().confirm_block)(user),
+        Confirm::Remove(user) => (tr().confirm_remove)(user),
+        Confirm::Delete { mine: true, .. } => tr().confirm_delete_own.to_owned(),
+        Confirm::Delete { mine: false, .. } => tr().confirm_delete.to_owned(),
+        Confirm::RemoveRendezvous(_) => tr().confirm_rendezvous.to_owned(),
+        Confirm::AcceptKey { user, .. } => (tr().confirm_key)(user),
+    };
+    muted(ui, words);
+    if let Confirm::RemoveRendezvous(shown) | Confirm::AcceptKey { fingerprint: shown, .. } = confirm {
+        well(ui, |ui| {
+            ui.add(egui::Label::new(RichText::new(shown).monospace().size(12.5)).wrap());
+        });
+    }
+    buttons(ui, |ui| {
+        let mut chosen: Option<Intent> = None;
+        for (name, danger, intent) in answers(confirm) {
+            let button = PushButton::new(name);
+            let button = if danger { button.danger() } else { button.primary() };
+            if ui.add(button).clicked() {
+                chosen = Some(intent);
+            }
+        }
+        let cancel = ui.add(PushButton::new(tr().cancel));
+        if first {
+            // The harmless answer is the one that Enter gives.
+            cancel.request_focus();
+        }
+        if cancel.clicked() || chosen.is_some() {
+            cx.say(Intent::CloseOverlay);
+        }
+        cx.intents.extend(chosen);
+    });
+}
+
+fn answers(confirm: &Confirm) -> Vec<(&'static str, bool, Intent)> {
+    match confirm.clone() {
+        Confirm::Block(user) => vec![(tr().block, true, contacts::Ask::Block(user).into())],
+        Confirm::Remove(user) => vec![(tr().remove_contact, true, contacts::Ask::Remove(user).into())],
+        Confirm::Delete { message_id, mine } => {
+            let ask = |for_everyone| messages::Ask::Delete { message_id: message_id.clone(), for_everyone }.into();
+            let mut answers = vec![(tr().delete_here, true, ask(false))];
+            if mine {
+                answers.insert(0, (tr().delete_everywhere, true, ask(true)));
+            }
+            answers
+        }
+        Confirm::RemoveRendezvous(address) => {
+            vec![(tr().rendezvous_remove, true, network::Ask::RemoveRendezvous(address).into())]
+        }
+        Confirm::AcceptKey { user, fingerprint } => {
+            vec![(tr().accept_key, true, contacts::Ask::AcceptKeyChange { user, fingerprint }.into())]
+        }
+    }
+}
+
+fn buttons(ui: &mut Ui, content: impl FnOnce(&mut Ui)) {
+    ui.add_space(8.0);
+    ui.horizontal_wrapped(content);
+}
+
+/// A recess that something to read stands in.
+fn well(ui: &mut Ui, content: impl FnOnce(&mut Ui)) {
+    let ground = Palette::of(ui).side;
+    Frame::new().fill(ground).corner_radius(10).inner_margin(Margin::same(12)).show(ui, |ui| {
+        ui.set_min_width(ui.available_width());
+        content(ui);
+    });
+}

@@ -1,0 +1,99 @@
+//! What is on the screen. A view is a small struct with what only it needs to
+//! remember (a text half typed, a place scrolled to); it reads the state and
+//! *says* what the person wants, and never acts itself.
+
+mod chat;
+mod dialogs;
+mod finder;
+mod network;
+mod onboarding;
+mod profile;
+mod rail;
+mod requests;
+mod settings;
+mod shortcuts;
+mod welcome;
+
+use egui::{CentralPanel, Frame, Margin, Panel, RichText, ScrollArea, Ui};
+
+use crate::state::{Intent, Session, State, Tab};
+use crate::text::Clock;
+use crate::theme::{Palette, RAIL_PT};
+
+pub(crate) use shortcuts::keys;
+
+/// What a view is told beside the state, and where it says what the person wants.
+pub(crate) struct Cx {
+    pub(crate) clock: Clock,
+    /// The conversation that is open.
+    pub(crate) conversation: Option<String>,
+    /// The composer is to take the keyboard.
+    pub(crate) focus_composer: bool,
+    pub(crate) intents: Vec<Intent>,
+}
+
+impl Cx {
+    /// The person wants this.
+    pub(crate) fn say(&mut self, intent: impl Into<Intent>) {
+        self.intents.push(intent.into());
+    }
+}
+
+/// All views.
+#[derive(Default)]
+pub(crate) struct Views {
+    welcome: welcome::Welcome,
+    onboarding: onboarding::Onboarding,
+    pub(crate) chat: chat::ChatTab,
+    network: network::NetworkTab,
+    dialogs: dialogs::Dialogs,
+}
+
+impl Views {
+    /// Shows the whole window.
+    pub(crate) fn ui(&mut self, ui: &mut Ui, state: &mut State, cx: &mut Cx) {
+        match &state.session {
+            Session::Starting | Session::Broken(_) | Session::Closed(_) => self.welcome.ui(ui, &state.session, cx),
+            Session::Open(opened) if opened.onboarding.is_some() => self.onboarding.ui(ui, state, cx),
+            Session::Open(_) => self.inside(ui, state, cx),
+        }
+        self.dialogs.ui(ui, state, cx);
+    }
+
+    fn inside(&mut self, ui: &mut Ui, state: &mut State, cx: &mut Cx) {
+        let p = Palette::of(ui);
+        let frame = Frame::new().fill(p.rail).inner_margin(Margin::symmetric(8, 12));
+        Panel::left("rail").exact_size(RAIL_PT).resizable(false).show_separator_line(false).frame(frame).show(ui, |ui| {
+            rail::rail(ui, state, cx);
+        });
+        match state.tab {
+            Tab::Chat => self.chat.ui(ui, state, cx),
+            Tab::Network => page(ui, "network", |ui| self.network.ui(ui, state, cx)),
+            Tab::Profile => page(ui, "profile", |ui| profile::profile(ui, state, cx)),
+        }
+    }
+}
+
+/// A page that scrolls as a whole.
+fn page(ui: &mut Ui, id: &str, content: impl FnOnce(&mut Ui)) {
+    /// Lines longer than this are hard to read.
+    const WIDEST_PT: f32 = 960.0;
+    let frame = Frame::new().fill(Palette::of(ui).chat);
+    CentralPanel::default().frame(frame).show(ui, |ui| {
+        ScrollArea::vertical().id_salt(id).auto_shrink(false).show(ui, |ui| {
+            Frame::new().inner_margin(Margin::symmetric(28, 22)).show(ui, |ui| {
+                ui.set_max_width(WIDEST_PT.min(ui.available_width()));
+                content(ui);
+            });
+        });
+    });
+}
+
+/// The heading of a page and the sentence below it.
+fn page_heading(ui: &mut Ui, title: &str, text: &str) {
+    ui.spacing_mut().item_spacing.y = 4.0;
+    ui.label(RichText::new(title).heading());
+    crate::widgets::muted(ui, text);
+    ui.add_space(10.0);
+    ui.spacing_mut().item_spacing.y = 8.0;
+}

@@ -1,0 +1,124 @@
+//! The profile tab: who one is to others, and how the window behaves.
+
+use egui::{FontId, RichText, Ui};
+use lucide_icons::Icon;
+
+use super::{Cx, onboarding, page_heading, settings};
+use crate::state::{Intent, Opened, Overlay, Reach, State, Tab};
+use crate::strings::tr;
+use crate::text;
+use crate::theme::{Palette, SMALL_PT, card, icons, semibold};
+use crate::widgets::{PushButton, avatar, icon_button, icon_text, muted, section};
+
+/// Shows the tab.
+pub(super) fn profile(ui: &mut Ui, state: &State, cx: &mut Cx) {
+    let Some(opened) = state.opened() else { return };
+    page_heading(ui, tr().tab_profile, tr().profile_text);
+    if ui.available_width() > 680.0 {
+        ui.columns(2, |columns| {
+            let [left, right] = columns else { return };
+            who(left, opened, state, cx);
+            left.add_space(6.0);
+            actions(left, cx);
+            share(right, opened, cx);
+        });
+    } else {
+        who(ui, opened, state, cx);
+        ui.add_space(6.0);
+        share(ui, opened, cx);
+        ui.add_space(6.0);
+        actions(ui, cx);
+    }
+    ui.add_space(10.0);
+    settings::settings(ui, state, cx);
+    ui.add_space(10.0);
+    about(ui);
+}
+
+fn who(ui: &mut Ui, opened: &Opened, state: &State, cx: &mut Cx) {
+    let p = Palette::of(ui);
+    let account = &opened.account;
+    card(ui).show(ui, |ui| {
+        ui.set_min_width(ui.available_width());
+        ui.horizontal(|ui| {
+            avatar(ui, &account.username, &account.account_id, 30.0, None);
+            ui.vertical(|ui| {
+                ui.spacing_mut().item_spacing.y = 2.0;
+                ui.add_space(6.0);
+                let name = RichText::new(&account.username).font(FontId::new(20.0, semibold()));
+                ui.add(egui::Label::new(name).truncate());
+                ui.horizontal(|ui| {
+                    ui.spacing_mut().interact_size.y = 16.0;
+                    ui.spacing_mut().item_spacing.x = 6.0;
+                    let (icon, color, words) = match state.network.reach() {
+                        Reach::Registered => (Icon::Wifi, p.ok, tr().reach_registered_long),
+                        Reach::PeersOnly => (Icon::Wifi, p.ok, tr().reach_peers_long),
+                        Reach::Connecting | Reach::Unknown => (Icon::Wifi, p.warn, tr().reach_connecting_long),
+                        Reach::Alone => (Icon::WifiOff, p.muted, tr().reach_alone_long),
+                    };
+                    ui.label(RichText::new(icon_text(icon)).font(FontId::new(14.0, icons())).color(color));
+                    ui.add(egui::Label::new(RichText::new(words).size(13.0).color(p.muted)).truncate());
+                });
+            });
+        });
+        ui.add_space(6.0);
+        ui.horizontal(|ui| {
+            let room = (ui.available_width() - 44.0).max(60.0);
+            ui.vertical(|ui| {
+                ui.set_width(room);
+                section(ui, tr().fingerprint);
+                ui.add(egui::Label::new(RichText::new(&account.fingerprint).monospace()).wrap());
+            });
+            if icon_button(ui, Icon::Copy, tr().copy_fingerprint).clicked() {
+                cx.say(Intent::Copy { text: account.fingerprint.clone(), said: tr().copied });
+            }
+        });
+        section(ui, tr().session);
+        let since = secure_chat_node::api::At(secure_chat_protocol::id::Timestamp(opened.since_ms));
+        let length = text::duration(cx.clock.now_ms.saturating_sub(opened.since_ms));
+        muted(ui, (tr().session_since)(&text::long_date_time(since), &length));
+        if let Some(locks_at) = opened.locks_at_ms.filter(|at| *at > cx.clock.now_ms) {
+            muted(ui, (tr().locks_in)(&text::duration(locks_at - cx.clock.now_ms)));
+        }
+    });
+}
+
+fn share(ui: &mut Ui, opened: &Opened, cx: &mut Cx) {
+    ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.y = 6.0;
+        onboarding::invite(ui, opened, 216.0, cx);
+        muted(ui, tr().invite_text);
+    });
+}
+
+fn actions(ui: &mut Ui, cx: &mut Cx) {
+    card(ui).show(ui, |ui| {
+        ui.set_min_width(ui.available_width());
+        section(ui, tr().quick_actions);
+        ui.horizontal_wrapped(|ui| {
+            if ui.add(PushButton::new(tr().new_chat).primary().icon(Icon::UserPlus)).clicked() {
+                cx.say(Intent::Show(Overlay::NewChat { to: String::new() }));
+            }
+            if ui.add(PushButton::new(tr().tab_chat).icon(Icon::MessageCircle)).clicked() {
+                cx.say(Intent::Go(Tab::Chat));
+            }
+            if ui.add(PushButton::new(tr().tab_network).icon(Icon::Network)).clicked() {
+                cx.say(Intent::Go(Tab::Network));
+            }
+            if ui.add(PushButton::new(tr().shortcuts).icon(Icon::Keyboard)).clicked() {
+                cx.say(Intent::Show(Overlay::Shortcuts));
+            }
+            if ui.add(PushButton::new(tr().lock).icon(Icon::Lock)).clicked() {
+                cx.say(Intent::Lock);
+            }
+        });
+    });
+}
+
+fn about(ui: &mut Ui) {
+    let color = Palette::of(ui).muted;
+    let version = (tr().about_version)(env!("CARGO_PKG_VERSION"));
+    for line in [version.as_str(), tr().about_artwork] {
+        ui.add(egui::Label::new(RichText::new(line).size(SMALL_PT).color(color)).wrap());
+    }
+}

@@ -1,0 +1,117 @@
+//! Settings, on the profile tab. Each takes effect at once.
+
+use egui::{ComboBox, FontId, RichText, Ui};
+use serde_json::Value;
+
+use super::Cx;
+use crate::notify::Detail;
+use crate::state::{Intent, Look, SCALES, State, key};
+use crate::strings::tr;
+use crate::theme::{card, semibold};
+use crate::widgets::{muted, switch};
+
+/// Shows the settings that the node knows, and those of the window.
+pub(super) fn settings(ui: &mut Ui, state: &State, cx: &mut Cx) {
+    card(ui).show(ui, |ui| {
+        ui.set_min_width(ui.available_width());
+        ui.label(RichText::new(tr().settings).font(FontId::new(16.0, semibold())));
+        ui.add_space(2.0);
+        window(ui, state, cx);
+        ui.separator();
+        privacy(ui, state, cx);
+    });
+}
+
+fn window(ui: &mut Ui, state: &State, cx: &mut Cx) {
+    let preferences = &state.preferences;
+    let looks = [(Look::Dark, "dark", tr().look_dark), (Look::Light, "light", tr().look_light), (Look::System, "system", tr().look_system)];
+    let current = looks.iter().find(|(look, ..)| *look == preferences.look()).map_or(tr().look_dark, |look| look.2);
+    choice(ui, tr().look, "", current, |ui| {
+        for (look, value, name) in looks {
+            if ui.selectable_label(preferences.look() == look, name).clicked() {
+                cx.say(Intent::Set { key: key::LOOK, value: Value::from(value) });
+            }
+        }
+    });
+    let percent = |scale: f32| format!("{:.0} %", scale * 100.0);
+    choice(ui, tr().scale, "", &percent(preferences.scale()), |ui| {
+        for scale in SCALES {
+            let on = (preferences.scale() - scale).abs() < 0.01;
+            if ui.selectable_label(on, percent(scale)).clicked() {
+                cx.say(Intent::Set { key: key::SCALE, value: Value::from(f64::from((scale * 100.0).round()) / 100.0) });
+            }
+        }
+    });
+    let reduced = preferences.reduced_motion();
+    if switch(ui, reduced, tr().reduced_motion, tr().reduced_motion_text) {
+        cx.say(Intent::Set { key: key::REDUCED_MOTION, value: Value::from(!reduced) });
+    }
+    let details = [
+        (Detail::Off, "off", tr().notify_off),
+        (Detail::Hidden, "hidden", tr().notify_hidden),
+        (Detail::Sender, "sender", tr().notify_sender),
+        (Detail::Content, "content", tr().notify_content),
+    ];
+    let now = preferences.notifications();
+    let current = details.iter().find(|(detail, ..)| *detail == now).map_or(tr().notify_hidden, |detail| detail.2);
+    choice(ui, tr().notifications, tr().notifications_text, current, |ui| {
+        for (detail, value, name) in details {
+            if ui.selectable_label(now == detail, name).clicked() {
+                cx.say(Intent::Set { key: key::NOTIFICATIONS, value: Value::from(value) });
+            }
+        }
+    });
+}
+
+fn privacy(ui: &mut Ui, state: &State, cx: &mut Cx) {
+    let preferences = &state.preferences;
+    for (key, name, text) in [
+        (key::RECEIPTS, tr().receipts, tr().receipts_text),
+        (key::TYPING, tr().typing_setting, tr().typing_setting_text),
+        (key::PRESENCE, tr().presence_setting, tr().presence_setting_text),
+    ] {
+        // A setting that the node doesn't know is not shown.
+        let Some(on) = preferences.switch(key) else { continue };
+        if switch(ui, on, name, text) {
+            cx.say(Intent::Set { key, value: Value::from(!on) });
+        }
+    }
+    if let Some(minutes) = preferences.number(key::AUTO_LOCK) {
+        let words = |minutes: u64| if minutes == 0 { tr().never.to_owned() } else { (tr().minutes)(minutes) };
+        choice(ui, tr().auto_lock, tr().auto_lock_text, &words(minutes), |ui| {
+            for choice in [0, 1, 5, 15, 30, 60, 240] {
+                if ui.selectable_label(minutes == choice, words(choice)).clicked() {
+                    cx.say(Intent::Set { key: key::AUTO_LOCK, value: Value::from(choice) });
+                }
+            }
+        });
+    }
+}
+
+/// A row with words on the left and a choice on the right.
+fn choice(ui: &mut Ui, name: &str, text: &str, current: &str, content: impl FnOnce(&mut Ui)) {
+    ui.horizontal(|ui| {
+        let room = (ui.available_width() - 190.0).max(60.0);
+        ui.vertical(|ui| {
+            ui.set_width(room);
+            ui.spacing_mut().item_spacing.y = 2.0;
+            if text.is_empty() {
+                ui.add_space(7.0);
+            }
+            ui.label(name);
+            if !text.is_empty() {
+                ui.scope(|ui| {
+                    ui.style_mut().override_font_id = Some(crate::theme::font(12.0));
+                    muted(ui, text);
+                });
+            }
+        });
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let choice = ComboBox::from_id_salt(name).selected_text(current).width(160.0).show_ui(ui, |ui| {
+                ui.spacing_mut().item_spacing.y = 2.0;
+                content(ui);
+            });
+            choice.response.accessible_name(format!("{name}: {current}"));
+        });
+    });
+}

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use egui::{Context, ThemePreference, Ui, ViewportCommand, vec2};
 
-use crate::ask::{Ask, account};
+use crate::ask::Ask;
 use crate::bridge::{Bridge, Incoming};
-use crate::state::{Effect, Look, State, key};
+use crate::state::{Effect, Key, Look, State};
 use crate::text::Clock;
 use crate::theme::Palette;
 use crate::views::{Cx, Views, keys};
@@ -110,6 +110,9 @@ impl Window {
     /// Shows one frame and does what the person wants; `asks` is for the node.
     pub(crate) fn show(&mut self, ui: &mut Ui, clock: Clock, focused: bool, asks: &mut Vec<Ask>) {
         let ctx = ui.ctx().clone();
+        if ctx.input(|input| input.events.iter().any(is_of_a_person)) {
+            self.state.acted(clock);
+        }
         let mut cx = Cx {
             clock,
             conversation: self.state.chat.conversation().map(str::to_owned),
@@ -196,9 +199,7 @@ impl Window {
                     ctx.request_repaint_after(SIZE_SETTLES);
                     return;
                 }
-                let value = serde_json::json!(now);
-                self.state.preferences.merge([(key::SIZE.to_owned(), value.clone())].into());
-                asks.push(account::Ask::Set { key: key::SIZE.to_owned(), value }.into());
+                self.state.set(Key::Size, serde_json::json!(now), asks);
             }
             _ => {
                 self.size = Some((now, Instant::now()));
@@ -206,6 +207,16 @@ impl Window {
             }
         }
     }
+}
+
+/// Whether somebody is there who did this.
+fn is_of_a_person(event: &egui::Event) -> bool {
+    use egui::Event;
+    matches!(
+        event,
+        Event::Key { .. } | Event::Text(_) | Event::PointerMoved(_) | Event::PointerButton { .. } | Event::MouseWheel { .. }
+            | Event::Touch { .. } | Event::AccessKitActionRequest(_) | Event::Paste(_) | Event::Ime(_)
+    )
 }
 
 impl eframe::App for App {

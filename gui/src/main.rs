@@ -47,7 +47,7 @@ fn run(mut config: NodeConfig) -> anyhow::Result<()> {
     config.host = Some(Arc::new(Host::new(&config.data_dir)));
     let handle = runtime.handle().clone();
     launch::open_window(move |ctx| {
-        Bridge::start(handle, ctx, async { Node::start(config).await.map_err(|error| error.to_string()) })
+        Bridge::start(handle, ctx, async { Node::start(config).map_err(|error| error.to_string()) })
     })?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use secure_chat_node::api::{Account, At, Contact, ContactState, Message, Message
 use secure_chat_protocol::id::Timestamp;
 
 use crate::app::Window;
-use crate::state::{Opened, Row, ScrollTo, Selection, Session, State, Timeline};
+use crate::state::{Opened, Row, ScrollTo, Selection, Session, Timeline};
 use crate::text::Clock;
 
 
@@ -43,12 +43,12 @@ impl Conversation {
             .collect();
         let mut timeline = Timeline::new("bob");
         timeline.replace(rows, false, false);
-        let mut state = State { session: Session::Open(Box::new(Opened::new(account(), now_ms, false))), ..State::default() };
+        let mut window = Window::default();
+        let state = &mut window.state;
+        state.session = Session::Open(Box::new(Opened::new(account(), now_ms, false)));
         state.people.set_contacts(vec![contact()]);
         state.chat.selection = Selection::Conversation("bob".to_owned());
         state.chat.timeline = Some(timeline);
-        let mut window = Window::default();
-        window.state = state;
         Self { window }
     }
 

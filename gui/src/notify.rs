@@ -26,10 +26,8 @@ pub(crate) enum Detail {
     /// "New message".
     #[default]
     Hidden = 1,
-    /// Who wrote.
-    Sender = 2,
     /// Who wrote what.
-    Content = 3,
+    Content = 2,
 }
 
 /// What the notifications have to know about the window and the person's wishes.
@@ -66,8 +64,7 @@ impl Attention {
     fn detail(&self) -> Detail {
         match self.detail.load(Ordering::Relaxed) {
             0 => Detail::Off,
-            2 => Detail::Sender,
-            3 => Detail::Content,
+            2 => Detail::Content,
             _ => Detail::Hidden,
         }
     }
@@ -117,13 +114,11 @@ impl Desktop {
 }
 
 fn of_message(message: &Message, detail: Detail) -> (String, String) {
-    let hidden = tr().notify_message.to_owned();
     match detail {
         Detail::Content => {
             (message.from.clone(), crate::text::displayed(&message.text).chars().take(CONTENT_CHARS).collect())
         }
-        Detail::Sender => (message.from.clone(), hidden),
-        Detail::Hidden | Detail::Off => (tr().app_name.to_owned(), hidden),
+        Detail::Hidden | Detail::Off => (tr().app_name.to_owned(), tr().notify_message.to_owned()),
     }
 }
 
@@ -176,9 +171,6 @@ mod tests {
         let desktop = Desktop::new(Arc::default());
         let (title, body) = desktop.words(&message()).unwrap();
         assert!(!title.contains("bob") && !body.contains("eight"));
-        desktop.attention.set_detail(Detail::Sender);
-        let (title, body) = desktop.words(&message()).unwrap();
-        assert!(title.contains("bob") && !body.contains("eight"));
         desktop.attention.set_detail(Detail::Content);
         assert!(desktop.words(&message()).unwrap().1.contains("eight"));
     }

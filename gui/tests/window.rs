@@ -56,7 +56,7 @@ impl Town {
     /// A peer without a window, registered at the rendezvous node.
     fn peer(&self, name: &str) -> NodeHandle {
         self.runtime.block_on(async {
-            let node = Node::start(self.config(name, true)).await.unwrap();
+            let node = Node::start(self.config(name, true)).unwrap();
             let mut events = node.events();
             node.account_create(name, PASSWORD).await.unwrap();
             let registered = async {
@@ -80,7 +80,7 @@ impl Town {
             .with_context_setup(theme::install)
             .build_eframe(move |cc| {
                 App::new(Bridge::start(handle, cc.egui_ctx.clone(), async {
-                    Node::start(config).await.map_err(|error| error.to_string())
+                    Node::start(config).map_err(|error| error.to_string())
                 }))
             })
     }
@@ -326,7 +326,7 @@ fn a_message_to_somebody_who_is_away_says_so_and_arrives_later() {
     town.runtime.block_on(bob.shutdown());
     say(&mut alice, "for when you are back");
     until_label_contains(&mut alice, "sent: for when you are back");
-    let bob = town.runtime.block_on(Node::start(town.config("bob", true))).unwrap();
+    let bob = town.runtime.block_on(async { Node::start(town.config("bob", true)) }).unwrap();
     let received = town.wait(&bob, |event| match event {
         Event::MessageReceived(message) => Some(message.text),
         _ => None,

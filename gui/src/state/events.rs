@@ -233,11 +233,31 @@ mod tests {
         let marks = |asks: &[Ask]| {
             asks.iter().filter(|ask| matches!(ask, Ask::Messages(messages::Ask::MarkRead { .. }))).count()
         };
+        state.tick(NOW, true, &mut asks);
+        assert_eq!(marks(&asks), 0, "nobody is there");
+        state.acted(NOW);
         state.tick(NOW, false, &mut asks);
         assert_eq!(marks(&asks), 0, "nobody looks");
         state.tick(NOW, true, &mut asks);
         state.tick(NOW, true, &mut asks);
         assert_eq!(marks(&asks), 1);
+    }
+
+    #[test]
+    fn whoever_reads_keeps_the_account_open_and_whoever_left_does_not() {
+        let mut state = in_conversation("bob");
+        let mut asks = Vec::new();
+        state.acted(NOW);
+        state.tick(NOW, true, &mut asks);
+        assert!(asks.iter().any(|ask| matches!(ask, Ask::Contacts(contacts::Ask::Requests))));
+        asks.clear();
+        for minute in 1..30 {
+            let clock = Clock { now_ms: NOW.now_ms + minute * 60_000 };
+            state.event(Event::MessageReceived(Box::new(message(&minute.to_string(), "bob", 5, false))), clock, &mut asks);
+            state.tick(clock, true, &mut asks);
+        }
+        let acts = |ask: &&Ask| matches!(ask, Ask::Contacts(_) | Ask::Messages(messages::Ask::MarkRead { .. }));
+        assert!(asks.iter().filter(acts).count() <= 3, "{asks:?}");
     }
 
     #[test]

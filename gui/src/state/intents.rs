@@ -4,7 +4,7 @@ use secure_chat_node::api::{At, Message, MessageState};
 use secure_chat_protocol::id::Timestamp;
 
 use super::answers::local_id;
-use super::{Composing, Row, ScrollTo, Search, Selection, Session, State, Step, Tab, Tone, key};
+use super::{Composing, Key, Row, ScrollTo, Search, Selection, Session, State, Step, Tab, Tone};
 use crate::ask::{Ask, account, contacts, messages, network as net};
 use crate::strings::tr;
 use crate::text::Clock;
@@ -71,7 +71,7 @@ pub(crate) enum Intent {
     AddRendezvous(String),
     Dial(String),
     Host,
-    Set { key: &'static str, value: serde_json::Value },
+    Set { key: Key, value: serde_json::Value },
     Presence(secure_chat_node::api::Status),
     Ask(Ask),
     Copy { text: String, said: &'static str },
@@ -176,10 +176,7 @@ impl State {
                 asks.push(net::Ask::Host.into());
             }
             Intent::Set { key, value } => {
-                let key = key.to_owned();
-                self.preferences.merge([(key.clone(), value.clone())].into());
-                self.preferences_changed = true;
-                asks.push(account::Ask::Set { key, value }.into());
+                self.set(key, value, asks);
             }
             Intent::Presence(status) => asks.push(account::Ask::Presence(status).into()),
             intent => return self.intend_chat(intent, clock, asks),
@@ -187,11 +184,17 @@ impl State {
         None
     }
 
+    /// Changes a setting here at once, and in the vault.
+    pub(crate) fn set(&mut self, key: Key, value: serde_json::Value, asks: &mut Vec<Ask>) {
+        let (key, value) = self.preferences.set(key, value);
+        self.preferences_changed = true;
+        asks.push(account::Ask::Set { key, value }.into());
+    }
+
     fn go(&mut self, tab: Tab, asks: &mut Vec<Ask>) {
         if self.tab != tab {
             self.tab = tab;
-            let (key, value) = (key::TAB.to_owned(), serde_json::Value::from(tab.name()));
-            asks.push(account::Ask::Set { key, value }.into());
+            self.set(Key::Tab, tab.name().into(), asks);
         }
         match tab {
             Tab::Network => self.network.read_at_ms = 0,

@@ -21,7 +21,7 @@ pub(crate) use intents::{Confirm, Effect, Intent, Overlay, copied};
 pub(crate) use network::{Network, Reach};
 pub(crate) use notices::{Notices, Tone};
 pub(crate) use people::People;
-pub(crate) use preferences::{Look, Preferences, SCALES, key};
+pub(crate) use preferences::{Key, Look, Preferences, SCALES};
 pub(crate) use session::{Gate, Opened, Session, Step};
 pub(crate) use timeline::{Quote, Reaction, Row, ScrollTo, Timeline};
 
@@ -34,6 +34,11 @@ use crate::text::Clock;
 const DRAFTS_READ_MAX: usize = 200;
 /// The network tab is read again after this time, in milliseconds.
 const NETWORK_EVERY_MS: u64 = 5_000;
+
+/// Who did nothing for this time is taken to be away, in milliseconds.
+const PRESENT_FOR_MS: u64 = 3 * 60_000;
+/// The node is told no more often that somebody is there, in milliseconds.
+const KEEP_OPEN_EVERY_MS: u64 = 60_000;
 
 /// The parts of the window that the rail leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,6 +87,10 @@ pub(crate) struct State {
     pub(crate) requesting: Option<Result<(), String>>,
     /// What the account shows to others.
     pub(crate) presence: Option<secure_chat_node::api::Status>,
+    /// When the person last did something, and when the node was last asked
+    /// for something on their behalf, in milliseconds.
+    acted_ms: u64,
+    told_ms: u64,
     /// Answers to a request that are under way.
     pub(crate) answering: std::collections::HashSet<String>,
 }
@@ -158,6 +167,26 @@ impl State {
         }
     }
 
+    /// The person did something: moved the mouse, pressed a key.
+    pub(crate) fn acted(&mut self, clock: Clock) {
+        self.acted_ms = clock.now_ms;
+    }
+
+    /// Whether somebody is in front of the screen, as far as one can tell.
+    fn somebody_is_there(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.acted_ms) < PRESENT_FOR_MS
+    }
+
+    /// The account locks itself when nothing is asked for a while; whoever
+    /// only reads asks for nothing, and yet is there.
+    fn keep_open(&mut self, now_ms: u64, asks: &mut Vec<Ask>) {
+        let waited = now_ms.saturating_sub(self.told_ms) >= KEEP_OPEN_EVERY_MS;
+        if waited && self.acted_ms > self.told_ms && self.opened().is_some() {
+            self.told_ms = now_ms;
+            asks.push(contacts::Ask::Requests.into());
+        }
+    }
+
     /// What has to be asked because time passed. Returns when to come back,
     /// in milliseconds, if ever.
     pub(crate) fn tick(&mut self, clock: Clock, focused: bool, asks: &mut Vec<Ask>) -> Option<u64> {
@@ -166,7 +195,9 @@ impl State {
         let typing = self.people.typing_ends_in_ms(now_ms);
         let toast = self.notices.toast_ends_in_ms(now_ms);
         let network = self.watch_network(now_ms, focused, asks);
-        self.mark_read(focused, asks);
+        self.keep_open(now_ms, asks);
+        // What comes in while nobody is there is not read, and must not keep the account open.
+        self.mark_read(focused && self.somebody_is_there(now_ms), asks);
         [draft, typing, toast, network].into_iter().flatten().min()
     }
 

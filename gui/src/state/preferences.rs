@@ -1,6 +1,9 @@
 //! The settings that the window knows, out of those that the vault keeps.
+//! What concerns the window alone is one setting of several parts.
 
 use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
 
 use crate::notify::Detail;
 
@@ -14,57 +17,109 @@ pub(crate) enum Look {
     System,
 }
 
-/// Smallest and largest scale of the window.
+/// Sizes of everything that can be chosen; 1 is as designed.
 pub(crate) const SCALES: [f32; 6] = [0.85, 1.0, 1.15, 1.3, 1.5, 1.75];
+
+/// A setting of the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    AutoLockMinutes,
+    ReadReceipts,
+    Typing,
+    SharePresence,
+    Notifications,
+    NotificationContent,
+    WhoMayRequest,
+    /// Parts of the setting that belongs to the window.
+    Theme,
+    Scale,
+    ReducedMotion,
+    Tab,
+    Size,
+}
+
+/// The setting that holds all of the window's.
+const WINDOW: &str = "window";
+
+impl Key {
+    /// The name of the setting, or of the window's part.
+    fn name(self) -> &'static str {
+        match self {
+            Self::AutoLockMinutes => "auto_lock_minutes",
+            Self::ReadReceipts => "read_receipts",
+            Self::Typing => "typing",
+            Self::SharePresence => "share_presence",
+            Self::Notifications => "notifications",
+            Self::NotificationContent => "notification_content",
+            Self::WhoMayRequest => "who_may_request",
+            Self::Theme => "theme",
+            Self::Scale => "scale",
+            Self::ReducedMotion => "reduced_motion",
+            Self::Tab => "tab",
+            Self::Size => "size",
+        }
+    }
+
+    fn is_of_window(self) -> bool {
+        matches!(self, Self::Theme | Self::Scale | Self::ReducedMotion | Self::Tab | Self::Size)
+    }
+}
 
 /// The settings of the open account.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Preferences {
-    values: BTreeMap<String, serde_json::Value>,
-}
-
-/// Names of settings.
-pub(crate) mod key {
-    pub(crate) const LOOK: &str = "window.theme";
-    pub(crate) const SCALE: &str = "window.scale";
-    pub(crate) const REDUCED_MOTION: &str = "window.reduced_motion";
-    pub(crate) const TAB: &str = "window.tab";
-    pub(crate) const SIZE: &str = "window.size";
-    pub(crate) const NOTIFICATIONS: &str = "notifications";
-    pub(crate) const RECEIPTS: &str = "receipts";
-    pub(crate) const TYPING: &str = "typing";
-    pub(crate) const PRESENCE: &str = "presence";
-    pub(crate) const AUTO_LOCK: &str = "auto_lock_minutes";
+    values: BTreeMap<String, Value>,
 }
 
 impl Preferences {
     /// The settings as the node gave them.
-    pub(crate) fn new(values: BTreeMap<String, serde_json::Value>) -> Self {
+    pub(crate) fn new(values: BTreeMap<String, Value>) -> Self {
         Self { values }
     }
 
     /// Takes over what one answer says.
-    pub(crate) fn merge(&mut self, values: BTreeMap<String, serde_json::Value>) {
+    pub(crate) fn merge(&mut self, values: BTreeMap<String, Value>) {
         self.values.extend(values);
     }
 
+    /// Changes a setting here; returns what the node has to be asked to keep.
+    pub(crate) fn set(&mut self, key: Key, value: Value) -> (String, Value) {
+        let (name, value) = if key.is_of_window() {
+            let mut window = match self.values.get(WINDOW) {
+                Some(Value::Object(window)) => window.clone(),
+                _ => Map::new(),
+            };
+            window.insert(key.name().to_owned(), value);
+            (WINDOW, Value::Object(window))
+        } else {
+            (key.name(), value)
+        };
+        self.values.insert(name.to_owned(), value.clone());
+        (name.to_owned(), value)
+    }
+
+    fn value(&self, key: Key) -> Option<&Value> {
+        if key.is_of_window() { self.values.get(WINDOW)?.get(key.name()) } else { self.values.get(key.name()) }
+    }
+
     /// A setting that is on or off, where the node knows it.
-    pub(crate) fn switch(&self, key: &str) -> Option<bool> {
-        self.values.get(key)?.as_bool()
+    pub(crate) fn switch(&self, key: Key) -> Option<bool> {
+        self.value(key)?.as_bool()
     }
 
     /// A number, where the node knows it.
-    pub(crate) fn number(&self, key: &str) -> Option<u64> {
-        self.values.get(key)?.as_u64()
+    pub(crate) fn number(&self, key: Key) -> Option<u64> {
+        self.value(key)?.as_u64()
     }
 
-    fn text(&self, key: &str) -> Option<&str> {
-        self.values.get(key)?.as_str()
+    /// A word, where the node knows it.
+    pub(crate) fn word(&self, key: Key) -> Option<&str> {
+        self.value(key)?.as_str()
     }
 
     /// Dark, light or as the desktop.
     pub(crate) fn look(&self) -> Look {
-        match self.text(key::LOOK) {
+        match self.word(Key::Theme) {
             Some("light") => Look::Light,
             Some("system") => Look::System,
             _ => Look::Dark,
@@ -73,35 +128,34 @@ impl Preferences {
 
     /// How large everything is; 1 is as designed.
     pub(crate) fn scale(&self) -> f32 {
-        let scale = self.values.get(key::SCALE).and_then(serde_json::Value::as_f64).unwrap_or(1.0) as f32;
+        let scale = self.value(Key::Scale).and_then(Value::as_f64).unwrap_or(1.0) as f32;
         let [smallest, .., largest] = SCALES;
         if scale.is_finite() { scale.clamp(smallest, largest) } else { 1.0 }
     }
 
     /// Nothing moves by itself.
     pub(crate) fn reduced_motion(&self) -> bool {
-        self.switch(key::REDUCED_MOTION).unwrap_or(false)
+        self.switch(Key::ReducedMotion).unwrap_or(false)
     }
 
     /// How much a desktop notification tells.
     pub(crate) fn notifications(&self) -> Detail {
-        match self.text(key::NOTIFICATIONS) {
-            Some("off") => Detail::Off,
-            Some("sender") => Detail::Sender,
-            Some("content") => Detail::Content,
+        match (self.switch(Key::Notifications), self.switch(Key::NotificationContent)) {
+            (Some(false), _) => Detail::Off,
+            (_, Some(true)) => Detail::Content,
             _ => Detail::Hidden,
         }
     }
 
     /// The tab that was open last.
     pub(crate) fn tab(&self) -> Option<super::Tab> {
-        super::Tab::from_name(self.text(key::TAB)?)
+        super::Tab::from_name(self.word(Key::Tab)?)
     }
 
     /// Width and height of the window, in points.
     pub(crate) fn size(&self) -> Option<[f32; 2]> {
-        let sides = self.values.get(key::SIZE)?.as_array()?;
-        let side = |i: usize| sides.get(i).and_then(serde_json::Value::as_f64).map(|side| side as f32);
+        let sides = self.value(Key::Size)?.as_array()?;
+        let side = |i: usize| sides.get(i).and_then(Value::as_f64).map(|side| side as f32);
         let (width, height) = (side(0)?, side(1)?);
         // A size that no screen has is a mistake, not a wish.
         ((200.0..=16_000.0).contains(&width) && (200.0..=16_000.0).contains(&height)).then_some([width, height])
@@ -113,24 +167,37 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn with(key: &str, value: serde_json::Value) -> Preferences {
-        Preferences::new([(key.to_owned(), value)].into())
+    fn with(key: Key, value: Value) -> Preferences {
+        let mut preferences = Preferences::default();
+        preferences.set(key, value);
+        preferences
     }
 
     #[test]
     fn odd_values_leave_a_window_that_can_be_used() {
         for odd in [json!(-3), json!(1e9), json!("big"), json!(null), json!([])] {
-            let scale = with(key::SCALE, odd.clone()).scale();
+            let scale = with(Key::Scale, odd.clone()).scale();
             assert!((SCALES[0]..=SCALES[5]).contains(&scale), "{odd}");
-            assert_eq!(with(key::SIZE, odd).size(), None);
+            assert_eq!(with(Key::Size, odd).size(), None);
         }
-        assert_eq!(with(key::SIZE, json!([0, 5])).size(), None);
-        assert_eq!(with(key::SIZE, json!([1280, 800])).size(), Some([1280.0, 800.0]));
+        assert_eq!(with(Key::Size, json!([0, 5])).size(), None);
+        assert_eq!(with(Key::Size, json!([1280, 800])).size(), Some([1280.0, 800.0]));
     }
 
     #[test]
     fn notifications_hide_their_content_by_default() {
         assert_eq!(Preferences::default().notifications(), Detail::Hidden);
-        assert_eq!(with(key::NOTIFICATIONS, json!("content")).notifications(), Detail::Content);
+        let mut preferences = with(Key::NotificationContent, json!(true));
+        assert_eq!(preferences.notifications(), Detail::Content);
+        preferences.set(Key::Notifications, json!(false));
+        assert_eq!(preferences.notifications(), Detail::Off);
+    }
+
+    #[test]
+    fn one_part_of_the_windows_setting_leaves_the_others() {
+        let mut preferences = with(Key::Theme, json!("light"));
+        let (name, value) = preferences.set(Key::Scale, json!(1.3));
+        assert_eq!((name.as_str(), value), ("window", json!({"theme": "light", "scale": 1.3})));
+        assert_eq!(preferences.look(), Look::Light);
     }
 }

@@ -398,7 +398,6 @@ strings! {
     notifications_text: Text = "How much they tell to whoever sees your screen";
     notify_off: Text = "Off";
     notify_hidden: Text = "\"New message\"";
-    notify_sender: Text = "Who wrote";
     notify_content: Text = "Who wrote what";
     receipts: Text = "Read receipts";
     receipts_text: Text = "Others see when you have read their messages";
@@ -406,6 +405,8 @@ strings! {
     typing_setting_text: Text = "Others see that you are writing";
     presence_setting: Text = "Presence";
     presence_setting_text: Text = "Contacts see when you are online";
+    who_may_request: Text = "Open to chat requests";
+    who_may_request_text: Text = "Anybody who finds you may ask for a chat";
     auto_lock: Text = "Lock by itself";
     auto_lock_text: Text = "After this time without you";
     about_version: fn(&str) -> String = |version| format!("Secure Chat {version}");

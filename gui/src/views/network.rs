@@ -161,8 +161,8 @@ fn figure(ui: &mut Ui, icon: Icon, name: &str, value: &str) {
     card(ui).inner_margin(14).show(ui, |ui| {
         ui.set_min_width(ui.available_width());
         ui.spacing_mut().item_spacing.y = 2.0;
+        ui.spacing_mut().interact_size.y = 16.0;
         ui.horizontal(|ui| {
-            ui.spacing_mut().interact_size.y = 16.0;
             ui.spacing_mut().item_spacing.x = 6.0;
             ui.label(RichText::new(icon_text(icon)).font(FontId::new(14.0, icons())).color(p.accent));
             ui.add(egui::Label::new(RichText::new(name).size(SMALL_PT).color(p.muted)).truncate());

@@ -47,8 +47,8 @@ fn who(ui: &mut Ui, opened: &Opened, state: &State, cx: &mut Cx) {
                 ui.add_space(6.0);
                 let name = RichText::new(&account.username).font(FontId::new(20.0, semibold()));
                 ui.add(egui::Label::new(name).truncate());
+                ui.spacing_mut().interact_size.y = 16.0;
                 ui.horizontal(|ui| {
-                    ui.spacing_mut().interact_size.y = 16.0;
                     ui.spacing_mut().item_spacing.x = 6.0;
                     let (icon, color, words) = match state.network.reach() {
                         Reach::Registered => (Icon::Wifi, p.ok, tr().reach_registered_long),

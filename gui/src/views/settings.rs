@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Cx;
 use crate::notify::Detail;
-use crate::state::{Intent, Look, SCALES, State, key};
+use crate::state::{Intent, Key, Look, SCALES, State};
 use crate::strings::tr;
 use crate::theme::{card, semibold};
 use crate::widgets::{muted, switch};
@@ -29,7 +29,7 @@ fn window(ui: &mut Ui, state: &State, cx: &mut Cx) {
     choice(ui, tr().look, "", current, |ui| {
         for (look, value, name) in looks {
             if ui.selectable_label(preferences.look() == look, name).clicked() {
-                cx.say(Intent::Set { key: key::LOOK, value: Value::from(value) });
+                cx.say(Intent::Set { key: Key::Theme, value: Value::from(value) });
             }
         }
     });
@@ -38,26 +38,26 @@ fn window(ui: &mut Ui, state: &State, cx: &mut Cx) {
         for scale in SCALES {
             let on = (preferences.scale() - scale).abs() < 0.01;
             if ui.selectable_label(on, percent(scale)).clicked() {
-                cx.say(Intent::Set { key: key::SCALE, value: Value::from(f64::from((scale * 100.0).round()) / 100.0) });
+                cx.say(Intent::Set { key: Key::Scale, value: Value::from(f64::from((scale * 100.0).round()) / 100.0) });
             }
         }
     });
     let reduced = preferences.reduced_motion();
     if switch(ui, reduced, tr().reduced_motion, tr().reduced_motion_text) {
-        cx.say(Intent::Set { key: key::REDUCED_MOTION, value: Value::from(!reduced) });
+        cx.say(Intent::Set { key: Key::ReducedMotion, value: Value::from(!reduced) });
     }
     let details = [
-        (Detail::Off, "off", tr().notify_off),
-        (Detail::Hidden, "hidden", tr().notify_hidden),
-        (Detail::Sender, "sender", tr().notify_sender),
-        (Detail::Content, "content", tr().notify_content),
+        (Detail::Off, tr().notify_off),
+        (Detail::Hidden, tr().notify_hidden),
+        (Detail::Content, tr().notify_content),
     ];
     let now = preferences.notifications();
-    let current = details.iter().find(|(detail, ..)| *detail == now).map_or(tr().notify_hidden, |detail| detail.2);
+    let current = details.iter().find(|(detail, _)| *detail == now).map_or(tr().notify_hidden, |detail| detail.1);
     choice(ui, tr().notifications, tr().notifications_text, current, |ui| {
-        for (detail, value, name) in details {
+        for (detail, name) in details {
             if ui.selectable_label(now == detail, name).clicked() {
-                cx.say(Intent::Set { key: key::NOTIFICATIONS, value: Value::from(value) });
+                cx.say(Intent::Set { key: Key::Notifications, value: Value::from(detail != Detail::Off) });
+                cx.say(Intent::Set { key: Key::NotificationContent, value: Value::from(detail == Detail::Content) });
             }
         }
     });
@@ -66,9 +66,9 @@ fn window(ui: &mut Ui, state: &State, cx: &mut Cx) {
 fn privacy(ui: &mut Ui, state: &State, cx: &mut Cx) {
     let preferences = &state.preferences;
     for (key, name, text) in [
-        (key::RECEIPTS, tr().receipts, tr().receipts_text),
-        (key::TYPING, tr().typing_setting, tr().typing_setting_text),
-        (key::PRESENCE, tr().presence_setting, tr().presence_setting_text),
+        (Key::ReadReceipts, tr().receipts, tr().receipts_text),
+        (Key::Typing, tr().typing_setting, tr().typing_setting_text),
+        (Key::SharePresence, tr().presence_setting, tr().presence_setting_text),
     ] {
         // A setting that the node doesn't know is not shown.
         let Some(on) = preferences.switch(key) else { continue };
@@ -76,12 +76,19 @@ fn privacy(ui: &mut Ui, state: &State, cx: &mut Cx) {
             cx.say(Intent::Set { key, value: Value::from(!on) });
         }
     }
-    if let Some(minutes) = preferences.number(key::AUTO_LOCK) {
+    if let Some(who) = preferences.word(Key::WhoMayRequest) {
+        let open = who == "everyone";
+        if switch(ui, open, tr().who_may_request, tr().who_may_request_text) {
+            let value = if open { "nobody" } else { "everyone" };
+            cx.say(Intent::Set { key: Key::WhoMayRequest, value: Value::from(value) });
+        }
+    }
+    if let Some(minutes) = preferences.number(Key::AutoLockMinutes) {
         let words = |minutes: u64| if minutes == 0 { tr().never.to_owned() } else { (tr().minutes)(minutes) };
         choice(ui, tr().auto_lock, tr().auto_lock_text, &words(minutes), |ui| {
             for choice in [0, 1, 5, 15, 30, 60, 240] {
                 if ui.selectable_label(minutes == choice, words(choice)).clicked() {
-                    cx.say(Intent::Set { key: key::AUTO_LOCK, value: Value::from(choice) });
+                    cx.say(Intent::Set { key: Key::AutoLockMinutes, value: Value::from(choice) });
                 }
             }
         });

@@ -52,8 +52,9 @@ pub(super) fn header(ui: &mut Ui, name: &str, state: &State, cx: &mut Cx) {
 
 fn status_line(ui: &mut Ui, contact: &Contact, state: &State, cx: &Cx) {
     let p = Palette::of(ui);
+    // Before the row begins: it is as high as something to click otherwise.
+    ui.spacing_mut().interact_size.y = 14.0;
     ui.horizontal(|ui| {
-        ui.spacing_mut().interact_size.y = 14.0;
         ui.spacing_mut().item_spacing.x = 5.0;
         let (icon, color, word) = match contact.state {
             ContactState::KeyChanged => (Icon::TriangleAlert, p.danger, tr().key_changed_short),

@@ -247,15 +247,10 @@ impl MessageRow<'_> {
             let failed = if bubble.bare { p.danger } else { p.on_own };
             let (icon, color) = match delivery(self.row.state, color, p) {
                 (icon, _) if self.row.state == MessageState::Failed => (icon, failed),
-                (Icon::Eye, _) => (Icon::CheckCheck, if bubble.bare { p.accent } else { p.on_own }),
                 other => other,
             };
             let sign = FontId::new(14.0, icons());
             ui.painter().text(pos2(right, y), Align2::RIGHT_CENTER, char::from(icon), sign, color);
-            if self.row.state == MessageState::Read {
-                // A second sign beside the colour: read has a full dot.
-                ui.painter().circle_filled(pos2(right - 1.0, y - 6.0), 2.5, color);
-            }
             right -= 18.0;
         }
         let time = text::time_of_day(self.row.at_ms);

@@ -72,7 +72,7 @@ strings! {
     create_text: Text = "A name for others, and a password that stays with you.";
     create_account: Text = "Create account";
     creating: Text = "Making your keys…";
-    no_recovery: Text = "Nobody can reset your password: choose one you will remember.";
+    no_recovery: Text = "Nobody can reset your password, so choose it well.";
     step: fn(usize, usize) -> String = |at, of| format!("Step {at} of {of}");
     onboard_invite_title: fn(&str) -> String = |name| format!("Hello, {name}");
     onboard_invite_text: Text = "This is your invite. Give it to somebody you trust: with it they can write to you, even without a directory.";

@@ -77,6 +77,8 @@ fn apply(style: &mut Style, palette: &Palette, dark: bool) {
     spacing.icon_width = 18.0;
     // A rubber band would scroll past the ends of a list whose rows are placed by hand.
     spacing.scroll.kinetic.rubber_band = false;
+    // As the text's colour, a bar under the pointer would be the brightest thing in the window.
+    spacing.scroll.foreground_color = false;
     style.interaction.tooltip_delay = 0.4;
     style.animation_time = 0.12;
     visuals(&mut style.visuals, palette, dark);

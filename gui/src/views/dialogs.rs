@@ -1,6 +1,6 @@
 //! What lies above everything else: dialogs, questions, what stays to be seen.
 
-use egui::{Align, FontId, Frame, Layout, Margin, RichText, Ui};
+use egui::{FontId, Frame, Margin, RichText, Ui};
 use lucide_icons::Icon;
 use secure_chat_node::api::{ContactState, User};
 
@@ -12,7 +12,7 @@ use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, icons, medium};
 use crate::widgets::{
-    Field, PushButton, avatar, busy_dots, dialog, error_text, icon_text, muted, qr_code,
+    Field, PushButton, avatar, busy_dots, dialog, error_text, icon_text, lines, muted, qr_code, tailed,
 };
 
 /// What the dialogs remember.
@@ -107,35 +107,29 @@ impl Dialogs {
 
 fn online_row(ui: &mut Ui, user: &User, state: &State, cx: &mut Cx) {
     let p = Palette::of(ui);
-    ui.horizontal(|ui| {
+    let head = |ui: &mut Ui| {
         avatar(ui, &user.username, &user.account_id, 18.0, None);
-        let room = (ui.available_width() - 120.0).max(60.0);
-        ui.vertical(|ui| {
-            ui.set_width(room);
-            ui.spacing_mut().item_spacing.y = 1.0;
+        lines(ui, |ui| {
             ui.add(egui::Label::new(RichText::new(text::displayed(&user.username)).family(medium())).truncate());
             ui.add(egui::Label::new(RichText::new(&user.fingerprint).size(SMALL_PT).color(p.muted)).truncate());
         });
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let contact = state.people.contacts().iter().find(|contact| contact.account_id == user.account_id);
-            match contact {
-                Some(contact) if contact.state == ContactState::Requested => {
-                    ui.label(RichText::new(tr().requested_short).color(p.muted));
-                }
-                Some(contact) => {
-                    let button = ui.add(PushButton::new(tr().chat).icon(Icon::MessageCircle));
-                    if button.accessible_name((tr().chat_with)(&user.username)).clicked() {
-                        cx.say(Intent::OpenConversation(contact.username.clone()));
-                    }
-                }
-                None => {
-                    let button = ui.add(PushButton::new(tr().chat).primary().icon(Icon::UserPlus));
-                    if button.accessible_name((tr().chat_with)(&user.username)).clicked() {
-                        cx.say(Intent::Show(Overlay::NewChat { to: user.username.clone() }));
-                    }
-                }
-            }
-        });
+    };
+    tailed(ui, head, |ui| {
+        let contact = state.people.contacts().iter().find(|contact| contact.account_id == user.account_id);
+        if contact.is_some_and(|contact| contact.state == ContactState::Requested) {
+            ui.label(RichText::new(tr().requested_short).color(p.muted));
+            return;
+        }
+        let button = match contact {
+            Some(_) => PushButton::new(tr().chat).icon(Icon::MessageCircle),
+            None => PushButton::new(tr().chat).primary().icon(Icon::UserPlus),
+        };
+        if ui.add(button).accessible_name((tr().chat_with)(&user.username)).clicked() {
+            cx.say(match contact {
+                Some(contact) => Intent::OpenConversation(contact.username.clone()),
+                None => Intent::Show(Overlay::NewChat { to: user.username.clone() }),
+            });
+        }
     });
 }
 

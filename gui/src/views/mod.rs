@@ -78,12 +78,21 @@ impl Views {
 fn page(ui: &mut Ui, id: &str, content: impl FnOnce(&mut Ui)) {
     /// Lines longer than this are hard to read.
     const WIDEST_PT: f32 = 960.0;
+    /// The least room beside the page, in points.
+    const BESIDE_PT: f32 = 24.0;
     let frame = Frame::new().fill(Palette::of(ui).chat);
     CentralPanel::default().frame(frame).show(ui, |ui| {
         ScrollArea::vertical().id_salt(id).auto_shrink(false).show(ui, |ui| {
-            Frame::new().inner_margin(Margin::symmetric(28, 22)).show(ui, |ui| {
-                ui.set_max_width(WIDEST_PT.min(ui.available_width()));
-                content(ui);
+            let width = WIDEST_PT.min(ui.available_width() - 2.0 * BESIDE_PT);
+            let beside = (ui.available_width() - width) / 2.0;
+            ui.add_space(22.0);
+            ui.horizontal_top(|ui| {
+                ui.add_space(beside);
+                ui.vertical(|ui| {
+                    ui.set_width(width);
+                    content(ui);
+                    ui.add_space(22.0);
+                });
             });
         });
     });

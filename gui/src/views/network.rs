@@ -11,7 +11,7 @@ use crate::state::{Confirm, Intent, Overlay, State};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, card, icons, medium, semibold};
-use crate::widgets::{Field, PushButton, error_text, icon_button, icon_text, muted, section};
+use crate::widgets::{Field, PushButton, error_text, icon_button, icon_text, lines, muted, section, tailed};
 
 /// Connections shown; the rest is counted.
 const CONNECTIONS_SHOWN: usize = 100;
@@ -50,24 +50,28 @@ impl NetworkTab {
             rendezvous_row(ui, node, network.hosted.as_deref() == Some(&node.address), cx);
         }
         ui.separator();
-        ui.horizontal_top(|ui| {
-            let room = (ui.available_width() - 120.0).max(80.0);
-            let error = network.add_error.as_deref();
-            let response = ui
-                .scope(|ui| {
-                    ui.set_width(room);
-                    let field = Field::new(tr().rendezvous_address).hint(tr().rendezvous_hint).bare().error(error);
-                    field.show(ui, &mut self.address)
-                })
-                .inner;
-            let ready = !self.address.trim().is_empty() && !network.adding;
-            let add = PushButton::new(tr().add).primary().icon(Icon::Plus).busy(network.adding).enabled(ready);
-            let enter = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
-            if (ui.add(add).clicked() || enter) && ready {
-                cx.say(Intent::AddRendezvous(self.address.trim().to_owned()));
-                self.address.clear();
-            }
-        });
+        let error = network.add_error.as_deref();
+        let ready = !self.address.trim().is_empty() && !network.adding;
+        let mut enter = false;
+        let mut pressed = false;
+        let field = Field::new(tr().rendezvous_address).hint(tr().rendezvous_hint).bare();
+        tailed(
+            ui,
+            |ui| {
+                let response = field.show(ui, &mut self.address);
+                enter = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+            },
+            |ui| {
+                let add = PushButton::new(tr().add).primary().icon(Icon::Plus).busy(network.adding).enabled(ready);
+                pressed = ui.add(add).clicked();
+            },
+        );
+        if let Some(error) = error {
+            error_text(ui, error);
+        }
+        if (pressed || enter) && ready {
+            cx.say(Intent::AddRendezvous(self.address.trim().to_owned()));
+        }
         ui.horizontal_wrapped(|ui| {
             if let Some(address) = &network.hosted {
                 ui.label(RichText::new(tr().hosting_here).color(Palette::of(ui).ok));
@@ -103,20 +107,19 @@ impl NetworkTab {
             muted(ui, (tr().and_more)(network.connections.len() - CONNECTIONS_SHOWN));
         }
         ui.separator();
-        ui.horizontal_top(|ui| {
-            let room = (ui.available_width() - 130.0).max(80.0);
-            let error = network.dial_error.as_deref();
-            ui.scope(|ui| {
-                ui.set_width(room);
-                let field = Field::new(tr().dial_address).hint(tr().dial_hint).bare().error(error);
-                field.show(ui, &mut self.dial);
-            });
-            let ready = !self.dial.trim().is_empty() && !network.dialling;
+        let ready = !self.dial.trim().is_empty() && !network.dialling;
+        let mut pressed = false;
+        let field = Field::new(tr().dial_address).hint(tr().dial_hint).bare();
+        tailed(ui, |ui| field.show(ui, &mut self.dial), |ui| {
             let dial = PushButton::new(tr().dial).icon(Icon::Plug).busy(network.dialling).enabled(ready);
-            if ui.add(dial).clicked() {
-                cx.say(Intent::Dial(self.dial.trim().to_owned()));
-            }
+            pressed = ui.add(dial).clicked();
         });
+        if let Some(error) = &network.dial_error {
+            error_text(ui, error);
+        }
+        if pressed {
+            cx.say(Intent::Dial(self.dial.trim().to_owned()));
+        }
     }
 }
 
@@ -180,25 +183,24 @@ fn rendezvous_row(ui: &mut Ui, node: &RendezvousState, hosted: bool, cx: &mut Cx
         "refused" => (Icon::Ban, p.danger, tr().state_refused),
         _ => (Icon::CircleX, p.danger, tr().state_unreachable),
     };
-    ui.horizontal(|ui| {
+    let head = |ui: &mut Ui| {
         ui.label(RichText::new(icon_text(icon)).font(FontId::new(18.0, icons())).color(color));
-        let room = (ui.available_width() - 96.0).max(60.0);
-        ui.vertical(|ui| {
-            ui.set_width(room);
-            ui.spacing_mut().item_spacing.y = 1.0;
-            let address = RichText::new(&node.address).monospace().size(12.5);
+        lines(ui, |ui| {
+            let address = RichText::new(&node.address).monospace().size(13.0);
             ui.add(egui::Label::new(address).truncate());
             let rtt = node.rtt_ms.map_or_else(String::new, |ms| format!(" · {ms:.1} ms"));
             let here = if hosted { tr().in_this_process } else { "" };
             let detail = node.detail.as_deref().map_or_else(String::new, |detail| format!(" · {detail}"));
             let line = RichText::new(format!("{words}{rtt}{here}{detail}")).size(SMALL_PT).color(p.muted);
-            ui.add(egui::Label::new(line).wrap());
+            ui.add(egui::Label::new(line).truncate());
         });
-        if icon_button(ui, Icon::Copy, tr().copy_address).clicked() {
-            cx.say(crate::state::copied(node.address.as_str()));
-        }
+    };
+    tailed(ui, head, |ui| {
         if icon_button(ui, Icon::Trash2, tr().rendezvous_remove).clicked() {
             cx.say(Intent::Show(Overlay::Confirm(Confirm::RemoveRendezvous(node.address.clone()))));
+        }
+        if icon_button(ui, Icon::Copy, tr().copy_address).clicked() {
+            cx.say(crate::state::copied(node.address.as_str()));
         }
     });
 }
@@ -288,12 +290,8 @@ fn addresses(ui: &mut Ui, state: &State, cx: &mut Cx) {
         muted(ui, tr().own_addresses_none);
     }
     for address in listen {
-        ui.horizontal(|ui| {
-            let room = (ui.available_width() - 44.0).max(60.0);
-            ui.scope(|ui| {
-                ui.set_width(room);
-                ui.add(egui::Label::new(RichText::new(address).monospace().size(12.5)).truncate());
-            });
+        let label = egui::Label::new(RichText::new(address).monospace().size(13.0)).truncate();
+        tailed(ui, |ui| ui.add(label), |ui| {
             if icon_button(ui, Icon::Copy, tr().copy_address).clicked() {
                 cx.say(crate::state::copied(address.as_str()));
             }
@@ -301,6 +299,6 @@ fn addresses(ui: &mut Ui, state: &State, cx: &mut Cx) {
     }
     if let Some(status) = status {
         section(ui, tr().peer_id);
-        ui.add(egui::Label::new(RichText::new(&status.peer_id).monospace().size(12.5)).truncate());
+        ui.add(egui::Label::new(RichText::new(&status.peer_id).monospace().size(13.0)).truncate());
     }
 }

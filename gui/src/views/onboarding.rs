@@ -8,7 +8,7 @@ use super::welcome::{form, heading, steps};
 use crate::state::{Intent, Opened, Reach, State, Step};
 use crate::strings::tr;
 use crate::theme::{Palette, card};
-use crate::widgets::{Field, PushButton, error_text, icon_button, muted, qr_code};
+use crate::widgets::{Field, PushButton, error_text, icon_button, muted, qr_code, tailed};
 
 /// What is being typed.
 #[derive(Default)]
@@ -91,13 +91,8 @@ pub(super) fn invite(ui: &mut Ui, opened: &Opened, side: f32, cx: &mut Cx) {
             card(ui).show(ui, |ui| {
                 ui.vertical_centered(|ui| qr_code(ui, invite, tr().invite_qr, side));
                 ui.add_space(8.0);
-                ui.horizontal(|ui| {
-                    let room = (ui.available_width() - 48.0).max(40.0);
-                    ui.scope(|ui| {
-                        ui.set_width(room);
-                        let text = egui::RichText::new(invite).monospace().size(12.0);
-                        ui.add(egui::Label::new(text).truncate()).on_hover_text(tr().invite);
-                    });
+                let text = egui::Label::new(egui::RichText::new(invite).monospace().size(13.0)).truncate();
+                tailed(ui, |ui| ui.add(text).on_hover_text(tr().invite), |ui| {
                     if icon_button(ui, Icon::Copy, tr().invite_copy).clicked() {
                         cx.say(Intent::Copy { text: invite.clone(), said: tr().invite_copied });
                     }

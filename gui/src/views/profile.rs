@@ -8,7 +8,7 @@ use crate::state::{Intent, Opened, Overlay, Reach, State, Tab};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, card, icons, semibold};
-use crate::widgets::{PushButton, avatar, icon_button, icon_text, muted, section};
+use crate::widgets::{PushButton, avatar, icon_button, icon_text, muted, section, tailed};
 
 /// Shows the tab.
 pub(super) fn profile(ui: &mut Ui, state: &State, cx: &mut Cx) {
@@ -62,13 +62,9 @@ fn who(ui: &mut Ui, opened: &Opened, state: &State, cx: &mut Cx) {
             });
         });
         ui.add_space(6.0);
-        ui.horizontal(|ui| {
-            let room = (ui.available_width() - 44.0).max(60.0);
-            ui.vertical(|ui| {
-                ui.set_width(room);
-                section(ui, tr().fingerprint);
-                ui.add(egui::Label::new(RichText::new(&account.fingerprint).monospace()).wrap());
-            });
+        section(ui, tr().fingerprint);
+        let fingerprint = egui::Label::new(RichText::new(&account.fingerprint).monospace()).wrap();
+        tailed(ui, |ui| ui.add(fingerprint), |ui| {
             if icon_button(ui, Icon::Copy, tr().copy_fingerprint).clicked() {
                 cx.say(Intent::Copy { text: account.fingerprint.clone(), said: tr().copied });
             }
@@ -84,7 +80,8 @@ fn who(ui: &mut Ui, opened: &Opened, state: &State, cx: &mut Cx) {
 }
 
 fn share(ui: &mut Ui, opened: &Opened, cx: &mut Cx) {
-    ui.scope(|ui| {
+    // Columns justify their text, which tears a sentence apart.
+    ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
         ui.spacing_mut().item_spacing.y = 6.0;
         onboarding::invite(ui, opened, 216.0, cx);
         muted(ui, tr().invite_text);

@@ -10,7 +10,7 @@ use crate::state::{Intent, State};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, card, semibold};
-use crate::widgets::{PushButton, avatar, icon_button, muted, section};
+use crate::widgets::{PushButton, avatar, icon_button, muted, section, tailed};
 
 /// Shows the request.
 pub(super) fn page(ui: &mut Ui, id: &str, state: &State, cx: &mut Cx) {
@@ -51,13 +51,9 @@ fn details(ui: &mut Ui, request: &ChatRequest, cx: &mut Cx) {
         ui.add_space(6.0);
     }
     card(ui).show(ui, |ui| {
-        ui.horizontal(|ui| {
-            let room = (ui.available_width() - 44.0).max(60.0);
-            ui.vertical(|ui| {
-                ui.set_width(room);
-                section(ui, tr().fingerprint);
-                ui.add(egui::Label::new(RichText::new(&request.fingerprint).monospace()).wrap());
-            });
+        section(ui, tr().fingerprint);
+        let fingerprint = egui::Label::new(RichText::new(&request.fingerprint).monospace()).wrap();
+        tailed(ui, |ui| ui.add(fingerprint), |ui| {
             if icon_button(ui, Icon::Copy, tr().copy_fingerprint).clicked() {
                 cx.say(Intent::Copy { text: request.fingerprint.clone(), said: tr().copied });
             }

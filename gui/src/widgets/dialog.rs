@@ -35,7 +35,10 @@ pub(crate) fn dialog(ctx: &Context, title: &str, width: f32, content: impl FnOnc
         });
         ui.add_space(6.0);
         let height = room.y - 180.0;
-        ScrollArea::vertical().max_height(height.max(120.0)).auto_shrink([false, true]).show(ui, content);
+        let height = height.max(120.0);
+        // Without a least height it would never grow when what it shows does.
+        let area = ScrollArea::vertical().max_height(height).min_scrolled_height(height);
+        area.auto_shrink([false, true]).show(ui, content);
     });
     closed || response.should_close()
 }

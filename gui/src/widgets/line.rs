@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use egui::text::{LayoutJob, TextWrapping};
-use egui::{Color32, FontId, Galley, Painter, Pos2, Response, RichText, Ui, pos2};
+use egui::{Align, Color32, FontId, Galley, Layout, Painter, Pos2, Response, RichText, Ui, pos2};
 
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, icons, semibold};
@@ -29,6 +29,33 @@ pub(crate) fn elided(painter: &Painter, text: &str, font: FontId, color: Color32
 pub(crate) fn paint_elided(painter: &Painter, at: Pos2, text: &str, font: FontId, color: Color32, width: f32) {
     let galley = elided(painter, text, font, color, width);
     painter.galley(pos2(at.x, at.y - galley.size().y / 2.0), galley, color);
+}
+
+/// A row whose `tail` stands at its right end; `head` takes the room that is left.
+pub(crate) fn tailed<T>(ui: &mut Ui, head: impl FnOnce(&mut Ui) -> T, tail: impl FnOnce(&mut Ui)) -> T {
+    ui.horizontal(|ui| {
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = 4.0;
+            tail(ui);
+            ui.add_space(4.0);
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                ui.spacing_mut().item_spacing.x = 8.0;
+                head(ui)
+            })
+            .inner
+        })
+        .inner
+    })
+    .inner
+}
+
+/// Lines below each other, no wider than there is room.
+pub(crate) fn lines(ui: &mut Ui, content: impl FnOnce(&mut Ui)) {
+    ui.vertical(|ui| {
+        ui.set_width(ui.available_width());
+        ui.spacing_mut().item_spacing.y = 1.0;
+        content(ui);
+    });
 }
 
 /// A sentence of less weight.

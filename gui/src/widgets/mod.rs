@@ -19,7 +19,7 @@ pub(crate) use button::{PushButton, busy_dots, focus_ring, icon_button, icon_tex
 pub(crate) use dialog::dialog;
 pub(crate) use emoji_picker::{EmojiPicker, emoji_button};
 pub(crate) use field::{Field, SecretText};
-pub(crate) use line::{elided, error_text, muted, one_line, paint_elided, section};
+pub(crate) use line::{elided, error_text, lines, muted, one_line, paint_elided, section, tailed};
 pub(crate) use list::{List, Shown, Target};
 pub(crate) use menu::menu_item;
 pub(crate) use qr::qr_code;

@@ -6,7 +6,8 @@ use lucide_icons::Icon;
 use crate::state::{Intent, State};
 use crate::strings::tr;
 use crate::views::Cx;
-use crate::widgets::{Field, error_text, icon_button, muted};
+use crate::theme::Palette;
+use crate::widgets::{Field, error_text, icon_button};
 
 /// Shows the bar.
 pub(super) fn search_bar(ui: &mut Ui, name: &str, state: &mut State, cx: &mut Cx) {
@@ -52,7 +53,8 @@ pub(super) fn search_bar(ui: &mut Ui, name: &str, state: &mut State, cx: &mut Cx
                 (_, _, 0) => tr().nothing_found.to_owned(),
                 (_, _, hits) => (tr().hit_of)(search.at + 1, hits, search.more),
             };
-            muted(ui, words);
+            let color = Palette::of(ui).muted;
+            ui.add(egui::Label::new(egui::RichText::new(words).color(color)).extend());
         });
     });
     if let Some(error) = &search.error {

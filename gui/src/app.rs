@@ -214,8 +214,15 @@ fn is_of_a_person(event: &egui::Event) -> bool {
     use egui::Event;
     matches!(
         event,
-        Event::Key { .. } | Event::Text(_) | Event::PointerMoved(_) | Event::PointerButton { .. } | Event::MouseWheel { .. }
-            | Event::Touch { .. } | Event::AccessKitActionRequest(_) | Event::Paste(_) | Event::Ime(_)
+        Event::Key { .. }
+            | Event::Text(_)
+            | Event::PointerMoved(_)
+            | Event::PointerButton { .. }
+            | Event::MouseWheel { .. }
+            | Event::Touch { .. }
+            | Event::AccessKitActionRequest(_)
+            | Event::Paste(_)
+            | Event::Ime(_)
     )
 }
 
@@ -227,7 +234,8 @@ impl eframe::App for App {
     fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
         // While the window is hidden nothing is painted, but what comes in is
         // taken in, or the channel from the node would fill up.
-        if ctx.input(|input| input.viewport().minimized.unwrap_or(false) || input.viewport().occluded.unwrap_or(false)) {
+        if ctx.input(|input| input.viewport().minimized.unwrap_or(false) || input.viewport().occluded.unwrap_or(false))
+        {
             let asks = self.take_in(ctx, Clock::system());
             self.tell_attention(false);
             self.ask(asks, ctx);

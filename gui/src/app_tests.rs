@@ -2,7 +2,10 @@
 //! state. Tests with real peers are in `tests/`.
 
 use egui::{Key, Modifiers, Role};
-use egui_kittest::{Harness, kittest::{NodeT as _, Queryable as _}};
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT as _, Queryable as _},
+};
 use secure_chat_node::api::{Account, At, ChatRequest, ContactState, MessageState, RequestState};
 use secure_chat_protocol::id::Timestamp;
 
@@ -118,7 +121,12 @@ fn no_text_makes_the_window_panic_at_any_size() {
             harness.state_mut().window.state.intend(intent, Clock::system(), &mut Vec::new());
             harness.run_steps(2);
         }
-        for overlay in [Overlay::Palette, Overlay::Notices, Overlay::Link(odd_texts().concat()), Overlay::Diagnostics(odd_texts().concat())] {
+        for overlay in [
+            Overlay::Palette,
+            Overlay::Notices,
+            Overlay::Link(odd_texts().concat()),
+            Overlay::Diagnostics(odd_texts().concat()),
+        ] {
             harness.state_mut().window.state.overlay = Some(overlay);
             harness.run_steps(2);
         }
@@ -147,7 +155,11 @@ fn what_is_typed_is_sent_by_enter_and_broken_by_shift_enter() {
     harness.get_by_role_and_label(Role::MultilineTextInput, "Write a message").type_text("lines");
     harness.run();
     let two_lines = composer(&harness).height();
-    assert!(two_lines > one_line, "the composer grows: {:?}", (one_line, two_lines, harness.state().window.state.chat.draft("bob")));
+    assert!(
+        two_lines > one_line,
+        "the composer grows: {:?}",
+        (one_line, two_lines, harness.state().window.state.chat.draft("bob"))
+    );
     harness.key_press(Key::Enter);
     harness.run();
     let sent: Vec<_> = harness
@@ -160,7 +172,10 @@ fn what_is_typed_is_sent_by_enter_and_broken_by_shift_enter() {
         })
         .collect();
     assert_eq!(sent, ["two\nlines"]);
-    assert!(harness.get_by_role_and_label(Role::MultilineTextInput, "Write a message").is_focused(), "the keyboard stays");
+    assert!(
+        harness.get_by_role_and_label(Role::MultilineTextInput, "Write a message").is_focused(),
+        "the keyboard stays"
+    );
 }
 
 #[test]
@@ -202,8 +217,26 @@ fn every_control_can_be_reached_with_tab() {
         let focused = harness.get_all_by(|node| node.is_focused()).find_map(|node| node.accesskit_node().label());
         reached.extend(focused);
     }
-    for name in ["Chat", "Network", "Profile", "Lock", "Alerts", "New chat", "Who is online", "Search", "bob", "carol", "Safety number", "More", "Search in this chat", "Emoji"] {
-        assert!(reached.iter().any(|label| label.starts_with(name) || label.ends_with(name)), "{name} is not among {reached:?}");
+    for name in [
+        "Chat",
+        "Network",
+        "Profile",
+        "Lock",
+        "Alerts",
+        "New chat",
+        "Who is online",
+        "Search",
+        "bob",
+        "carol",
+        "Safety number",
+        "More",
+        "Search in this chat",
+        "Emoji",
+    ] {
+        assert!(
+            reached.iter().any(|label| label.starts_with(name) || label.ends_with(name)),
+            "{name} is not among {reached:?}"
+        );
     }
 }
 
@@ -278,7 +311,12 @@ fn a_link_is_never_opened_without_a_question() {
     harness.get_by_label("https://example.org/a").click();
     harness.run();
     assert_eq!(harness.state().window.state.overlay, Some(Overlay::Link("https://example.org/a".into())));
-    let opened = harness.output().platform_output.commands.iter().any(|command| matches!(command, egui::OutputCommand::OpenUrl(_)));
+    let opened = harness
+        .output()
+        .platform_output
+        .commands
+        .iter()
+        .any(|command| matches!(command, egui::OutputCommand::OpenUrl(_)));
     assert!(!opened);
 }
 

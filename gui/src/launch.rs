@@ -112,7 +112,9 @@ mod tests {
 
     #[test]
     fn a_missing_library_comes_with_its_package() {
-        let error = no_window("winit EventLoopError: XNotSupported(LibraryOpenError { kind: Library, detail: \"opening library failed (libxkbcommon-x11.so.0)\" })");
+        let error = no_window(
+            "winit EventLoopError: XNotSupported(LibraryOpenError { kind: Library, detail: \"opening library failed (libxkbcommon-x11.so.0)\" })",
+        );
         assert!(error.to_string().contains("libxkbcommon-x11-0"));
         let error = no_window("Found no glutin configs matching the template");
         assert!(error.to_string().contains("libgl1"));

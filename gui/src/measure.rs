@@ -9,7 +9,6 @@ use crate::app::Window;
 use crate::state::{Opened, Row, ScrollTo, Selection, Session, Timeline};
 use crate::text::Clock;
 
-
 /// The words of made-up messages.
 const WORDS: [&str; 16] = [
     "the", "key", "exchange", "is", "done", "and", "your", "message", "arrived", "over", "a", "direct", "link",

@@ -5,7 +5,10 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use egui::{Key, Modifiers, Role};
-use egui_kittest::{Harness, kittest::{NodeT as _, Queryable as _}};
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT as _, Queryable as _},
+};
 use secure_chat_node::api::{Event, NodeHandle};
 use secure_chat_node::config::NodeConfig;
 use secure_chat_node::engine::Node;
@@ -86,11 +89,11 @@ impl Town {
     }
 
     /// The next event of a peer that fits.
-    fn wait<T: Send + 'static>(
+    fn wait<T: Send + 'static, W: FnMut(Event) -> Option<T> + Send + 'static>(
         &self,
         node: &NodeHandle,
-        mut wanted: impl FnMut(Event) -> Option<T> + Send + 'static,
-    ) -> impl FnOnce() -> T + use<T> {
+        mut wanted: W,
+    ) -> impl FnOnce() -> T + use<T, W> {
         let mut events = node.events();
         let (found, answer) = mpsc::channel();
         self.runtime.spawn(async move {
@@ -114,7 +117,11 @@ impl Drop for Town {
 }
 
 /// Paints until the window shows what is waited for.
-fn until<T>(harness: &mut Harness<'static, App>, what: &str, mut seen: impl FnMut(&Harness<'static, App>) -> Option<T>) -> T {
+fn until<T>(
+    harness: &mut Harness<'static, App>,
+    what: &str,
+    mut seen: impl FnMut(&Harness<'static, App>) -> Option<T>,
+) -> T {
     let start = Instant::now();
     loop {
         harness.step();
@@ -140,7 +147,9 @@ fn shown(harness: &Harness<'static, App>) -> String {
 }
 
 fn button(harness: &mut Harness<'static, App>, name: &str) {
-    until(harness, name, |harness| harness.query_all_by_role_and_label(Role::Button, name).next().map(|node| node.click()));
+    until(harness, name, |harness| {
+        harness.query_all_by_role_and_label(Role::Button, name).next().map(|node| node.click())
+    });
     harness.step();
     harness.step();
 }
@@ -199,7 +208,9 @@ fn alice_and_bob(town: &Town) -> (Harness<'static, App>, NodeHandle) {
     let request_id = request_id();
     town.runtime.block_on(bob.contacts_accept(request_id)).unwrap();
     until_label_contains(&mut alice, "You can now chat with bob");
-    until(&mut alice, "bob in the list", |alice| alice.query_by_role_and_label(Role::ListBoxOption, "bob").map(|row| row.click()));
+    until(&mut alice, "bob in the list", |alice| {
+        alice.query_by_role_and_label(Role::ListBoxOption, "bob").map(|row| row.click())
+    });
     until(&mut alice, "the composer", |alice| alice.query_by_role(Role::MultilineTextInput).map(|_| ()));
     (alice, bob)
 }
@@ -221,7 +232,8 @@ fn a_conversation_from_the_first_start_to_the_lock() {
     town.runtime.block_on(bob.messages_mark_read("alice", hello.message_id.clone())).unwrap();
     until_label_contains(&mut alice, "read: hello bob");
 
-    let reply = town.runtime.block_on(bob.messages_send("alice", "hello alice", Some(hello.message_id.clone()))).unwrap();
+    let reply =
+        town.runtime.block_on(bob.messages_send("alice", "hello alice", Some(hello.message_id.clone()))).unwrap();
     until_label(&mut alice, "hello alice");
     until_label(&mut alice, "Show the message this answers");
 
@@ -241,7 +253,16 @@ fn a_conversation_from_the_first_start_to_the_lock() {
     assert!(!shown.contains("hello") && !shown.contains("bob"), "behind the lock: {shown}");
     type_into(&mut alice, Role::PasswordInput, "Password", "not the password");
     button(&mut alice, "Unlock");
-    until(&mut alice, "the error", |alice| alice.query_all_by_label_contains("assword").find(|node| node.accesskit_node().label().is_some_and(|label| label.contains("wrong") || label.contains("not right") || label.contains("incorrect"))).map(|_| ()));
+    until(&mut alice, "the error", |alice| {
+        alice
+            .query_all_by_label_contains("assword")
+            .find(|node| {
+                node.accesskit_node().label().is_some_and(|label| {
+                    label.contains("wrong") || label.contains("not right") || label.contains("incorrect")
+                })
+            })
+            .map(|_| ())
+    });
     type_into(&mut alice, Role::PasswordInput, "Password", PASSWORD);
     button(&mut alice, "Unlock");
     until_label(&mut alice, "Messages");
@@ -257,7 +278,9 @@ fn a_request_of_another_is_accepted_and_the_draft_survives_the_lock() {
     start_chatting(&mut alice);
     let carol = town.peer("carol");
     until(&mut alice, "registration", |_| town.runtime.block_on(carol.users_find("alice")).ok());
-    town.runtime.block_on(carol.contacts_request(Some("alice".to_owned()), None, Some("from the conference".to_owned()))).unwrap();
+    town.runtime
+        .block_on(carol.contacts_request(Some("alice".to_owned()), None, Some("from the conference".to_owned())))
+        .unwrap();
     until(&mut alice, "the request", |alice| alice.query_by_label("Chat request from carol").map(|row| row.click()));
     until_label(&mut alice, "from the conference");
     button(&mut alice, "Accept");
@@ -267,8 +290,12 @@ fn a_request_of_another_is_accepted_and_the_draft_survives_the_lock() {
     until_label(&mut alice, "Welcome back");
     type_into(&mut alice, Role::PasswordInput, "Password", PASSWORD);
     button(&mut alice, "Unlock");
-    until(&mut alice, "carol", |alice| alice.query_by_role_and_label(Role::ListBoxOption, "carol").map(|row| row.click()));
-    let draft = until(&mut alice, "the composer", |alice| alice.query_by_role(Role::MultilineTextInput).and_then(|node| node.value()).filter(|text| !text.is_empty()));
+    until(&mut alice, "carol", |alice| {
+        alice.query_by_role_and_label(Role::ListBoxOption, "carol").map(|row| row.click())
+    });
+    let draft = until(&mut alice, "the composer", |alice| {
+        alice.query_by_role(Role::MultilineTextInput).and_then(|node| node.value()).filter(|text| !text.is_empty())
+    });
     assert_eq!(draft, "a thought not finished");
 }
 

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use secure_chat_node::api::{
-    Account, AccountEntry, AccountStatus, NodeHandle, Password, PasswordStrength, Status,
-};
+use secure_chat_node::api::{Account, AccountEntry, AccountStatus, NodeHandle, Password, PasswordStrength, Status};
 
 use super::Answered;
 

@@ -10,19 +10,34 @@ pub(crate) enum Ask {
     Requests,
     Online,
     /// `to` is a name or an invite.
-    Request { to: String, greeting: String },
+    Request {
+        to: String,
+        greeting: String,
+    },
     Cancel(String),
     Accept(String),
     Decline(String),
     /// Declines and blocks the one who asked.
-    DeclineAndBlock { request_id: String, user: String },
+    DeclineAndBlock {
+        request_id: String,
+        user: String,
+    },
     Remove(String),
     Block(String),
     Unblock(String),
     SafetyNumber(String),
-    Verify { user: String, verified: bool },
-    AcceptKeyChange { user: String, fingerprint: String },
-    Mute { user: String, until: Option<At> },
+    Verify {
+        user: String,
+        verified: bool,
+    },
+    AcceptKeyChange {
+        user: String,
+        fingerprint: String,
+    },
+    Mute {
+        user: String,
+        until: Option<At>,
+    },
 }
 
 #[derive(Debug)]
@@ -30,13 +45,29 @@ pub(crate) enum Answer {
     List(Answered<Vec<Contact>>),
     Requests(Answered<Requests>),
     Online(Answered<Vec<User>>),
-    Requested { to: String, result: Answered<()> },
-    Accepted { request_id: String, result: Answered<String> },
+    Requested {
+        to: String,
+        result: Answered<()>,
+    },
+    Accepted {
+        request_id: String,
+        result: Answered<String>,
+    },
     /// A request was answered, or taken back.
-    RequestClosed { request_id: String, result: Answered<()> },
-    SafetyNumber { user: String, result: Answered<SafetyNumberView> },
+    RequestClosed {
+        request_id: String,
+        result: Answered<()>,
+    },
+    SafetyNumber {
+        user: String,
+        result: Answered<SafetyNumberView>,
+    },
     /// A contact was changed.
-    Changed { user: String, change: Change, result: Answered<()> },
+    Changed {
+        user: String,
+        change: Change,
+        result: Answered<()>,
+    },
 }
 
 /// What was changed about a contact.

@@ -22,28 +22,80 @@ pub(crate) enum Page {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
-    History { conversation: String, page: Page },
-    Send { conversation: String, text: String, reply_to: Option<String>, local: u64 },
-    Edit { message_id: String, text: String },
-    Delete { message_id: String, for_everyone: bool },
-    React { message_id: String, emoji: String },
-    Retry { message_id: String },
-    Typing { conversation: String },
-    SaveDraft { conversation: String, text: String },
-    LoadDraft { conversation: String },
-    MarkRead { conversation: String, up_to: String },
+    History {
+        conversation: String,
+        page: Page,
+    },
+    Send {
+        conversation: String,
+        text: String,
+        reply_to: Option<String>,
+        local: u64,
+    },
+    Edit {
+        message_id: String,
+        text: String,
+    },
+    Delete {
+        message_id: String,
+        for_everyone: bool,
+    },
+    React {
+        message_id: String,
+        emoji: String,
+    },
+    Retry {
+        message_id: String,
+    },
+    Typing {
+        conversation: String,
+    },
+    SaveDraft {
+        conversation: String,
+        text: String,
+    },
+    LoadDraft {
+        conversation: String,
+    },
+    MarkRead {
+        conversation: String,
+        up_to: String,
+    },
     /// `serial` tells the answer from that of an earlier query.
-    Search { query: String, conversation: Option<String>, serial: u64 },
+    Search {
+        query: String,
+        conversation: Option<String>,
+        serial: u64,
+    },
 }
 
 #[derive(Debug)]
 pub(crate) enum Answer {
-    History { conversation: String, page: Page, result: Answered<(Vec<Message>, bool)> },
-    Sent { conversation: String, local: u64, result: Answered<String> },
+    History {
+        conversation: String,
+        page: Page,
+        result: Answered<(Vec<Message>, bool)>,
+    },
+    Sent {
+        conversation: String,
+        local: u64,
+        result: Answered<String>,
+    },
     /// A message was edited, deleted, reacted to or retried.
-    Changed { message_id: String, change: Change, result: Answered<()> },
-    Draft { conversation: String, result: Answered<String> },
-    Found { conversation: Option<String>, serial: u64, result: Answered<(Vec<Message>, bool)> },
+    Changed {
+        message_id: String,
+        change: Change,
+        result: Answered<()>,
+    },
+    Draft {
+        conversation: String,
+        result: Answered<String>,
+    },
+    Found {
+        conversation: Option<String>,
+        serial: u64,
+        result: Answered<(Vec<Message>, bool)>,
+    },
     /// Nothing that the person waits for.
     Quiet,
 }

@@ -341,7 +341,8 @@ impl State {
                     timeline.sent(local, &message_id);
                 }
                 // The list knows it by its name from now on, so that its state follows.
-                if let Some(last) = self.people.contact_mut(conversation).and_then(|contact| contact.last_message.as_mut())
+                if let Some(last) =
+                    self.people.contact_mut(conversation).and_then(|contact| contact.last_message.as_mut())
                     && last.message_id == local_id(local)
                 {
                     last.message_id = message_id;

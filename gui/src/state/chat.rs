@@ -28,7 +28,10 @@ pub(crate) enum Composing {
     New,
     Reply(String),
     /// Editing a message; what stood in the composer before comes back after it.
-    Edit { message_id: String, before: String },
+    Edit {
+        message_id: String,
+        before: String,
+    },
 }
 
 /// A search and what it found.

@@ -90,17 +90,26 @@ impl State {
                 }
                 self.people.touch(&message);
                 let row = Row::new(&message, self.me());
-                if let Some(timeline) = self.chat.timeline.as_mut().filter(|open| open.conversation == message.conversation) {
+                if let Some(timeline) =
+                    self.chat.timeline.as_mut().filter(|open| open.conversation == message.conversation)
+                {
                     timeline.receive(row);
                 }
             }
             Event::MessageEdited(message) | Event::MessageReaction(message) => {
                 let is_last = |id: &str| id == message.message_id;
-                if self.people.contact(&message.conversation).and_then(|c| c.last_message.as_ref()).is_some_and(|last| is_last(&last.message_id)) {
+                if self
+                    .people
+                    .contact(&message.conversation)
+                    .and_then(|c| c.last_message.as_ref())
+                    .is_some_and(|last| is_last(&last.message_id))
+                {
                     self.people.touch(&message);
                 }
                 let row = Row::new(&message, self.me());
-                if let Some(timeline) = self.chat.timeline.as_mut().filter(|open| open.conversation == message.conversation) {
+                if let Some(timeline) =
+                    self.chat.timeline.as_mut().filter(|open| open.conversation == message.conversation)
+                {
                     timeline.change(row);
                 }
             }
@@ -110,7 +119,9 @@ impl State {
                     timeline.set_state(&message_id, state, reason);
                 }
             }
-            Event::MessageDeleted { message_id, conversation } => self.message_deleted(&message_id, &conversation, asks),
+            Event::MessageDeleted { message_id, conversation } => {
+                self.message_deleted(&message_id, &conversation, asks)
+            }
             _ => {}
         }
     }
@@ -253,7 +264,11 @@ mod tests {
         asks.clear();
         for minute in 1..30 {
             let clock = Clock { now_ms: NOW.now_ms + minute * 60_000 };
-            state.event(Event::MessageReceived(Box::new(message(&minute.to_string(), "bob", 5, false))), clock, &mut asks);
+            state.event(
+                Event::MessageReceived(Box::new(message(&minute.to_string(), "bob", 5, false))),
+                clock,
+                &mut asks,
+            );
             state.tick(clock, true, &mut asks);
         }
         let acts = |ask: &&Ask| matches!(ask, Ask::Contacts(_) | Ask::Messages(messages::Ask::MarkRead { .. }));
@@ -285,11 +300,8 @@ mod tests {
     fn a_changed_key_stays_to_be_seen() {
         let mut state = open(vec![contact("bob")]);
         let mut asks = Vec::new();
-        let event = Event::ContactKeyChanged {
-            username: "bob".into(),
-            account_id: String::new(),
-            new_fingerprint: "9".into(),
-        };
+        let event =
+            Event::ContactKeyChanged { username: "bob".into(), account_id: String::new(), new_fingerprint: "9".into() };
         state.event(event, NOW, &mut asks);
         assert_eq!(state.people.contact("bob").unwrap().state, ContactState::KeyChanged);
         assert_eq!(state.notices.unseen(), 1);
@@ -309,7 +321,8 @@ mod tests {
         let mut state = open(vec![contact("bob")]);
         let mut asks = Vec::new();
         for status in [Status::Online, Status::Away, Status::Offline] {
-            let event = Event::PresenceChanged { username: "bob".into(), account_id: String::new(), status, last_seen: None };
+            let event =
+                Event::PresenceChanged { username: "bob".into(), account_id: String::new(), status, last_seen: None };
             state.event(event, NOW, &mut asks);
             assert_eq!(state.people.contact("bob").unwrap().status, status);
         }

@@ -46,35 +46,61 @@ pub(crate) enum Confirm {
 #[derive(Debug)]
 pub(crate) enum Intent {
     Go(Tab),
-    Create { username: String, password: secure_chat_node::api::Password },
-    Unlock { username: String, password: secure_chat_node::api::Password },
+    Create {
+        username: String,
+        password: secure_chat_node::api::Password,
+    },
+    Unlock {
+        username: String,
+        password: secure_chat_node::api::Password,
+    },
     Lock,
     /// The next step of getting started, or its end.
     Onboard(Option<Step>),
     OpenConversation(String),
     OpenRequest(String),
     CloseSelection,
-    Jump { conversation: String, message_id: String },
+    Jump {
+        conversation: String,
+        message_id: String,
+    },
     ScrollToEnd,
     Send,
     Reply(String),
     Edit(String),
     EditLast,
     CancelComposing,
-    Retry { local: Option<u64>, message_id: String },
+    Retry {
+        local: Option<u64>,
+        message_id: String,
+    },
     ToggleSearch,
-    NextHit { back: bool },
-    Request { to: String, greeting: String },
-    Answer { request_id: String, ask: contacts::Ask },
+    NextHit {
+        back: bool,
+    },
+    Request {
+        to: String,
+        greeting: String,
+    },
+    Answer {
+        request_id: String,
+        ask: contacts::Ask,
+    },
     Show(Overlay),
     CloseOverlay,
     AddRendezvous(String),
     Dial(String),
     Host,
-    Set { key: Key, value: serde_json::Value },
+    Set {
+        key: Key,
+        value: serde_json::Value,
+    },
     Presence(secure_chat_node::api::Status),
     Ask(Ask),
-    Copy { text: String, said: &'static str },
+    Copy {
+        text: String,
+        said: &'static str,
+    },
     OpenLink(String),
 }
 
@@ -312,14 +338,7 @@ impl State {
     }
 
     /// Shows an own message at once, and hands it to the node.
-    fn write(
-        &mut self,
-        conversation: &str,
-        text: String,
-        reply_to: Option<String>,
-        clock: Clock,
-        asks: &mut Vec<Ask>,
-    ) {
+    fn write(&mut self, conversation: &str, text: String, reply_to: Option<String>, clock: Clock, asks: &mut Vec<Ask>) {
         let local = self.chat.local();
         let message = Message {
             message_id: local_id(local),
@@ -476,7 +495,10 @@ mod tests {
         asks.clear();
         state.intend(Intent::OpenConversation("carol".into()), NOW, &mut asks);
         assert_eq!(state.chat.draft("carol"), "");
-        assert!(asks.iter().any(|ask| matches!(ask, Ask::Messages(messages::Ask::SaveDraft { text, .. }) if text == "for bob")));
+        assert!(
+            asks.iter()
+                .any(|ask| matches!(ask, Ask::Messages(messages::Ask::SaveDraft { text, .. }) if text == "for bob"))
+        );
         state.intend(Intent::OpenConversation("bob".into()), NOW, &mut asks);
         assert_eq!(state.chat.draft("bob"), "for bob");
     }
@@ -491,7 +513,9 @@ mod tests {
         assert!(asks.is_empty());
         state.intend(Intent::Edit("m1".into()), NOW, &mut asks);
         type_and_send(&mut state, "better", &mut asks);
-        assert!(matches!(&asks[..], [Ask::Messages(messages::Ask::Edit { message_id, text })] if message_id == "m1" && text == "better"));
+        assert!(
+            matches!(&asks[..], [Ask::Messages(messages::Ask::Edit { message_id, text })] if message_id == "m1" && text == "better")
+        );
     }
 
     #[test]
@@ -509,7 +533,10 @@ mod tests {
         // Sending from there leads back to the end.
         asks.clear();
         type_and_send(&mut state, "hello", &mut asks);
-        assert!(asks.iter().any(|ask| matches!(ask, Ask::Messages(messages::Ask::History { page: messages::Page::Latest, .. }))));
+        assert!(
+            asks.iter()
+                .any(|ask| matches!(ask, Ask::Messages(messages::Ask::History { page: messages::Page::Latest, .. })))
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) use preferences::{Key, Look, Preferences, SCALES};
 pub(crate) use session::{Gate, Opened, Session, Step};
 pub(crate) use timeline::{Quote, Reaction, Row, ScrollTo, Timeline};
 
-use secure_chat_node::api::SafetyNumberView;
+use secure_chat_node::api::{ErrorKind, SafetyNumberView};
 
 use crate::ask::{self, Ask, account, contacts, messages, network as net};
 use crate::text::Clock;
@@ -141,20 +141,12 @@ impl State {
             return;
         }
         self.session = Session::Open(Box::new(opened));
-        asks.extend([
-            Ask::from(account::Ask::Settings),
-            account::Ask::Status.into(),
-            account::Ask::Invite.into(),
-        ]);
+        asks.extend([Ask::from(account::Ask::Settings), account::Ask::Status.into(), account::Ask::Invite.into()]);
         self.read_lists(asks);
     }
 
     fn read_lists(&mut self, asks: &mut Vec<Ask>) {
-        asks.extend([
-            Ask::from(contacts::Ask::List),
-            contacts::Ask::Requests.into(),
-            net::Ask::Status.into(),
-        ]);
+        asks.extend([Ask::from(contacts::Ask::List), contacts::Ask::Requests.into(), net::Ask::Status.into()]);
     }
 
     /// Something was missed: everything that is shown is read again.
@@ -211,11 +203,7 @@ impl State {
             return Some(NETWORK_EVERY_MS - waited);
         }
         self.network.read_at_ms = now_ms;
-        asks.extend([
-            Ask::from(net::Ask::Status),
-            net::Ask::Connections.into(),
-            net::Ask::Traffic.into(),
-        ]);
+        asks.extend([Ask::from(net::Ask::Status), net::Ask::Connections.into(), net::Ask::Traffic.into()]);
         Some(NETWORK_EVERY_MS)
     }
 
@@ -288,6 +276,8 @@ impl State {
     fn toast_error<T>(&mut self, result: ask::Answered<T>, clock: Clock) -> Option<T> {
         match result {
             Ok(value) => Some(value),
+            // What was under way when the account was locked is nobody's fault.
+            Err(error) if error.kind == ErrorKind::Locked => None,
             Err(error) => {
                 self.notices.toast(Tone::Bad, error.message, clock.now_ms);
                 None

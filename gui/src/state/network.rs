@@ -63,8 +63,13 @@ mod tests {
     use secure_chat_node::api::RendezvousState;
 
     fn with(state: &str, connections: usize) -> Reach {
-        let node =
-            RendezvousState { address: String::new(), peer_id: String::new(), state: state.into(), detail: None, rtt_ms: None };
+        let node = RendezvousState {
+            address: String::new(),
+            peer_id: String::new(),
+            state: state.into(),
+            detail: None,
+            rtt_ms: None,
+        };
         let status = NetworkStatus { rendezvous: vec![node], connections, ..NetworkStatus::default() };
         Network { status: Some(status), ..Network::default() }.reach()
     }

@@ -60,7 +60,8 @@ impl People {
 
     fn sort(&mut self) {
         let at = |contact: &Contact| contact.last_message.as_ref().map_or(0, |message| message.at.0.0);
-        self.contacts.sort_by(|a, b| at(b).cmp(&at(a)).then_with(|| a.username.to_lowercase().cmp(&b.username.to_lowercase())));
+        self.contacts
+            .sort_by(|a, b| at(b).cmp(&at(a)).then_with(|| a.username.to_lowercase().cmp(&b.username.to_lowercase())));
     }
 
     /// A message is the last one of its conversation, or has changed.
@@ -84,7 +85,9 @@ impl People {
         self.outgoing = requests
             .outgoing
             .into_iter()
-            .filter(|request| matches!(request.state, RequestState::Pending | RequestState::Failed | RequestState::Expired))
+            .filter(|request| {
+                matches!(request.state, RequestState::Pending | RequestState::Failed | RequestState::Expired)
+            })
             .collect();
     }
 
@@ -220,7 +223,10 @@ pub(crate) mod tests {
         assert_eq!(names(&people), ["carol", "Bob"]);
         // An older message that comes late doesn't become the last line.
         people.touch(&message("0", "carol", 4, false));
-        assert_eq!(people.contact("carol").and_then(|c| c.last_message.as_ref()).map(|m| m.message_id.as_str()), Some("1"));
+        assert_eq!(
+            people.contact("carol").and_then(|c| c.last_message.as_ref()).map(|m| m.message_id.as_str()),
+            Some("1")
+        );
     }
 
     #[test]

@@ -55,12 +55,6 @@ pub(crate) enum Step {
 impl Opened {
     /// An account that was just opened, and perhaps just made.
     pub(crate) fn new(account: Account, now_ms: u64, is_new: bool) -> Self {
-        Self {
-            account,
-            since_ms: now_ms,
-            locks_at_ms: None,
-            onboarding: is_new.then_some(Step::Invite),
-            invite: None,
-        }
+        Self { account, since_ms: now_ms, locks_at_ms: None, onboarding: is_new.then_some(Step::Invite), invite: None }
     }
 }

@@ -225,8 +225,13 @@ impl Timeline {
 
     fn number(&mut self) {
         self.base = 0;
-        self.places =
-            self.rows.iter().enumerate().filter(|(_, row)| !row.id.is_empty()).map(|(i, row)| (row.id.clone(), i as i64)).collect();
+        self.places = self
+            .rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| !row.id.is_empty())
+            .map(|(i, row)| (row.id.clone(), i as i64))
+            .collect();
     }
 
     /// Older messages came in.

@@ -16,7 +16,8 @@ pub(crate) fn links(text: &str) -> Vec<Range<usize>> {
     {
         let start = from + start;
         let Some(tail) = text.get(start..) else { break };
-        let end = tail.find(|c: char| c.is_whitespace() || c.is_control() || "<>\"“”«»".contains(c)).unwrap_or(tail.len());
+        let end =
+            tail.find(|c: char| c.is_whitespace() || c.is_control() || "<>\"“”«»".contains(c)).unwrap_or(tail.len());
         let link = tail.get(..end).unwrap_or_default();
         let length = trimmed(link).len();
         // A scheme alone is no link.
@@ -64,10 +65,10 @@ mod tests {
 
     #[test]
     fn a_link_ends_before_the_sentence_does() {
-        assert_eq!(found("See https://example.org/a?b=c, or (http://example.net/x_(y))."), [
-            "https://example.org/a?b=c",
-            "http://example.net/x_(y)"
-        ]);
+        assert_eq!(
+            found("See https://example.org/a?b=c, or (http://example.net/x_(y))."),
+            ["https://example.org/a?b=c", "http://example.net/x_(y)"]
+        );
         assert_eq!(found("https://пример.рф/путь！"), ["https://пример.рф/путь！"]);
     }
 

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn no_text_makes_it_panic() {
-        for text in ["", "\n", "\u{202E}", "a\u{202E}b\u{5D0}", "\u{0}\u{1}", "🏳️‍🌈\u{5D0}", &"\u{627}".repeat(16 * 1024)] {
+        for text in ["", "\n", "\u{202E}", "a\u{202E}b\u{5D0}", "\u{0}\u{1}", "🏳️‍🌈\u{5D0}", &"\u{627}".repeat(16 * 1024)]
+        {
             let _ = visual_lines(text, 100.0, |word| word.chars().count() as f32 * 7.0);
         }
     }

@@ -197,16 +197,17 @@ mod tests {
             ("text on found", p.text, p.found),
             ("muted on found", p.muted, p.found),
         ];
-        for (ground, on) in [
-            ("rail", p.rail),
-            ("side", p.side),
-            ("chat", p.chat),
-            ("surface", p.surface),
-            ("hover", p.hover),
-        ] {
-            for (name, color) in
-                [("text", p.text), ("muted", p.muted), ("accent", p.accent), ("ok", p.ok), ("warn", p.warn), ("danger", p.danger)]
-            {
+        for (ground, on) in
+            [("rail", p.rail), ("side", p.side), ("chat", p.chat), ("surface", p.surface), ("hover", p.hover)]
+        {
+            for (name, color) in [
+                ("text", p.text),
+                ("muted", p.muted),
+                ("accent", p.accent),
+                ("ok", p.ok),
+                ("warn", p.warn),
+                ("danger", p.danger),
+            ] {
                 // Names of the two sides, for the message of a failure.
                 pairs.push((Box::leak(format!("{name} on {ground}").into_boxed_str()), color, on));
             }

@@ -11,9 +11,7 @@ use crate::state::{Confirm, Intent, Overlay, State, Tone};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, icons, medium};
-use crate::widgets::{
-    Field, PushButton, avatar, busy_dots, dialog, error_text, icon_text, lines, muted, qr_code, tailed,
-};
+use crate::widgets::{Field, PushButton, avatar, busy_dots, dialog, error_text, lines, muted, qr_code, sign, tailed};
 
 /// What the dialogs remember.
 #[derive(Default)]
@@ -164,7 +162,7 @@ fn safety(ui: &mut Ui, user: &str, state: &State, cx: &mut Cx) {
     let user = user.to_owned();
     if verified {
         ui.horizontal(|ui| {
-            ui.label(RichText::new(icon_text(Icon::ShieldCheck)).font(FontId::new(16.0, icons())).color(p.ok));
+            sign(ui, Icon::ShieldCheck, 16.0, p.ok);
             ui.label(RichText::new(tr().verified).color(p.ok));
         });
         if ui.add(PushButton::new(tr().unverify).wide()).clicked() {
@@ -210,7 +208,7 @@ fn notices(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
             Tone::Bad => (Icon::ShieldAlert, p.danger),
         };
         ui.horizontal_top(|ui| {
-            ui.label(RichText::new(icon_text(icon)).font(FontId::new(17.0, icons())).color(color));
+            sign(ui, icon, 17.0, color);
             ui.vertical(|ui| {
                 ui.spacing_mut().item_spacing.y = 1.0;
                 ui.add(egui::Label::new(text::displayed(&notice.text)).wrap());

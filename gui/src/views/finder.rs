@@ -62,7 +62,13 @@ impl Finder {
             found = search(&self.query, state);
         }
         let last = found.len().saturating_sub(1);
-        self.at = if down { (self.at + 1).min(last) } else if up { self.at.saturating_sub(1) } else { self.at.min(last) };
+        self.at = if down {
+            (self.at + 1).min(last)
+        } else if up {
+            self.at.saturating_sub(1)
+        } else {
+            self.at.min(last)
+        };
         if found.is_empty() {
             muted(ui, tr().nothing_found);
         }

@@ -63,9 +63,12 @@ impl Views {
     fn inside(&mut self, ui: &mut Ui, state: &mut State, cx: &mut Cx) {
         let p = Palette::of(ui);
         let frame = Frame::new().fill(p.rail).inner_margin(Margin::symmetric(8, 12));
-        Panel::left("rail").exact_size(RAIL_PT).resizable(false).show_separator_line(false).frame(frame).show(ui, |ui| {
-            rail::rail(ui, state, cx);
-        });
+        Panel::left("rail").exact_size(RAIL_PT).resizable(false).show_separator_line(false).frame(frame).show(
+            ui,
+            |ui| {
+                rail::rail(ui, state, cx);
+            },
+        );
         match state.tab {
             Tab::Chat => self.chat.ui(ui, state, cx),
             Tab::Network => page(ui, "network", |ui| self.network.ui(ui, state, cx)),

@@ -11,7 +11,7 @@ use crate::state::{Confirm, Intent, Overlay, State};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, card, icons, medium, semibold};
-use crate::widgets::{Field, PushButton, error_text, icon_button, icon_text, lines, muted, section, tailed};
+use crate::widgets::{Field, PushButton, error_text, icon_button, lines, muted, section, sign, tailed};
 
 /// Connections shown; the rest is counted.
 const CONNECTIONS_SHOWN: usize = 100;
@@ -110,10 +110,14 @@ impl NetworkTab {
         let ready = !self.dial.trim().is_empty() && !network.dialling;
         let mut pressed = false;
         let field = Field::new(tr().dial_address).hint(tr().dial_hint).bare();
-        tailed(ui, |ui| field.show(ui, &mut self.dial), |ui| {
-            let dial = PushButton::new(tr().dial).icon(Icon::Plug).busy(network.dialling).enabled(ready);
-            pressed = ui.add(dial).clicked();
-        });
+        tailed(
+            ui,
+            |ui| field.show(ui, &mut self.dial),
+            |ui| {
+                let dial = PushButton::new(tr().dial).icon(Icon::Plug).busy(network.dialling).enabled(ready);
+                pressed = ui.add(dial).clicked();
+            },
+        );
         if let Some(error) = &network.dial_error {
             error_text(ui, error);
         }
@@ -140,8 +144,8 @@ fn facts(ui: &mut Ui, state: &State) {
         Some("private") => tr().nat_private,
         _ => tr().nat_unknown,
     };
-    let registered = status
-        .map_or(0, |status| status.rendezvous.iter().filter(|node| node.state == "registered").count());
+    let registered =
+        status.map_or(0, |status| status.rendezvous.iter().filter(|node| node.state == "registered").count());
     let relays = status.map_or(0, |status| status.relayed_via.len());
     let figures = [
         (Icon::Plug, tr().connections, status.map_or(0, |status| status.connections).to_string()),
@@ -167,7 +171,7 @@ fn figure(ui: &mut Ui, icon: Icon, name: &str, value: &str) {
         ui.spacing_mut().interact_size.y = 16.0;
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 6.0;
-            ui.label(RichText::new(icon_text(icon)).font(FontId::new(14.0, icons())).color(p.accent));
+            sign(ui, icon, 14.0, p.accent);
             ui.add(egui::Label::new(RichText::new(name).size(SMALL_PT).color(p.muted)).truncate());
         });
         ui.add(egui::Label::new(RichText::new(value).font(FontId::new(18.0, semibold()))).truncate());
@@ -184,7 +188,7 @@ fn rendezvous_row(ui: &mut Ui, node: &RendezvousState, hosted: bool, cx: &mut Cx
         _ => (Icon::CircleX, p.danger, tr().state_unreachable),
     };
     let head = |ui: &mut Ui| {
-        ui.label(RichText::new(icon_text(icon)).font(FontId::new(18.0, icons())).color(color));
+        sign(ui, icon, 18.0, color);
         lines(ui, |ui| {
             let address = RichText::new(&node.address).monospace().size(13.0);
             ui.add(egui::Label::new(address).truncate());
@@ -218,7 +222,7 @@ fn connection_row(ui: &mut Ui, connection: &Connection, state: &State, cx: &Cx) 
         None => tr().somebody.to_owned(),
     };
     ui.horizontal(|ui| {
-        ui.label(RichText::new(icon_text(icon)).font(FontId::new(17.0, icons())).color(p.accent));
+        sign(ui, icon, 17.0, p.accent);
         let room = ui.available_width();
         ui.vertical(|ui| {
             ui.set_width(room);
@@ -226,7 +230,8 @@ fn connection_row(ui: &mut Ui, connection: &Connection, state: &State, cx: &Cx) 
             let rtt = connection.rtt_ms.map_or_else(String::new, |ms| format!(" · {ms:.1} ms"));
             let since = text::duration(cx.clock.now_ms.saturating_sub(connection.since.0.0));
             ui.add(egui::Label::new(RichText::new(name).family(medium())).truncate());
-            let line = format!("{} · {route}{rtt} · {since} · {}", connection.transport.to_uppercase(), connection.address);
+            let line =
+                format!("{} · {route}{rtt} · {since} · {}", connection.transport.to_uppercase(), connection.address);
             ui.add(egui::Label::new(RichText::new(line).size(SMALL_PT).color(p.muted)).truncate());
         });
     });
@@ -274,7 +279,9 @@ fn traffic(ui: &mut Ui, state: &State, cx: &mut Cx) {
         .show_background(false)
         .include_y(0.0)
         .y_axis_label(tr().kib)
-        .x_axis_formatter(|mark, _| if mark.value > -0.01 { tr().now.to_owned() } else { format!("{:.0} min", mark.value) })
+        .x_axis_formatter(
+            |mark, _| if mark.value > -0.01 { tr().now.to_owned() } else { format!("{:.0} min", mark.value) },
+        )
         .show(ui, |plot| {
             plot.line(received);
             plot.line(sent);
@@ -291,11 +298,15 @@ fn addresses(ui: &mut Ui, state: &State, cx: &mut Cx) {
     }
     for address in listen {
         let label = egui::Label::new(RichText::new(address).monospace().size(13.0)).truncate();
-        tailed(ui, |ui| ui.add(label), |ui| {
-            if icon_button(ui, Icon::Copy, tr().copy_address).clicked() {
-                cx.say(crate::state::copied(address.as_str()));
-            }
-        });
+        tailed(
+            ui,
+            |ui| ui.add(label),
+            |ui| {
+                if icon_button(ui, Icon::Copy, tr().copy_address).clicked() {
+                    cx.say(crate::state::copied(address.as_str()));
+                }
+            },
+        );
     }
     if let Some(status) = status {
         section(ui, tr().peer_id);

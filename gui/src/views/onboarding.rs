@@ -62,7 +62,9 @@ impl Onboarding {
         }
         let none = network.status.as_ref().is_none_or(|status| status.rendezvous.is_empty());
         let label = if none { tr().go_on_without } else { tr().start_chatting };
-        if ui.add(PushButton::new(label).primary().icon(Icon::ArrowRight).wide()).clicked() {
+        let go = ui.add(PushButton::new(label).primary().icon(Icon::ArrowRight).wide());
+        takes_enter(ui, &go);
+        if go.clicked() {
             cx.say(Intent::Onboard(None));
         }
         if none {
@@ -71,11 +73,20 @@ impl Onboarding {
     }
 }
 
+/// The way on is what Enter does, as long as nothing else has the keyboard.
+fn takes_enter(ui: &Ui, button: &egui::Response) {
+    if ui.memory(|memory| memory.focused().is_none()) {
+        button.request_focus();
+    }
+}
+
 fn invite_step(ui: &mut Ui, opened: &Opened, cx: &mut Cx) {
     steps(ui, 1);
     heading(ui, &(tr().onboard_invite_title)(&opened.account.username), tr().onboard_invite_text);
     invite(ui, opened, 230.0, cx);
-    if ui.add(PushButton::new(tr().next).primary().icon(Icon::ArrowRight).wide()).clicked() {
+    let next = ui.add(PushButton::new(tr().next).primary().icon(Icon::ArrowRight).wide());
+    takes_enter(ui, &next);
+    if next.clicked() {
         cx.say(Intent::Onboard(Some(Step::Rendezvous)));
     }
 }
@@ -92,11 +103,15 @@ pub(super) fn invite(ui: &mut Ui, opened: &Opened, side: f32, cx: &mut Cx) {
                 ui.vertical_centered(|ui| qr_code(ui, invite, tr().invite_qr, side));
                 ui.add_space(8.0);
                 let text = egui::Label::new(egui::RichText::new(invite).monospace().size(13.0)).truncate();
-                tailed(ui, |ui| ui.add(text).on_hover_text(tr().invite), |ui| {
-                    if icon_button(ui, Icon::Copy, tr().invite_copy).clicked() {
-                        cx.say(Intent::Copy { text: invite.clone(), said: tr().invite_copied });
-                    }
-                });
+                tailed(
+                    ui,
+                    |ui| ui.add(text).on_hover_text(tr().invite),
+                    |ui| {
+                        if icon_button(ui, Icon::Copy, tr().invite_copy).clicked() {
+                            cx.say(Intent::Copy { text: invite.clone(), said: tr().invite_copied });
+                        }
+                    },
+                );
             });
         }
     }

@@ -8,7 +8,7 @@ use crate::state::{Intent, Opened, Overlay, Reach, State, Tab};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, card, icons, semibold};
-use crate::widgets::{PushButton, avatar, icon_button, icon_text, muted, section, tailed};
+use crate::widgets::{PushButton, avatar, icon_button, muted, section, sign, tailed};
 
 /// Shows the tab.
 pub(super) fn profile(ui: &mut Ui, state: &State, cx: &mut Cx) {
@@ -56,7 +56,7 @@ fn who(ui: &mut Ui, opened: &Opened, state: &State, cx: &mut Cx) {
                         Reach::Connecting | Reach::Unknown => (Icon::Wifi, p.warn, tr().reach_connecting_long),
                         Reach::Alone => (Icon::WifiOff, p.muted, tr().reach_alone_long),
                     };
-                    ui.label(RichText::new(icon_text(icon)).font(FontId::new(14.0, icons())).color(color));
+                    sign(ui, icon, 14.0, color);
                     ui.add(egui::Label::new(RichText::new(words).size(13.0).color(p.muted)).truncate());
                 });
             });
@@ -64,11 +64,15 @@ fn who(ui: &mut Ui, opened: &Opened, state: &State, cx: &mut Cx) {
         ui.add_space(6.0);
         section(ui, tr().fingerprint);
         let fingerprint = egui::Label::new(RichText::new(&account.fingerprint).monospace()).wrap();
-        tailed(ui, |ui| ui.add(fingerprint), |ui| {
-            if icon_button(ui, Icon::Copy, tr().copy_fingerprint).clicked() {
-                cx.say(Intent::Copy { text: account.fingerprint.clone(), said: tr().copied });
-            }
-        });
+        tailed(
+            ui,
+            |ui| ui.add(fingerprint),
+            |ui| {
+                if icon_button(ui, Icon::Copy, tr().copy_fingerprint).clicked() {
+                    cx.say(Intent::Copy { text: account.fingerprint.clone(), said: tr().copied });
+                }
+            },
+        );
         section(ui, tr().session);
         let since = secure_chat_node::api::At(secure_chat_protocol::id::Timestamp(opened.since_ms));
         let length = text::duration(cx.clock.now_ms.saturating_sub(opened.since_ms));

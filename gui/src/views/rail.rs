@@ -51,7 +51,11 @@ fn item(ui: &mut Ui, icon: Icon, name: &str, hint: &str, on: bool, count: u64) -
     let (rect, response) = ui.allocate_exact_size(vec2(ITEM_PT, 54.0), Sense::click());
     let role = if Tab::ALL.into_iter().any(|tab| look(tab).1 == name) { Role::Tab } else { Role::Button };
     response.widget_info(|| {
-        if role == Role::Tab { WidgetInfo::selected(role, true, on, name) } else { WidgetInfo::labeled(role, true, name) }
+        if role == Role::Tab {
+            WidgetInfo::selected(role, true, on, name)
+        } else {
+            WidgetInfo::labeled(role, true, name)
+        }
     });
     let painter = ui.painter();
     if on || response.hovered() {

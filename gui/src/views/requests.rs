@@ -53,11 +53,15 @@ fn details(ui: &mut Ui, request: &ChatRequest, cx: &mut Cx) {
     card(ui).show(ui, |ui| {
         section(ui, tr().fingerprint);
         let fingerprint = egui::Label::new(RichText::new(&request.fingerprint).monospace()).wrap();
-        tailed(ui, |ui| ui.add(fingerprint), |ui| {
-            if icon_button(ui, Icon::Copy, tr().copy_fingerprint).clicked() {
-                cx.say(Intent::Copy { text: request.fingerprint.clone(), said: tr().copied });
-            }
-        });
+        tailed(
+            ui,
+            |ui| ui.add(fingerprint),
+            |ui| {
+                if icon_button(ui, Icon::Copy, tr().copy_fingerprint).clicked() {
+                    cx.say(Intent::Copy { text: request.fingerprint.clone(), said: tr().copied });
+                }
+            },
+        );
         muted(ui, tr().fingerprint_advice);
     });
 }

@@ -24,7 +24,11 @@ pub(super) fn settings(ui: &mut Ui, state: &State, cx: &mut Cx) {
 
 fn window(ui: &mut Ui, state: &State, cx: &mut Cx) {
     let preferences = &state.preferences;
-    let looks = [(Look::Dark, "dark", tr().look_dark), (Look::Light, "light", tr().look_light), (Look::System, "system", tr().look_system)];
+    let looks = [
+        (Look::Dark, "dark", tr().look_dark),
+        (Look::Light, "light", tr().look_light),
+        (Look::System, "system", tr().look_system),
+    ];
     let current = looks.iter().find(|(look, ..)| *look == preferences.look()).map_or(tr().look_dark, |look| look.2);
     choice(ui, tr().look, "", current, |ui| {
         for (look, value, name) in looks {
@@ -46,11 +50,8 @@ fn window(ui: &mut Ui, state: &State, cx: &mut Cx) {
     if switch(ui, reduced, tr().reduced_motion, tr().reduced_motion_text) {
         cx.say(Intent::Set { key: Key::ReducedMotion, value: Value::from(!reduced) });
     }
-    let details = [
-        (Detail::Off, tr().notify_off),
-        (Detail::Hidden, tr().notify_hidden),
-        (Detail::Content, tr().notify_content),
-    ];
+    let details =
+        [(Detail::Off, tr().notify_off), (Detail::Hidden, tr().notify_hidden), (Detail::Content, tr().notify_content)];
     let now = preferences.notifications();
     let current = details.iter().find(|(detail, _)| *detail == now).map_or(tr().notify_hidden, |detail| detail.1);
     choice(ui, tr().notifications, tr().notifications_text, current, |ui| {

@@ -1,6 +1,8 @@
 //! Before an account is open: making one, or opening one that is here.
 
-use egui::{Align, CentralPanel, FontId, Frame, Layout, Margin, Panel, RichText, Sense, TextBuffer as _, Ui, Vec2, vec2};
+use egui::{
+    Align, CentralPanel, FontId, Frame, Layout, Margin, Panel, RichText, Sense, TextBuffer as _, Ui, Vec2, vec2,
+};
 use lucide_icons::Icon;
 use secure_chat_node::api::{AccountEntry, ErrorKind, Password};
 
@@ -9,7 +11,7 @@ use crate::ask::account;
 use crate::state::{Gate, Intent, Session};
 use crate::strings::tr;
 use crate::theme::{Palette, icons, medium, semibold};
-use crate::widgets::{Field, PushButton, SecretText, busy_dots, error_text, icon_text, muted, paint_avatar};
+use crate::widgets::{Field, PushButton, SecretText, busy_dots, error_text, muted, paint_avatar};
 
 /// What is being typed.
 #[derive(Default)]
@@ -68,7 +70,9 @@ impl Welcome {
         ui.add_space(4.0);
         let error = gate.error.as_ref().map(|error| error.message.as_str());
         let response = ui
-            .add_enabled_ui(!gate.busy, |ui| Field::new(tr().password).secret().error(error).show(ui, &mut self.password))
+            .add_enabled_ui(!gate.busy, |ui| {
+                Field::new(tr().password).secret().error(error).show(ui, &mut self.password)
+            })
             .inner;
         let nothing_has_focus = ui.memory(|memory| memory.focused().is_none());
         if nothing_has_focus && !gate.busy {
@@ -102,7 +106,8 @@ impl Welcome {
         let password_error = error(&[], "password");
         let enabled = !gate.busy;
         let password_changed = ui.add_enabled_ui(enabled, |ui| {
-            let name = Field::new(tr().username).hint(tr().username_hint).error(name_error).show(ui, &mut self.username);
+            let name =
+                Field::new(tr().username).hint(tr().username_hint).error(name_error).show(ui, &mut self.username);
             if ui.memory(|memory| memory.focused().is_none()) {
                 name.request_focus();
             }
@@ -183,7 +188,11 @@ fn meter(ui: &mut Ui, score: u8, color: egui::Color32, word: &str) {
         let bar_rect = egui::Rect::from_min_size(egui::pos2(left, rect.center().y - 2.5), vec2(room / 4.0 - 5.0, 5.0));
         ui.painter().rect_filled(bar_rect, 2.5, if bar < score.max(1) { color } else { p.hover });
     }
-    ui.painter().galley(egui::pos2(rect.right() - words.size().x, rect.center().y - words.size().y / 2.0), words, color);
+    ui.painter().galley(
+        egui::pos2(rect.right() - words.size().x, rect.center().y - words.size().y / 2.0),
+        words,
+        color,
+    );
 }
 
 fn promises(ui: &mut Ui) {
@@ -205,7 +214,7 @@ fn promises(ui: &mut Ui) {
         ui.horizontal_top(|ui| {
             let (rect, _) = ui.allocate_exact_size(vec2(32.0, 26.0), Sense::hover());
             let at = rect.left_center() + vec2(10.0, 0.0);
-            ui.painter().text(at, egui::Align2::CENTER_CENTER, icon_text(icon), FontId::new(20.0, icons()), p.accent);
+            ui.painter().text(at, egui::Align2::CENTER_CENTER, char::from(icon), FontId::new(20.0, icons()), p.accent);
             ui.vertical(|ui| {
                 ui.spacing_mut().item_spacing.y = 2.0;
                 ui.label(RichText::new(title).font(FontId::new(14.5, semibold())).color(p.text));
@@ -261,7 +270,13 @@ fn account_row(ui: &mut Ui, account: &AccountEntry, on: bool, enabled: bool) -> 
     let p = Palette::of(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 56.0), Sense::click());
     response.widget_info(|| egui::WidgetInfo::selected(egui::Role::RadioButton, enabled, on, &account.username));
-    let ground = if on { p.surface } else if response.hovered() { p.hover } else { p.side };
+    let ground = if on {
+        p.surface
+    } else if response.hovered() {
+        p.hover
+    } else {
+        p.side
+    };
     ui.painter().rect_filled(rect, 12.0, ground);
     crate::widgets::focus_ring(ui, &response, rect, 12);
     let center = egui::pos2(rect.left() + 30.0, rect.center().y);

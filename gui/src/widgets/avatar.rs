@@ -57,7 +57,8 @@ fn color_of(account: &str) -> Color32 {
 }
 
 fn initials(name: &str) -> String {
-    let mut words = name.split(|c: char| c.is_whitespace() || matches!(c, '_' | '-' | '.')).filter(|word| !word.is_empty());
+    let mut words =
+        name.split(|c: char| c.is_whitespace() || matches!(c, '_' | '-' | '.')).filter(|word| !word.is_empty());
     let mut initials: String = words.next().and_then(|word| word.chars().next()).into_iter().collect();
     match words.next().and_then(|word| word.chars().next()) {
         Some(second) => initials.push(second),

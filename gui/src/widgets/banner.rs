@@ -31,7 +31,10 @@ impl Banner<'_> {
                 paint_icon(ui, rect.center(), self.icon, 20.0, sign);
                 ui.vertical(|ui| {
                     ui.spacing_mut().item_spacing.y = 4.0;
-                    ui.add(egui::Label::new(RichText::new(self.title).font(FontId::new(14.5, semibold())).color(p.text)).wrap());
+                    ui.add(
+                        egui::Label::new(RichText::new(self.title).font(FontId::new(14.5, semibold())).color(p.text))
+                            .wrap(),
+                    );
                     if !self.text.is_empty() {
                         ui.add(egui::Label::new(RichText::new(self.text).size(13.0).color(p.text)).wrap());
                     }

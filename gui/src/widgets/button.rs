@@ -8,9 +8,10 @@ use lucide_icons::Icon;
 
 use crate::theme::{Palette, TARGET_PT, icons, medium};
 
-/// An icon as text of the icon font.
-pub(crate) fn icon_text(icon: Icon) -> String {
-    char::from(icon).to_string()
+/// An icon beside words that say the same: nothing for a screen reader.
+pub(crate) fn sign(ui: &mut Ui, icon: Icon, size: f32, color: Color32) {
+    let (rect, _) = ui.allocate_exact_size(Vec2::splat(size + 2.0), Sense::hover());
+    ui.painter().text(rect.center(), Align2::CENTER_CENTER, char::from(icon), FontId::new(size, icons()), color);
 }
 
 /// Shows that the keyboard is here.

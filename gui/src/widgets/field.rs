@@ -110,7 +110,8 @@ impl<'a> Field<'a> {
             let focused = ui.memory(|memory| memory.has_focus(id));
             let stroke = if focused { Stroke::new(1.5, p.accent) } else { stroke };
             let ground = ui.visuals().extreme_bg_color;
-            let frame = Frame::new().fill(ground).stroke(stroke).corner_radius(9).inner_margin(Margin::symmetric(12, 9));
+            let frame =
+                Frame::new().fill(ground).stroke(stroke).corner_radius(9).inner_margin(Margin::symmetric(12, 9));
             let response = TextEdit::singleline(text)
                 .id(id)
                 .hint_text(RichText::new(self.hint).color(p.muted))

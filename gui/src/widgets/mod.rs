@@ -15,7 +15,7 @@ mod toast;
 
 pub(crate) use avatar::{Dot, avatar, paint_avatar};
 pub(crate) use banner::{Banner, empty_state};
-pub(crate) use button::{PushButton, busy_dots, focus_ring, icon_button, icon_text, switch};
+pub(crate) use button::{PushButton, busy_dots, focus_ring, icon_button, sign, switch};
 pub(crate) use dialog::dialog;
 pub(crate) use emoji_picker::{EmojiPicker, emoji_button};
 pub(crate) use field::{Field, SecretText};

@@ -1,8 +1,11 @@
 //! Where a message is written.
 
-use egui::{Frame, Key, KeyboardShortcut, Margin, Modifiers, Popup, PopupCloseBehavior, RichText, ScrollArea, Sense, Stroke, TextEdit, Ui, vec2};
 use egui::text::{CCursor, CCursorRange, CharIndex};
 use egui::text_edit::TextEditState;
+use egui::{
+    Frame, Key, KeyboardShortcut, Margin, Modifiers, Popup, PopupCloseBehavior, RichText, ScrollArea, Sense, Stroke,
+    TextEdit, Ui, vec2,
+};
 use lucide_icons::Icon;
 use secure_chat_node::api::ContactState;
 use secure_chat_protocol::limits::TEXT_MAX_BYTES;
@@ -11,7 +14,7 @@ use crate::state::{Composing, Intent, State};
 use crate::strings::tr;
 use crate::theme::{Palette, font, icons, medium};
 use crate::views::Cx;
-use crate::widgets::{EmojiPicker, error_text, icon_button, icon_text, one_line};
+use crate::widgets::{EmojiPicker, error_text, icon_button, one_line, sign};
 
 /// The composer grows up to this height, in points.
 const HEIGHT_MAX_PT: f32 = 150.0;
@@ -164,7 +167,7 @@ fn above(ui: &mut Ui, state: &State, cx: &mut Cx) {
     ui.horizontal(|ui| {
         let (rect, _) = ui.allocate_exact_size(vec2(3.0, 34.0), Sense::hover());
         ui.painter().rect(rect, 1.5, p.accent, Stroke::NONE, egui::StrokeKind::Inside);
-        ui.label(RichText::new(icon_text(icon)).font(egui::FontId::new(16.0, icons())).color(p.accent));
+        sign(ui, icon, 16.0, p.accent);
         let room = (ui.available_width() - 48.0).max(40.0);
         ui.vertical(|ui| {
             ui.set_width(room);
@@ -184,7 +187,7 @@ fn closed(ui: &mut Ui, why: &str) {
     Frame::new().fill(p.side).corner_radius(14).inner_margin(Margin::symmetric(16, 12)).show(ui, |ui| {
         ui.horizontal(|ui| {
             ui.set_min_width(ui.available_width());
-            ui.label(RichText::new(icon_text(Icon::Lock)).font(egui::FontId::new(15.0, icons())).color(p.muted));
+            sign(ui, Icon::Lock, 15.0, p.muted);
             ui.add(egui::Label::new(RichText::new(why).color(p.muted)).wrap());
         });
     });

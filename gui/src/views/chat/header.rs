@@ -11,7 +11,7 @@ use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, icons, semibold};
 use crate::views::Cx;
-use crate::widgets::{Dot, avatar, icon_button, icon_text, menu_item};
+use crate::widgets::{Dot, avatar, icon_button, menu_item, sign};
 
 /// Milliseconds in an hour.
 const HOUR_MS: u64 = 3_600_000;
@@ -39,7 +39,9 @@ pub(super) fn header(ui: &mut Ui, name: &str, state: &State, cx: &mut Cx) {
             ui.spacing_mut().item_spacing.x = 2.0;
             if let Some(contact) = contact {
                 more(ui, contact, cx);
-                if contact.state != ContactState::Requested && icon_button(ui, Icon::Shield, tr().safety_number).clicked() {
+                if contact.state != ContactState::Requested
+                    && icon_button(ui, Icon::Shield, tr().safety_number).clicked()
+                {
                     cx.say(Intent::Show(Overlay::SafetyNumber(name.to_owned())));
                 }
             }
@@ -63,7 +65,7 @@ fn status_line(ui: &mut Ui, contact: &Contact, state: &State, cx: &Cx) {
             ContactState::Accepted if contact.verified => (Icon::ShieldCheck, p.ok, tr().verified),
             ContactState::Accepted => (Icon::Lock, p.muted, tr().encrypted),
         };
-        ui.label(RichText::new(icon_text(icon)).font(FontId::new(13.0, icons())).color(color));
+        sign(ui, icon, 13.0, color);
         let presence = presence(contact, state, cx);
         let (words, color) = match presence {
             Some((words, true)) => (words, p.accent),

@@ -6,20 +6,22 @@ use std::sync::Arc;
 
 use egui::text::{CCursor, LayoutJob, TextFormat};
 use egui::{
-    Align, Align2, Color32, CornerRadius, FontId, Galley, Label, Popup, PopupCloseBehavior, Rect, Response, Role, Sense,
-    SetOpenCommand, Stroke, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2,
+    Align, Align2, Color32, CornerRadius, FontId, Galley, Label, Rect, Response, Role,
+    Sense, SetOpenCommand, Stroke, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2,
 };
 use lucide_icons::Icon;
 use secure_chat_node::api::MessageState;
 
 use super::list::delivery;
 use crate::ask::messages;
-use crate::state::{Confirm, Intent, Overlay, Quote, Reaction, Row};
+use crate::state::{Intent, Overlay, Quote, Reaction, Row};
 use crate::strings::tr;
 use crate::text;
-use crate::theme::{BODY_PT, BUBBLE_MAX_PT, BUBBLE_MAX_SHARE, BUBBLE_RADIUS_PT, Palette, font, icons, medium, semibold};
+use crate::theme::{
+    BODY_PT, BUBBLE_MAX_PT, BUBBLE_MAX_SHARE, BUBBLE_RADIUS_PT, Palette, font, icons, medium, semibold,
+};
 use crate::views::Cx;
-use crate::widgets::{emoji_button, elided, focus_ring, menu_item, paint_elided};
+use crate::widgets::{elided, focus_ring, paint_elided};
 
 /// Space between text and the edge of its bubble, in points.
 const PAD: Vec2 = vec2(14.0, 9.0);
@@ -46,8 +48,8 @@ pub(super) struct MessageRow<'a> {
 }
 
 /// The measured parts of a bubble.
-struct Bubble {
-    rect: Rect,
+pub(super) struct Bubble {
+    pub(super) rect: Rect,
     text_at: egui::Pos2,
     galley: Arc<Galley>,
     links: Vec<Range<usize>>,
@@ -143,7 +145,10 @@ impl MessageRow<'_> {
         if self.row.deleted {
             let muted = if self.row.mine { p.on_own_muted } else { p.muted };
             let format = TextFormat { font_id: font, color: muted, italics: true, ..TextFormat::default() };
-            return (ui.painter().layout_job(LayoutJob::single_section(tr().deleted_message.to_owned(), format)), vec![]);
+            return (
+                ui.painter().layout_job(LayoutJob::single_section(tr().deleted_message.to_owned(), format)),
+                vec![],
+            );
         }
         let shown = text::displayed(&self.row.text);
         if text::has_right_to_left(&shown) {
@@ -188,7 +193,8 @@ impl MessageRow<'_> {
         }
         let galley_rect = bubble.galley.rect.translate(bubble.text_at.to_vec2());
         let builder = UiBuilder::new().max_rect(galley_rect.expand(0.5));
-        let label = ui.scope_builder(builder, |ui| ui.add(Label::new(Arc::clone(&bubble.galley)).selectable(true))).inner;
+        let label =
+            ui.scope_builder(builder, |ui| ui.add(Label::new(Arc::clone(&bubble.galley)).selectable(true))).inner;
         self.links(ui, bubble, &label, cx);
         self.paint_meta(ui, bubble);
         self.menu(ui, &response, &label, cx);
@@ -272,7 +278,13 @@ impl MessageRow<'_> {
                 let name = (tr().reaction)(&reaction.emoji, reaction.count);
                 WidgetInfo::selected(Role::Button, true, reaction.mine, name)
             });
-            let ground = if reaction.mine { p.found } else if response.hovered() { p.hover } else { p.surface };
+            let ground = if reaction.mine {
+                p.found
+            } else if response.hovered() {
+                p.hover
+            } else {
+                p.surface
+            };
             ui.painter().rect_filled(rect, 13.0, p.chat);
             ui.painter().rect_filled(rect.shrink(1.5), 12.0, ground);
             if reaction.mine {
@@ -288,7 +300,7 @@ impl MessageRow<'_> {
         HEIGHT_PT - 5.0
     }
 
-    fn react(&self, emoji: &str, cx: &mut Cx) {
+    pub(super) fn react(&self, emoji: &str, cx: &mut Cx) {
         if !self.row.id.is_empty() {
             cx.say(messages::Ask::React { message_id: self.row.id.clone(), emoji: emoji.to_owned() });
         }
@@ -328,120 +340,6 @@ impl MessageRow<'_> {
         let state = if self.row.mine { (tr().spoken_state)(self.row.state) } else { "" };
         (tr().spoken_message)(who, &when, state, words)
     }
-}
-
-// --- what can be done with a message
-
-impl MessageRow<'_> {
-    /// Quick actions beside the bubble that the pointer is on.
-    fn tools(&self, ui: &mut Ui, bubble: &Bubble, response: &Response, cx: &mut Cx) {
-        let full = ui.max_rect();
-        let row = Rect::from_x_y_ranges(full.x_range(), bubble.rect.y_range());
-        let hovered = ui.rect_contains_pointer(row) && !Popup::is_any_open(ui.ctx());
-        if !hovered || self.row.deleted || self.row.id.is_empty() {
-            return;
-        }
-        const SIDE_PT: f32 = 32.0;
-        let width = 3.0 * SIDE_PT + 8.0;
-        let left = if self.row.mine { bubble.rect.left() - width - 6.0 } else { bubble.rect.right() + 6.0 };
-        if left < full.left() - 12.0 || left + width > full.right() {
-            return;
-        }
-        let p = Palette::of(ui);
-        let top = bubble.rect.center().y.min(bubble.rect.top() + 22.0) - SIDE_PT / 2.0;
-        let ground = Rect::from_min_size(pos2(left, top - 2.0), vec2(width, SIDE_PT + 4.0));
-        ui.painter().rect(ground, 10.0, p.side, Stroke::new(1.0, p.line), egui::StrokeKind::Inside);
-        for (index, (icon, name)) in
-            [(Icon::SmilePlus, tr().react), (Icon::Reply, tr().reply), (Icon::Ellipsis, tr().more)].into_iter().enumerate()
-        {
-            let at = pos2(left + 4.0 + index as f32 * SIDE_PT, top);
-            let rect = Rect::from_min_size(at, Vec2::splat(SIDE_PT));
-            let tool = ui.interact(rect, ui.scope_id().with(("tool", index)), Sense::click());
-            tool.widget_info(|| WidgetInfo::labeled(Role::Button, true, name));
-            let color = if tool.hovered() { p.text } else { p.muted };
-            if tool.hovered() {
-                ui.painter().rect_filled(rect, 8.0, p.hover);
-            }
-            focus_ring(ui, &tool, rect, 8);
-            let sign = FontId::new(16.0, icons());
-            ui.painter().text(rect.center(), Align2::CENTER_CENTER, char::from(icon), sign, color);
-            if tool.on_hover_text(name).clicked() {
-                match index {
-                    1 => cx.say(Intent::Reply(self.row.id.clone())),
-                    _ => Popup::open_id(ui.ctx(), menu_id(response)),
-                }
-            }
-        }
-    }
-
-    /// The menu: opened by the second button of a mouse, or by Enter where the keyboard is.
-    fn menu(&self, ui: &Ui, response: &Response, label: &Response, cx: &mut Cx) {
-        let by_pointer = response.secondary_clicked() || label.secondary_clicked();
-        let by_key = response.clicked() && ui.input(|input| input.pointer.any_released()).eq(&false);
-        let command = (by_pointer || by_key).then_some(SetOpenCommand::Bool(true));
-        let mut popup = Popup::menu(response)
-            .id(menu_id(response))
-            .open_memory(command)
-            .close_behavior(PopupCloseBehavior::CloseOnClick);
-        if by_pointer || (Popup::position_of_id(ui.ctx(), menu_id(response)).is_some() && !by_key) {
-            popup = popup.at_pointer_fixed();
-        }
-        popup.show(|ui| self.menu_rows(ui, cx));
-    }
-
-    fn menu_rows(&self, ui: &mut Ui, cx: &mut Cx) {
-        let row = self.row;
-        ui.set_min_width(236.0);
-        ui.spacing_mut().item_spacing = vec2(0.0, 2.0);
-        let named = !row.id.is_empty();
-        if named && !row.deleted {
-            ui.horizontal(|ui| {
-                for emoji in text::QUICK_REACTIONS {
-                    let name = (tr().react_with)(emoji_name(emoji));
-                    if emoji_button(ui, emoji, &name, 38.0).clicked() {
-                        let mine = row.reactions.iter().any(|reaction| reaction.mine && reaction.emoji == emoji);
-                        self.react(if mine { "" } else { emoji }, cx);
-                        ui.close();
-                    }
-                }
-            });
-            if menu_item(ui, Icon::Reply, tr().reply, false).clicked() {
-                cx.say(Intent::Reply(row.id.clone()));
-            }
-        }
-        if !row.deleted && menu_item(ui, Icon::Copy, tr().copy_message, false).clicked() {
-            cx.say(Intent::Copy { text: row.text.clone(), said: tr().copied });
-        }
-        for range in text::links(&row.text).into_iter().take(3) {
-            let link = row.text.get(range).unwrap_or_default();
-            if menu_item(ui, Icon::ExternalLink, &(tr().open_link)(&short(link)), false).clicked() {
-                cx.say(Intent::Show(Overlay::Link(link.to_owned())));
-            }
-        }
-        if named && row.mine && !row.deleted && menu_item(ui, Icon::Pencil, tr().edit, false).clicked() {
-            cx.say(Intent::Edit(row.id.clone()));
-        }
-        if row.state == MessageState::Failed && menu_item(ui, Icon::RotateCw, tr().retry, false).clicked() {
-            cx.say(Intent::Retry { local: row.local, message_id: row.id.clone() });
-        }
-        if named && menu_item(ui, Icon::Trash2, tr().delete, true).clicked() {
-            let (message_id, mine) = (row.id.clone(), row.mine && !row.deleted);
-            cx.say(Intent::Show(Overlay::Confirm(Confirm::Delete { message_id, mine })));
-        }
-    }
-}
-
-fn menu_id(response: &Response) -> egui::Id {
-    response.id.with("menu")
-}
-
-fn short(link: &str) -> String {
-    let short: String = link.chars().take(34).collect();
-    if short.len() < link.len() { format!("{short}…") } else { short }
-}
-
-fn emoji_name(emoji: &str) -> &str {
-    text::EMOJI.iter().find(|(listed, _)| *listed == emoji).map_or(emoji, |(_, name)| name)
 }
 
 fn paint_reaction(ui: &Ui, rect: Rect, reaction: &Reaction) {

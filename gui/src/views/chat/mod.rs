@@ -5,6 +5,7 @@ mod conversation;
 mod header;
 mod list;
 mod message;
+mod message_menu;
 mod search_bar;
 
 use egui::{CentralPanel, Frame, Margin, Panel, Ui};
@@ -29,9 +30,12 @@ impl ChatTab {
         let p = Palette::of(ui);
         let widest = (ui.available_width() * 0.4).clamp(220.0, 420.0);
         let frame = Frame::new().fill(p.side).inner_margin(Margin { left: 10, right: 10, top: 12, bottom: 0 });
-        Panel::left("people").default_size(290.0_f32.min(widest)).size_range(220.0..=widest).frame(frame).show(ui, |ui| {
-            self.list.ui(ui, state, cx);
-        });
+        Panel::left("people").default_size(290.0_f32.min(widest)).size_range(220.0..=widest).frame(frame).show(
+            ui,
+            |ui| {
+                self.list.ui(ui, state, cx);
+            },
+        );
         CentralPanel::default().frame(Frame::new().fill(p.chat)).show(ui, |ui| match state.chat.selection.clone() {
             Selection::Conversation(name) => self.conversation.ui(ui, &name, state, cx),
             Selection::Request(id) => requests::page(ui, &id, state, cx),

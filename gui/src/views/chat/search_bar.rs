@@ -5,8 +5,8 @@ use lucide_icons::Icon;
 
 use crate::state::{Intent, State};
 use crate::strings::tr;
-use crate::views::Cx;
 use crate::theme::Palette;
+use crate::views::Cx;
 use crate::widgets::{Field, error_text, icon_button};
 
 /// Shows the bar.

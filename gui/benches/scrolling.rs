@@ -111,6 +111,7 @@ fn jumps(window: &mut Window) {
             unit: egui::MouseWheelUnit::Point,
             delta: Vec2::new(0.0, 60.0),
             phase: egui::TouchPhase::Move,
+            source: egui::MouseWheelSource::Wheel,
             modifiers: egui::Modifiers::NONE,
         };
         let before = window.conversation.place_of(watched);

@@ -232,19 +232,23 @@ impl State {
         const AHEAD: usize = 40;
         let Some(timeline) = &mut self.chat.timeline else { return };
         let conversation = timeline.conversation.clone();
-        if first < AHEAD && timeline.older.more && !timeline.older.loading {
-            if let Some(oldest) = timeline.rows().iter().find(|row| !row.id.is_empty()) {
-                let page = messages::Page::Before(oldest.id.clone());
-                timeline.older.loading = true;
-                asks.push(messages::Ask::History { conversation: conversation.clone(), page }.into());
-            }
+        if first < AHEAD
+            && timeline.older.more
+            && !timeline.older.loading
+            && let Some(oldest) = timeline.rows().iter().find(|row| !row.id.is_empty())
+        {
+            let page = messages::Page::Before(oldest.id.clone());
+            timeline.older.loading = true;
+            asks.push(messages::Ask::History { conversation: conversation.clone(), page }.into());
         }
-        if last + AHEAD > timeline.rows().len() && timeline.newer.more && !timeline.newer.loading {
-            if let Some(newest) = timeline.rows().iter().rev().find(|row| !row.id.is_empty()) {
-                let page = messages::Page::After(newest.id.clone());
-                timeline.newer.loading = true;
-                asks.push(messages::Ask::History { conversation, page }.into());
-            }
+        if last + AHEAD > timeline.rows().len()
+            && timeline.newer.more
+            && !timeline.newer.loading
+            && let Some(newest) = timeline.rows().iter().rev().find(|row| !row.id.is_empty())
+        {
+            let page = messages::Page::After(newest.id.clone());
+            timeline.newer.loading = true;
+            asks.push(messages::Ask::History { conversation, page }.into());
         }
     }
 

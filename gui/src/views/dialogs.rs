@@ -1,6 +1,6 @@
 //! What lies above everything else: dialogs, questions, what stays to be seen.
 
-use egui::{FontId, Frame, Margin, RichText, Ui};
+use egui::{Frame, Margin, RichText, Ui};
 use lucide_icons::Icon;
 use secure_chat_node::api::{ContactState, User};
 
@@ -10,7 +10,7 @@ use crate::ask::{contacts, messages, network};
 use crate::state::{Confirm, Intent, Overlay, State, Tone};
 use crate::strings::tr;
 use crate::text;
-use crate::theme::{Palette, SMALL_PT, icons, medium};
+use crate::theme::{Palette, SMALL_PT, medium};
 use crate::widgets::{Field, PushButton, avatar, busy_dots, dialog, error_text, lines, muted, qr_code, sign, tailed};
 
 /// What the dialogs remember.

@@ -10,7 +10,7 @@ use crate::ask::network;
 use crate::state::{Confirm, Intent, Overlay, State};
 use crate::strings::tr;
 use crate::text;
-use crate::theme::{Palette, SMALL_PT, card, icons, medium, semibold};
+use crate::theme::{Palette, SMALL_PT, card, medium, semibold};
 use crate::widgets::{Field, PushButton, error_text, icon_button, lines, muted, section, sign, tailed};
 
 /// Connections shown; the rest is counted.

@@ -7,7 +7,7 @@ use super::{Cx, onboarding, page_heading, settings};
 use crate::state::{Intent, Opened, Overlay, Reach, State, Tab};
 use crate::strings::tr;
 use crate::text;
-use crate::theme::{Palette, SMALL_PT, card, icons, semibold};
+use crate::theme::{Palette, SMALL_PT, card, semibold};
 use crate::widgets::{PushButton, avatar, icon_button, muted, section, sign, tailed};
 
 /// Shows the tab.

@@ -12,7 +12,7 @@ use secure_chat_protocol::limits::TEXT_MAX_BYTES;
 
 use crate::state::{Composing, Intent, State};
 use crate::strings::tr;
-use crate::theme::{Palette, font, icons, medium};
+use crate::theme::{Palette, font, medium};
 use crate::views::Cx;
 use crate::widgets::{EmojiPicker, error_text, icon_button, one_line, sign};
 

@@ -9,7 +9,7 @@ use crate::ask::contacts;
 use crate::state::{Confirm, Intent, Overlay, State};
 use crate::strings::tr;
 use crate::text;
-use crate::theme::{Palette, icons, semibold};
+use crate::theme::{Palette, semibold};
 use crate::views::Cx;
 use crate::widgets::{Dot, avatar, icon_button, menu_item, sign};
 

@@ -1,8 +1,8 @@
 //! What can be done with a message: quick actions beside it, and its menu.
 
 use egui::{
-    Align2, FontId, Popup, PopupCloseBehavior, Rect, Response, Role, Sense, SetOpenCommand, Stroke, Ui, Vec2, WidgetInfo,
-    pos2, vec2,
+    Align2, FontId, Popup, PopupCloseBehavior, Rect, Response, Role, Sense, SetOpenCommand, Stroke, Ui, Vec2,
+    WidgetInfo, pos2, vec2,
 };
 use lucide_icons::Icon;
 use secure_chat_node::api::MessageState;

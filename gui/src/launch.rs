@@ -67,7 +67,10 @@ pub fn open_window(connect: impl FnOnce(egui::Context) -> Bridge + 'static) -> R
 
 /// The remedy for what a graphics library said.
 fn no_window(said: &str) -> LaunchError {
-    let reason = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Where in a library it was said helps nobody who reads this.
+    let is_place = |word: &&str| word.contains(".rs:");
+    let words: Vec<&str> = said.split_whitespace().filter(|word| !is_place(word)).collect();
+    let reason = words.join(" ").replace("os error at ", "").trim_end_matches('.').to_owned();
     let lower = reason.to_lowercase();
     let remedy = if lower.contains("xkbcommon") {
         "Install the package libxkbcommon-x11-0 (X11) or libxkbcommon0 (Wayland)."
@@ -119,5 +122,7 @@ mod tests {
         let error = no_window("Found no glutin configs matching the template");
         assert!(error.to_string().contains("libgl1"));
         assert_eq!(error.to_string().lines().count(), 1);
+        let error = no_window("winit EventLoopError: os error at /home/x/winit/mod.rs:788: Failed to open connection");
+        assert!(!error.to_string().contains("mod.rs"));
     }
 }

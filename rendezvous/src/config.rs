@@ -5,11 +5,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use libp2p::Multiaddr;
-use secure_chat_protocol::limits::{MAILBOX_EXPIRES_MS, MAILBOX_MAX_BYTES, MAILBOX_MAX_ENVELOPES};
+use secure_chat_protocol::limits::{
+    BLOB_EXPIRES_MAX_HOURS, BLOB_MAX_BYTES, BLOB_OWNER_MAX_BYTES, LOG_EXPIRES_MS, LOG_MAX_BYTES, LOG_MAX_ENTRIES,
+    MAILBOX_EXPIRES_MS, MAILBOX_MAX_BYTES, MAILBOX_MAX_ENVELOPES,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::blobs::BlobLimits;
+use crate::directory::DirectoryLimits;
+use crate::group_log::LogLimits;
 use crate::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS, HOUR_MS, MAILBOXES_MAX, MEMORY_MAX_BYTES, STORED_MAX_BYTES,
+    BLOBS_STORED_MAX_BYTES, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS, HOUR_MS, LISTINGS_NODE_MAX,
+    LOGS_STORED_MAX_BYTES, MAILBOXES_MAX, MEMORY_MAX_BYTES, STORED_MAX_BYTES,
 };
 use crate::mailbox::MailboxLimits;
 use crate::operation::Rules;
@@ -196,6 +203,24 @@ pub struct Limits {
     pub mailboxes: u64,
     /// Bytes in all mailboxes together.
     pub stored_bytes: u64,
+    /// Groups in the directory.
+    pub listed_groups: u64,
+    /// Entries in one group's log.
+    pub log_entries: u64,
+    /// Bytes in one group's log.
+    pub log_bytes: u64,
+    /// Hours until an entry of a log is deleted.
+    pub log_expires_hours: u64,
+    /// Bytes in all logs together.
+    pub logs_stored_bytes: u64,
+    /// Bytes in one file that waits for somebody, with its padding.
+    pub blob_bytes: u64,
+    /// Bytes of such files that one account or one mailbox is charged with.
+    pub blob_bytes_per_account: u64,
+    /// Hours until such a file is deleted, at most.
+    pub blob_expires_hours: u32,
+    /// Bytes in all such files together.
+    pub blobs_stored_bytes: u64,
     /// How fast anybody may ask.
     pub rates: Rates,
     /// What the relay lets through.
@@ -213,6 +238,15 @@ impl Default for Limits {
             mailbox_expires_hours: MAILBOX_EXPIRES_MS / HOUR_MS,
             mailboxes: MAILBOXES_MAX,
             stored_bytes: STORED_MAX_BYTES,
+            listed_groups: LISTINGS_NODE_MAX,
+            log_entries: LOG_MAX_ENTRIES,
+            log_bytes: LOG_MAX_BYTES,
+            log_expires_hours: LOG_EXPIRES_MS / HOUR_MS,
+            logs_stored_bytes: LOGS_STORED_MAX_BYTES,
+            blob_bytes: BLOB_MAX_BYTES,
+            blob_bytes_per_account: BLOB_OWNER_MAX_BYTES,
+            blob_expires_hours: BLOB_EXPIRES_MAX_HOURS,
+            blobs_stored_bytes: BLOBS_STORED_MAX_BYTES,
             rates: Rates::default(),
             relay: RelayLimits::default(),
         }
@@ -231,6 +265,19 @@ impl Limits {
                 node_bytes: self.stored_bytes,
             },
             mailboxes_max: self.mailboxes,
+            directory: DirectoryLimits { groups: self.listed_groups },
+            log: LogLimits {
+                entries: self.log_entries,
+                bytes: self.log_bytes,
+                expires_hours: self.log_expires_hours,
+                node_bytes: self.logs_stored_bytes,
+            },
+            blob: BlobLimits {
+                bytes: self.blob_bytes,
+                payer_bytes: self.blob_bytes_per_account,
+                expires_hours: self.blob_expires_hours,
+                node_bytes: self.blobs_stored_bytes,
+            },
         }
     }
 }
@@ -266,6 +313,10 @@ pub struct Rates {
     pub newcomers_per_address: Rate,
     /// Delivery tokens and prekey bytes stored by one peer.
     pub stored_bytes_per_peer: Rate,
+    /// Bytes of files' chunks that one peer brings or takes.
+    pub blob_bytes_per_peer: Rate,
+    /// Bytes of files' chunks that are brought or taken from one address.
+    pub blob_bytes_per_address: Rate,
 }
 
 impl Default for Rates {
@@ -285,6 +336,8 @@ impl Default for Rates {
             strangers_in_all: Rate::new(1_000, 50),
             newcomers_per_address: Rate::new(50, 1),
             stored_bytes_per_peer: Rate::new(4 * MIB, 16 * 1024),
+            blob_bytes_per_peer: Rate::new(256 * MIB, 32 * MIB),
+            blob_bytes_per_address: Rate::new(1024 * MIB, 64 * MIB),
         }
     }
 }

@@ -3,16 +3,21 @@
 //! runs them on its worker threads.
 
 use libp2p::PeerId;
-use secure_chat_protocol::id::{EnvelopeId, MailboxId, Timestamp};
+use secure_chat_protocol::group_log::{self, log_as_mailbox};
+use secure_chat_protocol::id::{AccountId, EnvelopeId, MailboxId, Timestamp};
 use secure_chat_protocol::identity::PublicIdentity;
 use secure_chat_protocol::limits::BUNDLE_MAX_BYTES;
+use secure_chat_protocol::listing::Listing;
 use secure_chat_protocol::prekey::{BundleIn, KitIn, SignedPreKeyIn};
 use secure_chat_protocol::record::RecordIn;
 use secure_chat_protocol::sealed;
 use secure_chat_protocol::wire::codec::{self, Bytes, DecodeError, Fixed};
-use secure_chat_protocol::wire::rendezvous::Refusal;
+use secure_chat_protocol::wire::rendezvous::{LogStamp, Refusal};
 use secure_chat_protocol::work::{self, Stamp};
 
+use crate::directory::{self, Entry};
+use crate::group_log::Append;
+use crate::limits::HOUR_MS;
 use crate::prekeys::NamedKit;
 use crate::registry::Claim;
 
@@ -129,4 +134,59 @@ pub(crate) fn bundle(record: &[u8], signed: &[u8], kit: Option<&[u8]>) -> Option
         kit: kit.map(|kit| codec::decode_own(kit, BUNDLE_MAX_BYTES)).transpose().ok()?,
     };
     codec::encode(&bundle, BUNDLE_MAX_BYTES).ok()
+}
+
+/// Checks an entry of the directory, and that `account` signed it.
+///
+/// # Errors
+/// [`Refusal::Invalid`]: the caller's fault.
+pub(crate) fn listing(encoded: Vec<u8>, account: AccountId, now: Timestamp) -> Result<Entry, Refusal> {
+    let listing = Listing::decode(&encoded, now).map_err(|_| Refusal::Invalid)?;
+    if listing.author() != account {
+        return Err(Refusal::Invalid);
+    }
+    Ok(Entry {
+        group: listing.group(),
+        looks: listing.name().looks().iter().map(|look| directory::look_key(look)).collect(),
+        text: format!("{}\n{}", listing.name().as_str().to_lowercase(), listing.description().to_lowercase()),
+        admins: listing.admins().iter().map(|admin| admin.account).collect(),
+        author: account,
+        seq: listing.seq(),
+        expires: listing.expires(),
+        hours: listing.expires().since_ms(now).div_ceil(HOUR_MS),
+        listing: encoded,
+    })
+}
+
+/// An entry for a group's log, as it came.
+#[derive(Debug)]
+pub(crate) struct SignedAppend {
+    pub(crate) write_key: Fixed<32>,
+    pub(crate) read_hash: Fixed<32>,
+    pub(crate) id: EnvelopeId,
+    pub(crate) sealed: Vec<u8>,
+    pub(crate) signature: Fixed<64>,
+    pub(crate) stamp: Option<LogStamp>,
+}
+
+/// Checks an entry for a log, and the stamp if there is one, against `bits` of work; `price` is what
+/// the refusal asks for.
+///
+/// # Errors
+/// [`Refusal::Invalid`], [`Refusal::WorkNeeded`]: the caller's fault.
+pub(crate) fn append(
+    append: SignedAppend,
+    server: &PeerId,
+    bits: u8,
+    price: u8,
+    now: Timestamp,
+) -> Result<Append, Refusal> {
+    let SignedAppend { write_key, read_hash, id, sealed, signature, stamp: shown } = append;
+    let log = group_log::verify_append(&write_key, &server.to_bytes(), &read_hash, &id, &sealed, &signature)
+        .map_err(|_| Refusal::Invalid)?;
+    if let Some(LogStamp { hour, nonce }) = shown {
+        let mailbox = log_as_mailbox(log);
+        stamp(&Stamped { server, mailbox: &mailbox, id: &id, sealed: &sealed, hour, nonce }, bits, price, now)?;
+    }
+    Ok(Append { log, read_hash: read_hash.0, id, sealed, paid: shown.is_some(), work_bits: price })
 }

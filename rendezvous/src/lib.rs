@@ -4,7 +4,7 @@
 //! The floors, lowest first; a module imports only from floors below its own:
 //!
 //! 1. [`limits`], [`rows`], [`quota`], [`presence`], `push`, [`metrics`]
-//! 2. the rules: [`registry`], [`prekeys`], [`mailbox`]; `door`: what is checked before they see it;
+//! 2. the rules: [`registry`], [`prekeys`], [`mailbox`], [`directory`], [`group_log`], [`blobs`], [`expiry`]; `door`: what is checked before they see it;
 //!    [`operation`]: all that is asked of storage
 //! 3. [`store`], [`config`], `identity_key`
 //! 4. [`server`]: the swarm, and what is decided in it
@@ -20,8 +20,12 @@
 //! # }
 //! ```
 
+pub mod blobs;
 pub mod config;
+pub mod directory;
 mod door;
+pub mod expiry;
+pub mod group_log;
 mod identity_key;
 pub mod limits;
 pub mod mailbox;

@@ -35,6 +35,28 @@ pub const TOKENS_NODE_MAX: u64 = 50_000_000;
 pub const MAILBOX_UNUSED_KEEP_HOURS: u64 = 365 * 24;
 /// That a one-time kit was here is remembered for so many hours of the node's life.
 pub const KIT_IDS_KEEP_HOURS: u64 = 365 * 24;
+/// Groups that are listed here, unless the configuration says otherwise.
+pub const LISTINGS_NODE_MAX: u64 = 50_000;
+/// Groups that one account lists.
+pub const LISTINGS_PER_ACCOUNT: usize = 32;
+/// Longest key that is made of a group's name, in bytes.
+pub const LISTING_KEY_MAX_BYTES: usize = 200;
+/// Entries that one search looks at.
+pub const SEARCH_MAX_ROWS: usize = 2_000;
+/// Words of one search.
+pub const SEARCH_MAX_WORDS: usize = 8;
+/// Bytes in all logs of groups, unless the configuration says otherwise.
+pub const LOGS_STORED_MAX_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+/// Positions that a log may use in an hour of the node's life: more than can be appended.
+pub const LOG_POSITIONS_PER_HOUR: u64 = 1 << 24;
+/// Bytes in all blobs, unless the configuration says otherwise.
+pub const BLOBS_STORED_MAX_BYTES: u64 = 20 * 1024 * 1024 * 1024;
+/// Blobs that one account or one mailbox is charged with.
+pub const BLOBS_PER_PAYER: u32 = 1_000;
+/// Downloads of one blob that are counted.
+pub const BLOB_DOWNLOADS_MAX: u32 = 1_024;
+/// Threads that write, read and delete chunks.
+pub const CHUNK_THREADS: usize = 4;
 /// Records in one answer, in bytes: leaves room for their addresses.
 pub const FOUND_MAX_BYTES: usize = 1_000_000;
 /// Addresses in one answer, in bytes.
@@ -44,8 +66,8 @@ pub const FETCH_MAX_BYTES: usize = 1024 * 1024;
 
 // --- connections
 
-/// Longest request, in bytes: the largest are batches of prekeys and of tokens.
-pub const REQUEST_MAX_BYTES: usize = 512 * 1024;
+/// Longest request, in bytes: the largest are chunks of blobs.
+pub const REQUEST_MAX_BYTES: usize = 1024 * 1024 + 64 * 1024;
 /// Bytes of all requests that are being read or carried out.
 pub const REQUESTS_IN_MEMORY_MAX_BYTES: usize = 128 * 1024 * 1024;
 /// Part of a request that is read before its place is counted, in bytes.
@@ -56,6 +78,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub const READ_TIMEOUT: Duration = Duration::from_secs(8);
 /// Requests under way on one connection.
 pub const STREAMS_PER_CONNECTION: usize = 128;
+/// Requests for mail, entries or chunks of one peer that are carried out or answered at once: their answers are large.
+pub const FETCHES_PER_PEER: u32 = 8;
 /// Pushes under way on one connection.
 pub const PUSH_STREAMS_PER_CONNECTION: usize = 4;
 /// Substreams on one connection, of all protocols.

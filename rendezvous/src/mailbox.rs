@@ -18,7 +18,7 @@ use secure_chat_protocol::wire::rendezvous::{Refusal, Response, StoredEnvelope};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{HOUR_MS, MAILBOX_UNUSED_KEEP_HOURS, SWEEP_BATCH_ROWS, TOKENS_NODE_MAX};
-use crate::rows::{Expiring, Read, StoreError, Table, Totals, Write, decode_row, get_row, key, number_at_end, put_row};
+use crate::rows::{Expiring, Read, StoreError, Table, Totals, Write, get_row, key, number_at_end, put_row};
 
 /// Bytes before the sealed envelope in its row: the envelope's id.
 const ID_BYTES: usize = 16;
@@ -161,6 +161,23 @@ pub fn deposit(
     Ok(Deposited::Stored { waiting: row.count })
 }
 
+/// Spends a delivery token for something else than a deposit. Answers whether it was there.
+///
+/// # Errors
+/// [`StoreError`] when the storage fails.
+pub fn spend_token(rows: &mut dyn Write, mailbox: &MailboxId, hash: &[u8; 32]) -> Result<bool, StoreError> {
+    let Some(mut row) = load(rows, mailbox)? else { return Ok(false) };
+    if !rows.delete(Table::Tokens, &key(&[mailbox.as_bytes(), hash]))? {
+        return Ok(false);
+    }
+    row.tokens = row.tokens.saturating_sub(1);
+    put_row(rows, Table::Mailboxes, mailbox.as_bytes(), &row)?;
+    let mut totals = Totals::load(rows)?;
+    totals.tokens = totals.tokens.saturating_sub(1);
+    totals.save(rows)?;
+    Ok(true)
+}
+
 /// Opens a mailbox, and makes it when it is not there. Whoever calls this has seen the proof that it is the caller's.
 ///
 /// # Errors
@@ -278,92 +295,58 @@ fn forget_one(row: &mut MailboxRow, totals: &mut Totals, bytes: u64) {
     totals.envelope_bytes = totals.envelope_bytes.saturating_sub(bytes);
 }
 
-/// What one sweep did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Envelopes that were deleted unread.
-    pub envelopes: u64,
-    /// Mailboxes that nobody opened for long.
-    pub mailboxes: u64,
-    /// There is more to do.
-    pub more: bool,
-}
-
-/// Deletes what expired, at most [`SWEEP_BATCH_ROWS`] rows at once.
+/// Deletes an envelope whose time has come, and the memory of it. Answers whether it was still there.
 ///
 /// # Errors
 /// [`StoreError`] when the storage fails.
-pub fn sweep(rows: &mut dyn Write, now_hour: u64) -> Result<Swept, StoreError> {
-    let mut due: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    let mut swept = Swept::default();
-    let last = key(&[&now_hour.to_be_bytes(), &[0xff; 8]]);
-    rows.range(Table::Expiry, &[0; 16], &last, &mut |key, value| {
-        if due.len() >= SWEEP_BATCH_ROWS {
-            swept.more = true;
-            return ControlFlow::Break(());
-        }
-        due.push((key.to_vec(), value.to_vec()));
-        ControlFlow::Continue(())
-    })?;
-    let mut totals = Totals::load(rows)?;
-    for (key, expiring) in due {
-        match decode_row(Table::Expiry, &expiring)? {
-            Expiring::Envelope { mailbox, position, id } => {
-                expire_one(rows, &mut totals, &mailbox, position, &id, &mut swept)?;
-            }
-            Expiring::Kit { account, id } => {
-                rows.delete(Table::KitIds, &crate::rows::key(&[account.as_bytes(), id.as_bytes()]))?;
-            }
-            Expiring::Mailbox(mailbox) => {
-                if !retire(rows, &mut totals, now_hour, &mailbox, &mut swept)? {
-                    continue;
-                }
-            }
-        }
-        rows.delete(Table::Expiry, &key)?;
-    }
-    totals.save(rows)?;
-    Ok(swept)
-}
-
-fn expire_one(
+pub fn expire(
     rows: &mut dyn Write,
     totals: &mut Totals,
     mailbox: &MailboxId,
     position: u64,
     id: &EnvelopeId,
-    swept: &mut Swept,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     rows.delete(Table::Seen, &key(&[mailbox.as_bytes(), id.as_bytes()]))?;
     let envelope = position_key(mailbox, position);
-    let Some(value) = rows.get(Table::Envelopes, &envelope)? else { return Ok(()) };
+    let Some(value) = rows.get(Table::Envelopes, &envelope)? else { return Ok(false) };
     rows.delete(Table::Envelopes, &envelope)?;
     let bytes = value.len().saturating_sub(ID_BYTES) as u64;
     let found = load(rows, mailbox)?;
     let there = found.is_some();
     let mut row = found.unwrap_or_default();
     forget_one(&mut row, totals, bytes);
-    swept.envelopes = swept.envelopes.saturating_add(1);
     if there {
         put_row(rows, Table::Mailboxes, mailbox.as_bytes(), &row)?;
     }
-    Ok(())
+    Ok(true)
+}
+
+/// How far a mailbox is with being deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retired {
+    /// It stays: it was opened meanwhile, and has a later expiry now. Or it was gone before.
+    Not,
+    /// It is deleted in part: the next sweep goes on.
+    Partly,
+    /// It is gone.
+    Gone,
 }
 
 /// Deletes a mailbox that was not opened for long, its tokens first and in batches.
-/// Answers whether its expiry is done with.
-fn retire(
+///
+/// # Errors
+/// [`StoreError`] when the storage fails.
+pub fn retire(
     rows: &mut dyn Write,
     totals: &mut Totals,
     now_hour: u64,
     mailbox: &MailboxId,
-    swept: &mut Swept,
-) -> Result<bool, StoreError> {
-    let Some(mut row) = load(rows, mailbox)? else { return Ok(true) };
+) -> Result<Retired, StoreError> {
+    let Some(mut row) = load(rows, mailbox)? else { return Ok(Retired::Not) };
     let due = row.opened_hour.saturating_add(MAILBOX_UNUSED_KEEP_HOURS);
     if due > now_hour {
         totals.expire(rows, due, &Expiring::Mailbox(*mailbox))?;
-        return Ok(true);
+        return Ok(Retired::Not);
     }
     let mut tokens: Vec<Vec<u8>> = Vec::new();
     let (first, last) = (key(&[mailbox.as_bytes(), &[0; 32]]), key(&[mailbox.as_bytes(), &[0xff; 32]]));
@@ -379,13 +362,11 @@ fn retire(
     if tokens.len() >= SWEEP_BATCH_ROWS {
         row.tokens = row.tokens.saturating_sub(u32::try_from(removed).unwrap_or(u32::MAX));
         put_row(rows, Table::Mailboxes, mailbox.as_bytes(), &row)?;
-        swept.more = true;
-        return Ok(false);
+        return Ok(Retired::Partly);
     }
     rows.delete(Table::Mailboxes, mailbox.as_bytes())?;
     totals.mailboxes = totals.mailboxes.saturating_sub(1);
-    swept.mailboxes = swept.mailboxes.saturating_add(1);
-    Ok(true)
+    Ok(Retired::Gone)
 }
 
 #[cfg(test)]

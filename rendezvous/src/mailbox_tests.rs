@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::expiry::sweep;
 use crate::store::memory::MemoryRows;
 
 const BOX: MailboxId = MailboxId([7; 32]);

@@ -1,18 +1,23 @@
 //! What the server asks of its storage, and what comes back: an answer for the requester, and what
 //! the server itself has to do. Floor 2, over the rules.
 
-use secure_chat_protocol::id::{AccountId, MailboxId, Timestamp};
+use secure_chat_protocol::id::{AccountId, BlobId, EnvelopeId, GroupId, LogId, MailboxId, Timestamp};
 use secure_chat_protocol::identity::PublicIdentity;
 use secure_chat_protocol::limits::KITS_LOW;
-use secure_chat_protocol::wire::codec::Bytes;
+use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::rendezvous::{Refusal, Response, Who};
 
+use crate::blobs::{BlobLimits, Create, Place, Slot};
+use crate::directory::{DirectoryLimits, Entry, Search};
 use crate::door;
-use crate::limits::HOUR_MS;
-use crate::mailbox::{self, Deposit, Deposited, MailboxLimits, Swept};
+use crate::expiry::{self, Swept};
+use crate::group_log::{Append, Appended, LogLimits, ReadLog};
+use crate::limits::{HOUR_MS, LISTINGS_NODE_MAX, MAILBOXES_MAX};
+use crate::mailbox::{self, Deposit, Deposited, MailboxLimits};
 use crate::prekeys::{self, NamedKit};
 use crate::registry::{self, Claim, RecordRow, Registered};
-use crate::rows::{Read, StoreError, Table, Totals, Write, get_row, note_lived_ms};
+use crate::rows::{Read, ServiceTotals, StoreError, Table, Totals, Write, get_row, note_lived_ms};
+use crate::{blobs, directory, group_log};
 
 /// When something happens, by both clocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,11 +43,23 @@ pub struct Rules {
     pub mailbox: MailboxLimits,
     /// How many mailboxes there may be.
     pub mailboxes_max: u64,
+    /// How much is listed.
+    pub directory: DirectoryLimits,
+    /// What logs of groups may hold.
+    pub log: LogLimits,
+    /// What blobs may hold.
+    pub blob: BlobLimits,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { mailbox: MailboxLimits::default(), mailboxes_max: crate::limits::MAILBOXES_MAX }
+        Self {
+            mailbox: MailboxLimits::default(),
+            mailboxes_max: MAILBOXES_MAX,
+            directory: DirectoryLimits { groups: LISTINGS_NODE_MAX },
+            log: LogLimits::default(),
+            blob: BlobLimits::default(),
+        }
     }
 }
 
@@ -89,6 +106,37 @@ pub enum Change {
     },
     /// Leaves an envelope.
     Deposit(Deposit),
+    /// Lists a group, or renews its verified entry.
+    PublishGroup(Box<Entry>),
+    /// Takes a group off the list.
+    WithdrawGroup {
+        /// Who asks.
+        account: AccountId,
+        /// Which.
+        group: GroupId,
+    },
+    /// Appends to a group's log.
+    AppendLog(Append),
+    /// Makes room for a blob.
+    CreateBlob(Create),
+    /// Notes that a chunk is durable.
+    ChunkStored(Slot),
+    /// Deletes a blob.
+    DeleteBlob {
+        /// Which.
+        blob: BlobId,
+        /// The hash of what was shown.
+        shown: Fixed<32>,
+    },
+    /// Counts a download.
+    CountDownload {
+        /// Of which blob.
+        blob: BlobId,
+        /// The hash of what was shown.
+        shown: Fixed<32>,
+        /// Counted once.
+        receipt: EnvelopeId,
+    },
     /// Deletes what expired, and notes how long the node has run.
     Sweep,
 }
@@ -114,6 +162,34 @@ pub enum Query {
         /// At most so much.
         max_bytes: usize,
     },
+    /// Searches the directory.
+    SearchGroups(Search),
+    /// The entry of a group.
+    GroupEntry {
+        /// Which.
+        group: GroupId,
+        /// By the wall clock.
+        now: Timestamp,
+    },
+    /// Reads a group's log.
+    ReadLog(ReadLog),
+    /// Where a chunk goes. The outcome is an [`Effect::Placed`].
+    PlaceToWrite(Slot),
+    /// Where a chunk lies. The outcome is an [`Effect::Placed`].
+    PlaceToRead(Slot),
+    /// What is there of a blob.
+    StatBlob {
+        /// Which.
+        blob: BlobId,
+        /// The hash of what was shown, if it is the owner's.
+        as_owner: Fixed<32>,
+        /// The hash of what was shown, if it is a reader's.
+        as_reader: Fixed<32>,
+        /// The hour of the node's life.
+        hour: u64,
+    },
+    /// Whether a blob is known: done, or not found.
+    KnownBlob(BlobId),
     /// What the node holds.
     Totals,
 }
@@ -164,7 +240,13 @@ pub enum Effect {
     /// What a sweep did.
     Swept(Swept),
     /// What the node holds.
-    Totals(Totals),
+    Totals(Totals, ServiceTotals),
+    /// A new log was made.
+    LogMade(LogId),
+    /// Where a chunk goes or lies.
+    Placed(Place),
+    /// The files of these blobs are to be deleted.
+    BlobsGone(Vec<BlobId>),
 }
 
 impl From<Response> for Outcome {
@@ -211,13 +293,36 @@ impl Change {
                 Deposited::Double => Outcome { response: Response::Done, effect: Effect::Double },
                 Deposited::Refused(refusal) => refusal.into(),
             }),
+            Self::PublishGroup(entry) => Ok(directory::publish(rows, &rules.directory, at.hour(), entry)?.into()),
+            Self::WithdrawGroup { account, group } => Ok(directory::withdraw(rows, account, group)?.into()),
+            Self::AppendLog(append) => append_log(rows, &rules.log, append, at),
+            Self::CreateBlob(create) => Ok(blobs::create(rows, &rules.blob, at.hour(), create)?.into()),
+            Self::ChunkStored(slot) => Ok(blobs::chunk_stored(rows, slot)?.into()),
+            Self::DeleteBlob { blob, shown } => {
+                let (response, gone) = blobs::delete(rows, blob, shown)?;
+                Ok(Outcome { response, effect: if gone { Effect::BlobsGone(vec![*blob]) } else { Effect::None } })
+            }
+            Self::CountDownload { blob, shown, receipt } => {
+                Ok(blobs::count_download(rows, blob, shown, receipt)?.into())
+            }
             Self::Sweep => {
                 note_lived_ms(rows, at.lived_ms)?;
-                let swept = mailbox::sweep(rows, at.hour())?;
+                let swept = expiry::sweep(rows, at.hour())?;
                 Ok(Outcome { response: Response::Done, effect: Effect::Swept(swept) })
             }
         }
     }
+}
+
+fn append_log(rows: &mut dyn Write, limits: &LogLimits, append: &Append, at: Moment) -> Result<Outcome, StoreError> {
+    Ok(match group_log::append(rows, limits, at.hour(), append)? {
+        Appended::Stored { position, new } => Outcome {
+            response: Response::Appended { position },
+            effect: if new { Effect::LogMade(append.log) } else { Effect::None },
+        },
+        Appended::Double { position } => Outcome { response: Response::Appended { position }, effect: Effect::Double },
+        Appended::Refused(refusal) => refusal.into(),
+    })
 }
 
 fn register(rows: &mut dyn Write, claim: &Claim, at: Moment) -> Result<Outcome, StoreError> {
@@ -256,7 +361,24 @@ impl Query {
             Self::Lookup(who) => registry::lookup(rows, who)?.into(),
             Self::Records { accounts, more } => registry::records(rows, accounts, *more)?.into(),
             Self::Fetch { mailbox, after, max_bytes } => mailbox::fetch(rows, mailbox, *after, *max_bytes)?.into(),
-            Self::Totals => Outcome { response: Response::Done, effect: Effect::Totals(Totals::load(rows)?) },
+            Self::SearchGroups(search) => directory::search(rows, search)?.into(),
+            Self::GroupEntry { group, now } => directory::entry(rows, group, *now)?.into(),
+            Self::ReadLog(asked) => group_log::read(rows, asked)?.into(),
+            Self::PlaceToWrite(slot) => placed(blobs::place_to_write(rows, slot)?),
+            Self::PlaceToRead(slot) => placed(blobs::place_to_read(rows, slot)?),
+            Self::StatBlob { blob, as_owner, as_reader, hour } => {
+                blobs::stat(rows, blob, as_owner, as_reader, *hour)?.into()
+            }
+            Self::KnownBlob(blob) if blobs::is_known(rows, blob)? => Response::Done.into(),
+            Self::KnownBlob(_) => Refusal::NotFound.into(),
+            Self::Totals => Outcome {
+                response: Response::Done,
+                effect: Effect::Totals(Totals::load(rows)?, ServiceTotals::load(rows)?),
+            },
         })
     }
+}
+
+fn placed(place: Place) -> Outcome {
+    Outcome { response: Response::Done, effect: Effect::Placed(place) }
 }

@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(take(&mut rows, &ALICE, true).unwrap().unwrap().kit, Some(vec![3]));
         assert_eq!(take(&mut rows, &ALICE, true).unwrap().unwrap().kit, Some(vec![4]));
         assert_eq!(take(&mut rows, &ALICE, true).unwrap().unwrap().kit, None);
-        while crate::mailbox::sweep(&mut rows, KIT_IDS_KEEP_HOURS).unwrap().more {}
+        while crate::expiry::sweep(&mut rows, KIT_IDS_KEEP_HOURS).unwrap().more {}
         assert_eq!((rows.count(Table::KitIds), rows.count(Table::Expiry)), (0, 0), "it is forgotten in the end");
     }
 

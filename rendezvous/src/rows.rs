@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use secure_chat_protocol::id::{AccountId, EnvelopeId, MailboxId, PreKeyId};
+use secure_chat_protocol::id::{AccountId, BlobId, EnvelopeId, GroupId, LogId, MailboxId, PreKeyId};
 use secure_chat_protocol::limits::ENVELOPE_MAX_BYTES;
 use secure_chat_protocol::wire::codec;
 use serde::de::DeserializeOwned;
@@ -40,6 +40,24 @@ pub enum Table {
     Tokens,
     /// what the node keeps for itself, by name
     Node,
+    /// group 32 → an entry of the directory
+    Listings,
+    /// what a name looks like → the group that has it
+    ListingNames,
+    /// account 32, group 32 → nothing: who listed what
+    ListingOwners,
+    /// log 32 → [`crate::group_log::LogRow`]
+    Logs,
+    /// log 32, position 8 → entry id 16, sealed entry
+    LogEntries,
+    /// log 32, entry id 16 → position 8: doubles vanish here
+    LogSeen,
+    /// blob 32 → [`crate::blobs::BlobRow`]
+    Blobs,
+    /// kind 1, account or mailbox 32 → what it is charged with
+    BlobPayers,
+    /// blob 32, receipt 16 → nothing: downloads that were counted
+    BlobReceipts,
 }
 
 /// What expires.
@@ -63,6 +81,24 @@ pub enum Expiring {
         /// Its name.
         id: PreKeyId,
     },
+    /// An entry of the directory, if it was not renewed since.
+    Listing {
+        /// Which group.
+        group: GroupId,
+        /// The entry's number.
+        seq: u64,
+    },
+    /// An entry of a group's log.
+    LogEntry {
+        /// Which log.
+        log: LogId,
+        /// Its position.
+        position: u64,
+        /// The sender's name for it.
+        id: EnvelopeId,
+    },
+    /// A blob.
+    Blob(BlobId),
 }
 
 /// Why the storage did not do what was asked. Always the environment's fault.
@@ -183,6 +219,42 @@ pub struct Totals {
     pub expiries: u64,
 }
 
+/// What the whole node holds of groups' entries, logs and blobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceTotals {
+    /// Groups in the directory.
+    pub listings: u64,
+    /// Logs of groups.
+    pub logs: u64,
+    /// Entries in them.
+    pub log_entries: u64,
+    /// Their size, in bytes.
+    pub log_bytes: u64,
+    /// Blobs.
+    pub blobs: u64,
+    /// The room that was made for them, in bytes.
+    pub blob_bytes: u64,
+}
+
+impl ServiceTotals {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the storage fails.
+    pub fn load(rows: &dyn Read) -> Result<Self, StoreError> {
+        Ok(get_row(rows, Table::Node, SERVICE_TOTALS_KEY)?.unwrap_or_default())
+    }
+
+    /// Writes them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the storage fails.
+    pub fn save(&self, rows: &mut dyn Write) -> Result<(), StoreError> {
+        put_row(rows, Table::Node, SERVICE_TOTALS_KEY, self)
+    }
+}
+
+const SERVICE_TOTALS_KEY: &[u8] = b"service_totals";
 const TOTALS_KEY: &[u8] = b"totals";
 const LIVED_KEY: &[u8] = b"lived_ms";
 

@@ -11,8 +11,8 @@ use secure_chat_protocol::wire::rendezvous::{
     BlobRequest, DirectoryRequest, GroupLogRequest, Refusal, Request, Response,
 };
 
-use crate::mailbox::Swept;
-use crate::rows::Totals;
+use crate::expiry::Swept;
+use crate::rows::{ServiceTotals, Totals};
 
 pub mod http;
 
@@ -91,6 +91,16 @@ pub struct Metrics {
     envelope_bytes: Level,
     tokens: Level,
     kits: Level,
+    listings: Level,
+    logs: Level,
+    log_entries: Level,
+    log_bytes: Level,
+    log_entries_expired: Count,
+    blobs: Level,
+    blob_bytes: Level,
+    blobs_expired: Count,
+    /// Bytes of chunks that were handed out.
+    chunk_bytes_read: Count,
 }
 
 fn counted<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
@@ -129,6 +139,15 @@ impl Default for Metrics {
             envelope_bytes: counted(r, "envelope_bytes", "Envelopes that wait, in bytes"),
             tokens: counted(r, "tokens", "Unspent delivery tokens"),
             kits: counted(r, "kits", "One-time prekey kits"),
+            listings: counted(r, "listings", "Groups in the directory"),
+            logs: counted(r, "logs", "Logs of groups"),
+            log_entries: counted(r, "log_entries", "Entries in logs of groups"),
+            log_bytes: counted(r, "log_bytes", "Entries in logs of groups, in bytes"),
+            log_entries_expired: counted(r, "log_entries_expired", "Entries of logs whose time was over"),
+            blobs: counted(r, "blobs", "Files that wait for somebody"),
+            blob_bytes: counted(r, "blob_bytes", "Room made for files that wait for somebody, in bytes"),
+            blobs_expired: counted(r, "blobs_expired", "Files whose time was over"),
+            chunk_bytes_read: counted(r, "chunk_bytes_read", "Chunks of files handed out, in bytes"),
             registry: all,
         }
     }
@@ -162,6 +181,9 @@ impl Metrics {
             Response::Mail { envelopes, .. } => {
                 self.fetched.inc_by(envelopes.len() as u64);
             }
+            Response::Chunk { sealed } => {
+                self.chunk_bytes_read.inc_by(sealed.0.len() as u64);
+            }
             _ => {}
         }
     }
@@ -180,6 +202,8 @@ impl Metrics {
     /// A sweep was made.
     pub fn swept(&self, swept: &Swept) {
         self.expired.inc_by(swept.envelopes);
+        self.log_entries_expired.inc_by(swept.log_entries);
+        self.blobs_expired.inc_by(swept.blobs.len() as u64);
     }
 
     /// What the storage holds.
@@ -190,6 +214,16 @@ impl Metrics {
         set(&self.envelope_bytes, totals.envelope_bytes);
         set(&self.tokens, totals.tokens);
         set(&self.kits, totals.kits);
+    }
+
+    /// What the storage holds of groups' entries, logs and blobs.
+    pub fn services(&self, totals: &ServiceTotals) {
+        set(&self.listings, totals.listings);
+        set(&self.logs, totals.logs);
+        set(&self.log_entries, totals.log_entries);
+        set(&self.log_bytes, totals.log_bytes);
+        set(&self.blobs, totals.blobs);
+        set(&self.blob_bytes, totals.blob_bytes);
     }
 }
 

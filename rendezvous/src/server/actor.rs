@@ -1,33 +1,33 @@
 //! The server's one task: it drives the swarm and awaits nothing else. Storage and checks run on
 //! other threads, and their answers come back through a channel.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use libp2p::request_response::{self, InboundFailure, InboundRequestId, Message, OutboundFailure, ResponseChannel};
+use libp2p::request_response::{self, InboundFailure, InboundRequestId, Message, ResponseChannel};
 use libp2p::swarm::SwarmEvent;
-use libp2p::{Multiaddr, PeerId, Swarm, ping, relay};
-use secure_chat_protocol::wire::rendezvous::{Push, PushResponse, Refusal, Request, Response};
+use libp2p::{Multiaddr, PeerId, Swarm, ping};
+use secure_chat_protocol::wire::rendezvous::{Refusal, Response};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use crate::limits::{FETCH_MAX_BYTES, IN_FLIGHT_MAX, STOP_GRACE, STRANGER_CHECK_EVERY, STRANGER_IDLE, SWEEP_EVERY};
+use crate::limits::{IN_FLIGHT_MAX, STOP_GRACE, STRANGER_CHECK_EVERY, SWEEP_EVERY};
 use crate::metrics::{Fault, Metrics};
 use crate::operation::{Change, Effect, Moment, Outcome, Query};
 use crate::rows::StoreError;
 use crate::server::behaviour::{Behaviour, BehaviourEvent};
+use crate::server::chunks::Chunks;
 use crate::server::clock::Clock;
 use crate::server::codec::{Inbound, Lease, Memory, Outbound, Unread};
 use crate::server::desk::{Context, Desk};
+use crate::server::fetches::Fetches;
 use crate::server::gate::Origin;
+use crate::server::pending::{Done, Pending, reply};
 use crate::server::requests::{Check, Next};
 use crate::store::workers::Workers;
 use crate::store::{Reply, Store};
 
-/// Requests for mail of one peer that are carried out or written at once: their answers are large.
-const FETCHES_PER_PEER: u32 = 4;
 /// When to ask again that was refused because the node is busy, in milliseconds.
 const BUSY_RETRY_MS: u64 = 250;
 /// How often what the storage holds is read for the metrics.
@@ -44,6 +44,7 @@ pub(super) struct Server {
     pub(super) desk: Desk,
     pub(super) store: Arc<dyn Store>,
     pub(super) workers: Arc<Workers>,
+    pub(super) chunks: Chunks,
     pub(super) clock: Clock,
     pub(super) memory: Memory,
     pub(super) metrics: Arc<Metrics>,
@@ -52,52 +53,13 @@ pub(super) struct Server {
     pub(super) advertise_listen: bool,
 }
 
-/// A request that waits for storage or a check. If it is lost on the way, because the storage was
-/// closed, that is noticed.
-struct Pending {
-    peer: PeerId,
-    context: Context,
-    channel: Option<ResponseChannel<Outbound>>,
-    lease: Option<Lease>,
-    done: mpsc::UnboundedSender<Done>,
-}
-
-struct Done {
-    peer: PeerId,
-    context: Context,
-    channel: Option<ResponseChannel<Outbound>>,
-    lease: Option<Lease>,
-    result: Result<Outcome, StoreError>,
-}
-
-impl Pending {
-    fn answer(mut self, result: Result<Outcome, StoreError>) {
-        self.send(result);
-    }
-
-    fn send(&mut self, result: Result<Outcome, StoreError>) {
-        if let Some(channel) = self.channel.take() {
-            let (peer, context, lease) = (self.peer, self.context, self.lease.take());
-            let _ = self.done.send(Done { peer, context, channel: Some(channel), lease, result });
-        }
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.send(Err(StoreError::Closed));
-    }
-}
-
 /// What the loop keeps beside the server's state.
-struct Running {
-    server: Server,
+pub(super) struct Running {
+    pub(super) server: Server,
     /// Bounded by [`IN_FLIGHT_MAX`]: no more requests are let in.
     done: mpsc::UnboundedSender<Done>,
     in_flight: usize,
-    /// Requests for mail whose answers are not written yet.
-    fetches: HashMap<InboundRequestId, PeerId>,
-    fetching: HashMap<PeerId, u32>,
+    fetches: Fetches,
     /// Requests whose answers are not written yet.
     unanswered: usize,
     stopping: bool,
@@ -106,19 +68,13 @@ struct Running {
 /// Runs until it is stopped or the stop channel is gone.
 pub(super) async fn run(server: Server, mut stop: mpsc::Receiver<Stop>) {
     let (done, mut completions) = mpsc::unbounded_channel();
-    let mut running = Running {
-        server,
-        done,
-        in_flight: 0,
-        fetches: HashMap::new(),
-        fetching: HashMap::new(),
-        unanswered: 0,
-        stopping: false,
-    };
+    let mut running =
+        Running { server, done, in_flight: 0, fetches: Fetches::default(), unanswered: 0, stopping: false };
     let mut sweep = ticks(SWEEP_EVERY);
     let mut strangers = ticks(STRANGER_CHECK_EVERY);
     let mut totals = ticks(TOTALS_EVERY);
     running.read_totals();
+    running.server.chunks.remove_unknown();
     let stopped = loop {
         tokio::select! {
             event = running.server.swarm.select_next_some() => running.swarm_event(event),
@@ -144,7 +100,7 @@ fn ticks(every: Duration) -> tokio::time::Interval {
 }
 
 impl Running {
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         self.server.clock.now()
     }
 
@@ -200,27 +156,6 @@ impl Running {
         }
     }
 
-    fn listening(&mut self, address: Multiaddr) {
-        if self.server.advertise_listen {
-            self.server.swarm.add_external_address(address.clone());
-        }
-        let text = full_address(&address, *self.server.swarm.local_peer_id());
-        tracing::info!(address = %text, "listening");
-        self.server.addresses.send_modify(|addresses| {
-            if !addresses.contains(&text) {
-                addresses.push(text);
-            }
-        });
-    }
-
-    fn no_longer_listening(&mut self, address: &Multiaddr) {
-        if self.server.advertise_listen {
-            self.server.swarm.remove_external_address(address);
-        }
-        let text = full_address(address, *self.server.swarm.local_peer_id());
-        self.server.addresses.send_modify(|addresses| addresses.retain(|known| *known != text));
-    }
-
     fn request_event(&mut self, event: request_response::Event<Inbound, Outbound>) {
         match event {
             request_response::Event::Message {
@@ -254,7 +189,7 @@ impl Running {
             // The channel is dropped, which cuts the stream off.
             Err(Unread::Fault(fault)) => return self.fault(peer, fault),
         };
-        if self.stopping || self.in_flight >= IN_FLIGHT_MAX || !self.admit_fetch(peer, id, &request, &mut lease) {
+        if self.stopping || self.in_flight >= IN_FLIGHT_MAX || !self.fetches.admit(peer, id, &request, &mut lease) {
             return self.respond(channel, busy, lease);
         }
         let now = self.now();
@@ -272,37 +207,14 @@ impl Running {
             Next::Change(change) => self.server.store.change(change, now, reply(pending)),
             Next::Query(query) => self.server.store.query(query, reply(pending)),
             Next::Check(check) => self.check(check, now, pending),
+            Next::Put(put) => self.server.chunks.put(put, now, reply(pending)),
+            Next::Get(slot) => self.server.chunks.get(slot, reply(pending)),
         }
-    }
-
-    /// Answers with mail are large and may be written slowly: few at once for each peer, and their place is counted.
-    fn admit_fetch(
-        &mut self,
-        peer: PeerId,
-        id: InboundRequestId,
-        request: &Request,
-        lease: &mut Option<Lease>,
-    ) -> bool {
-        let Request::Fetch { max_bytes, .. } = request else { return true };
-        let fetching = self.fetching.entry(peer).or_default();
-        let bytes = (*max_bytes as usize).min(FETCH_MAX_BYTES);
-        if *fetching >= FETCHES_PER_PEER || !lease.as_mut().is_none_or(|lease| lease.grow(bytes)) {
-            return false;
-        }
-        *fetching = fetching.saturating_add(1);
-        self.fetches.insert(id, peer);
-        true
     }
 
     fn written(&mut self, id: InboundRequestId) {
         self.unanswered = self.unanswered.saturating_sub(1);
-        let Some(peer) = self.fetches.remove(&id) else { return };
-        if let Some(fetching) = self.fetching.get_mut(&peer) {
-            *fetching = fetching.saturating_sub(1);
-            if *fetching == 0 {
-                self.fetching.remove(&peer);
-            }
-        }
+        self.fetches.written(id);
     }
 
     fn check(&self, check: Check, now: Moment, pending: Pending) {
@@ -317,13 +229,18 @@ impl Running {
         let Done { peer, context, channel, lease, result } = done;
         let now = self.now();
         match &result {
+            Ok(Outcome { effect: Effect::BlobsGone(blobs), .. }) => self.server.chunks.remove(blobs.clone()),
             Ok(Outcome { effect: Effect::Swept(swept), .. }) => {
                 self.server.metrics.swept(swept);
+                self.server.chunks.remove(swept.blobs.clone());
                 if swept.more {
                     self.sweep();
                 }
             }
-            Ok(Outcome { effect: Effect::Totals(totals), .. }) => self.server.metrics.totals(totals),
+            Ok(Outcome { effect: Effect::Totals(totals, services), .. }) => {
+                self.server.metrics.totals(totals);
+                self.server.metrics.services(services);
+            }
             Err(error) if *error != StoreError::Closed => tracing::error!(%error, "the storage failed"),
             _ => {}
         }
@@ -347,71 +264,12 @@ impl Running {
         }
     }
 
-    fn disconnect(&mut self, peer: PeerId) {
+    pub(super) fn disconnect(&mut self, peer: PeerId) {
         self.server.metrics.disconnected.inc();
         let _ = self.server.swarm.disconnect_peer_id(peer);
     }
 
-    fn push_event(&mut self, event: request_response::Event<Push, PushResponse>) {
-        match event {
-            request_response::Event::Message { peer, message: Message::Response { .. }, .. } => {
-                self.server.metrics.pushes.inc();
-                self.server.desk.push_seen(peer);
-            }
-            request_response::Event::OutboundFailure { peer, error, .. } => {
-                self.server.metrics.pushes_failed.inc();
-                // Whoever does not speak the protocol wants no pushes.
-                let unwanted = matches!(error, OutboundFailure::UnsupportedProtocols);
-                if self.server.desk.push_failed(peer) && !unwanted {
-                    self.disconnect(peer);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn push_news(&mut self) {
-        while let Some((peer, push)) = self.server.desk.next_push() {
-            self.server.swarm.behaviour_mut().pushes.send_request(&peer, push);
-        }
-    }
-
-    fn relay_event(&mut self, event: &relay::Event) {
-        let now = self.now();
-        let Server { desk, metrics, .. } = &mut self.server;
-        match event {
-            relay::Event::ReservationReqAccepted { src_peer_id, renewed: false } => {
-                metrics.relay_reservations.inc();
-                desk.relayed(src_peer_id, true, now);
-            }
-            relay::Event::ReservationClosed { src_peer_id } | relay::Event::ReservationTimedOut { src_peer_id } => {
-                metrics.relay_reservations.dec();
-                desk.relayed(src_peer_id, false, now);
-            }
-            relay::Event::CircuitReqAccepted { src_peer_id, .. } => {
-                metrics.relay_circuits.inc();
-                desk.relayed(src_peer_id, true, now);
-            }
-            relay::Event::CircuitClosed { src_peer_id, .. } => {
-                metrics.relay_circuits.dec();
-                desk.relayed(src_peer_id, false, now);
-            }
-            relay::Event::ReservationReqDenied { .. } | relay::Event::CircuitReqDenied { .. } => {
-                metrics.relay_denied.inc();
-            }
-            _ => {}
-        }
-    }
-
-    fn let_strangers_go(&mut self) {
-        let idle_ms = u64::try_from(STRANGER_IDLE.as_millis()).unwrap_or(u64::MAX);
-        let now = self.now();
-        for peer in self.server.desk.silent_strangers(idle_ms, now) {
-            self.disconnect(peer);
-        }
-    }
-
-    fn note_online(&self) {
+    pub(super) fn note_online(&self) {
         self.server.metrics.online.set(self.server.desk.online_count().try_into().unwrap_or(i64::MAX));
     }
 
@@ -432,10 +290,6 @@ impl Running {
             let _ = done.send(Done { peer, context: Context::Plain, channel: None, lease: None, result });
         })
     }
-}
-
-fn reply(pending: Pending) -> Reply {
-    Box::new(move |result| pending.answer(result))
 }
 
 /// An address with the peer id behind it.

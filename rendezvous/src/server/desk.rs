@@ -9,10 +9,11 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use secure_chat_protocol::id::{AccountId, MailboxId, Timestamp};
 use secure_chat_protocol::identity::PublicIdentity;
-use secure_chat_protocol::limits::ADDRESSES_MAX;
+use secure_chat_protocol::limits::{ADDRESSES_MAX, BLOB_CHUNK_MAX_BYTES};
 use secure_chat_protocol::wire::rendezvous::{Found, Presence, PresenceStatus, Push, Refusal, Response};
 
-use crate::config::Rates;
+use crate::blobs::BlobLimits;
+use crate::config::Limits;
 use crate::door;
 use crate::limits::{FAULTS_MAX, FOUND_ADDRESSES_MAX_BYTES, MAILBOXES_PER_PEER, PUSH_FAILURES_MAX};
 use crate::metrics::{Fault, Metrics};
@@ -49,6 +50,8 @@ pub(super) enum Context {
     Stranger(MailboxId),
     /// It may make something new.
     Newcomer,
+    /// A chunk is read: what was charged beyond its size is given back.
+    Read,
 }
 
 /// The state.
@@ -60,6 +63,7 @@ pub(super) struct Desk {
     listeners: HashMap<MailboxId, BTreeSet<PeerId>>,
     pub(super) presences: Presences,
     pub(super) quotas: Quotas,
+    pub(super) blob_limits: BlobLimits,
     /// Peers for whom there is news.
     due: BTreeSet<PeerId>,
     pub(super) metrics: Arc<Metrics>,
@@ -68,7 +72,7 @@ pub(super) struct Desk {
 impl Desk {
     /// Nobody is here yet. `seed` makes the challenges.
     #[must_use]
-    pub(super) fn new(server: PeerId, rates: &Rates, seed: [u8; 32], metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(server: PeerId, limits: &Limits, seed: [u8; 32], metrics: Arc<Metrics>) -> Self {
         Self {
             server,
             rng: StdRng::from_seed(seed),
@@ -76,7 +80,8 @@ impl Desk {
             speakers: HashMap::new(),
             listeners: HashMap::new(),
             presences: Presences::default(),
-            quotas: Quotas::new(rates),
+            quotas: Quotas::new(&limits.rates),
+            blob_limits: limits.rules().blob,
             due: BTreeSet::new(),
             metrics,
         }
@@ -224,6 +229,11 @@ impl Desk {
     fn settle(&mut self, peer: PeerId, context: Context, response: &Response, at: Moment) {
         match context {
             Context::Plain => {}
+            Context::Read => {
+                let read = if let Response::Chunk { sealed } = response { sealed.0.len() } else { 0 };
+                let origin = self.peers.get(&peer).and_then(|peer| peer.origin);
+                self.quotas.blob_unread(peer, origin, BLOB_CHUNK_MAX_BYTES.saturating_sub(read));
+            }
             Context::Stranger(mailbox) => {
                 if *response == Response::Done {
                     self.quotas.price.note(mailbox.0, at.lived_ms);
@@ -241,7 +251,8 @@ impl Desk {
 
     fn follow(&mut self, peer: PeerId, effect: Effect, at: Moment) {
         match effect {
-            Effect::None | Effect::Swept(_) | Effect::Totals(_) => {}
+            Effect::None | Effect::Swept(_) | Effect::Totals(..) | Effect::Placed(_) | Effect::BlobsGone(_) => {}
+            Effect::LogMade(log) => self.quotas.price.note(log.0, at.lived_ms),
             Effect::Double => {
                 self.metrics.doubles.inc();
             }

@@ -5,7 +5,7 @@ fn moment(ms: u64) -> Moment {
 }
 
 fn desk() -> Desk {
-    Desk::new(PeerId::random(), &Rates::default(), [1; 32], Arc::new(Metrics::default()))
+    Desk::new(PeerId::random(), &Limits::default(), [1; 32], Arc::new(Metrics::default()))
 }
 
 fn mail(desk: &mut Desk, mailbox: MailboxId, waiting: u64) {

@@ -14,26 +14,33 @@ use tokio::task::JoinHandle;
 
 use crate::config::{RendezvousConfig, TransportKind};
 use crate::identity_key::{self, IdentityFileError};
-use crate::limits::WORKER_THREADS;
+use crate::limits::{CHUNK_THREADS, WORKER_THREADS};
 use crate::metrics::{self, Metrics};
 use crate::rows::StoreError;
 use crate::server::actor::{Server, Stop, full_address};
 use crate::server::behaviour::Behaviour;
+use crate::server::chunks::Chunks;
 use crate::server::clock::Clock;
 use crate::server::codec::Memory;
 use crate::server::desk::Desk;
 use crate::store::Store;
+use crate::store::chunks::ChunkFiles;
 use crate::store::redb::RedbStore;
 use crate::store::workers::Workers;
 
 mod actor;
 mod behaviour;
+mod chunks;
 mod clock;
 pub mod codec;
+mod connections;
 mod desk;
+mod fetches;
 pub mod gate;
+mod pending;
 mod quotas;
 mod requests;
+mod services;
 
 /// Listening must have begun in this time.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -91,7 +98,8 @@ pub struct RendezvousNode {
     stop: mpsc::Sender<Stop>,
     task: JoinHandle<()>,
     store: Arc<RedbStore>,
-    workers: Arc<Workers>,
+    files: Arc<ChunkFiles>,
+    workers: [Arc<Workers>; 2],
 }
 
 impl RendezvousNode {
@@ -105,7 +113,7 @@ impl RendezvousNode {
         make_directories(&config)?;
         let key = identity_key::load_or_create(&config.identity_path())?;
         let peer_id = key.public().to_peer_id();
-        let (store, past, workers) = open_storage(&config).await?;
+        let Opened { store, past, workers, files, chunk_workers } = open_storage(&config).await?;
         let memory = Memory::default();
         let metrics = Arc::new(Metrics::default());
         metrics.totals(&past.totals);
@@ -116,13 +124,19 @@ impl RendezvousNode {
         let advertise_listen = external.is_empty();
         let listening = listen(&mut swarm, &addresses, advertise_listen).await?;
         let (addresses, watched) = watch::channel(listening);
-        let desk = Desk::new(peer_id, &config.limits.rates, rand::random(), Arc::clone(&metrics));
+        let desk = Desk::new(peer_id, &config.limits, rand::random(), Arc::clone(&metrics));
         let (metrics_address, metrics_task) = serve_metrics(&config, &metrics, &store).await?;
+        let chunks = Chunks {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            files: Arc::clone(&files),
+            workers: Arc::clone(&chunk_workers),
+        };
         let server = Server {
             swarm,
             desk,
             store: Arc::clone(&store) as Arc<dyn Store>,
             workers: Arc::clone(&workers),
+            chunks,
             clock: Clock::resume(past.lived_ms),
             memory,
             metrics: Arc::clone(&metrics),
@@ -131,7 +145,18 @@ impl RendezvousNode {
         };
         let (stop, stops) = mpsc::channel(1);
         let task = tokio::spawn(actor::run(server, stops));
-        Ok(Self { peer_id, addresses: watched, metrics, metrics_address, metrics_task, stop, task, store, workers })
+        Ok(Self {
+            peer_id,
+            addresses: watched,
+            metrics,
+            metrics_address,
+            metrics_task,
+            stop,
+            task,
+            store,
+            files,
+            workers: [workers, chunk_workers],
+        })
     }
 
     /// Where it listens: multiaddr texts that end in `/p2p/…`.
@@ -177,6 +202,7 @@ impl RendezvousNode {
     /// Stops as a kill would: nothing more is answered or written, connections just end.
     pub async fn abort(mut self) {
         self.store.fence();
+        self.files.fence();
         self.task.abort();
         let _ = (&mut self.task).await;
         self.end_storage(|store| store.cut()).await;
@@ -186,9 +212,9 @@ impl RendezvousNode {
         if let Some(task) = self.metrics_task.take() {
             task.abort();
         }
-        let (store, workers) = (Arc::clone(&self.store), Arc::clone(&self.workers));
+        let (store, workers) = (Arc::clone(&self.store), self.workers.clone());
         let _ = tokio::task::spawn_blocking(move || {
-            workers.stop();
+            workers.iter().for_each(|workers| workers.stop());
             end(&store);
         })
         .await;
@@ -252,19 +278,32 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
-type Opened = (Arc<RedbStore>, crate::store::redb::Past, Arc<Workers>);
+struct Opened {
+    store: Arc<RedbStore>,
+    past: crate::store::redb::Past,
+    workers: Arc<Workers>,
+    files: Arc<ChunkFiles>,
+    chunk_workers: Arc<Workers>,
+}
 
 /// Opening reads the disk, so it runs off the runtime's threads.
 async fn open_storage(config: &RendezvousConfig) -> Result<Opened, StartError> {
-    let (path, rules) = (config.database_path(), config.limits.rules());
+    let (path, chunks, rules) = (config.database_path(), config.chunks_path(), config.limits.rules());
     let failed = {
         let path = path.clone();
         move |source| StartError::Storage { path, source }
     };
     let opened = tokio::task::spawn_blocking(move || {
         let (store, past) = RedbStore::open(&path, rules)?;
-        let workers = Workers::start("rendezvous-check", WORKER_THREADS).map_err(|e| StoreError::Io(e.to_string()))?;
-        Ok((Arc::new(store), past, Arc::new(workers)))
+        let start =
+            |name, threads| Workers::start(name, threads).map(Arc::new).map_err(|e| StoreError::Io(e.to_string()));
+        Ok(Opened {
+            store: Arc::new(store),
+            past,
+            workers: start("rendezvous-check", WORKER_THREADS)?,
+            files: Arc::new(ChunkFiles::new(chunks)),
+            chunk_workers: start("rendezvous-chunk", CHUNK_THREADS)?,
+        })
     })
     .await;
     opened.unwrap_or(Err(StoreError::Closed)).map_err(failed)

@@ -11,6 +11,9 @@ use crate::server::gate::Origin;
 /// Requests that everybody of the watchers hears of, or that write much, count as so many.
 const LOUD_REQUEST_COST: u64 = 10;
 
+/// A search of the directory costs what looking up so many people does.
+const SEARCH_COST: u64 = 5;
+
 /// The buckets.
 #[derive(Debug)]
 pub(super) struct Quotas {
@@ -24,6 +27,8 @@ pub(super) struct Quotas {
     deposit_bytes_per_address: Buckets<Origin>,
     strangers_per_address: Buckets<Origin>,
     stored_bytes_per_peer: Buckets<PeerId>,
+    blob_bytes_per_peer: Buckets<PeerId>,
+    blob_bytes_per_address: Buckets<Origin>,
     /// New registrations and mailboxes from one address.
     pub newcomers: Buckets<Origin>,
     /// What a stranger's deposit costs.
@@ -51,6 +56,8 @@ impl Quotas {
             deposit_bytes_per_address: Buckets::new(rates.deposit_bytes_per_address),
             strangers_per_address: Buckets::new(rates.strangers_per_address),
             stored_bytes_per_peer: Buckets::new(rates.stored_bytes_per_peer),
+            blob_bytes_per_peer: Buckets::new(rates.blob_bytes_per_peer),
+            blob_bytes_per_address: Buckets::new(rates.blob_bytes_per_address),
             newcomers: Buckets::new(rates.newcomers_per_address),
             price: WorkPrice::new(rates.strangers_per_mailbox, rates.strangers_in_all),
         }
@@ -116,6 +123,37 @@ impl Quotas {
     ) -> Result<(), SlowDown> {
         self.deposit_bytes_per_peer.take(peer, bytes as u64, now_ms)?;
         origin.map_or(Ok(()), |origin| self.deposit_bytes_per_address.take(origin, bytes as u64, now_ms))
+    }
+
+    /// Charges a search of the directory.
+    ///
+    /// # Errors
+    /// [`SlowDown`]
+    pub(super) fn search(&mut self, peer: PeerId, now_ms: u64) -> Result<(), SlowDown> {
+        self.lookups_per_peer.take(peer, SEARCH_COST, now_ms)
+    }
+
+    /// Charges a chunk that comes or goes.
+    ///
+    /// # Errors
+    /// [`SlowDown`]
+    pub(super) fn blob(
+        &mut self,
+        peer: PeerId,
+        origin: Option<Origin>,
+        bytes: usize,
+        now_ms: u64,
+    ) -> Result<(), SlowDown> {
+        self.blob_bytes_per_peer.take(peer, bytes as u64, now_ms)?;
+        origin.map_or(Ok(()), |origin| self.blob_bytes_per_address.take(origin, bytes as u64, now_ms))
+    }
+
+    /// Gives back what was charged for bytes of a chunk that were none.
+    pub(super) fn blob_unread(&mut self, peer: PeerId, origin: Option<Origin>, bytes: usize) {
+        self.blob_bytes_per_peer.give(&peer, bytes as u64);
+        if let Some(origin) = origin {
+            self.blob_bytes_per_address.give(&origin, bytes as u64);
+        }
     }
 
     /// Charges a stranger's deposit.

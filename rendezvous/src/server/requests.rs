@@ -13,10 +13,12 @@ use secure_chat_protocol::wire::rendezvous::{
     Who,
 };
 
+use crate::blobs::Slot;
 use crate::door::{self, Stamped};
 use crate::limits::FETCH_MAX_BYTES;
 use crate::mailbox::{Deposit, Paid};
 use crate::operation::{Change, Moment, Query};
+use crate::server::chunks::Put;
 use crate::server::desk::{Context, Desk, Peer};
 
 /// A check that runs on a worker thread.
@@ -32,19 +34,23 @@ pub(super) enum Next {
     Query(Query),
     /// Check, then carry out what comes of it.
     Check(Check),
+    /// Store a chunk of a blob, then answer.
+    Put(Put),
+    /// Read a chunk of a blob, then answer.
+    Get(Slot),
 }
 
-type Step = Result<(Next, Context), Refusal>;
+pub(super) type Step = Result<(Next, Context), Refusal>;
 
 fn answer(response: Response) -> Step {
     Ok((Next::Answer(response), Context::Plain))
 }
 
-fn change(change: Change) -> Step {
+pub(super) fn change(change: Change) -> Step {
     Ok((Next::Change(change), Context::Plain))
 }
 
-fn query(query: Query) -> Step {
+pub(super) fn query(query: Query) -> Step {
     Ok((Next::Query(query), Context::Plain))
 }
 
@@ -86,12 +92,13 @@ impl Desk {
             Request::Deposit { mailbox, payment, id, sealed } => {
                 self.deposit(peer, mailbox, &payment, id, sealed.0, at)
             }
-            // Not carried out yet.
-            Request::Directory(_) | Request::GroupLog(_) | Request::Blob(_) => Err(Refusal::Invalid),
+            Request::Directory(request) => self.directory(peer, request, at),
+            Request::GroupLog(request) => self.group_log(peer, request, at),
+            Request::Blob(request) => self.blob(peer, request, at),
         }
     }
 
-    fn account(&self, peer: &PeerId) -> Result<AccountId, Refusal> {
+    pub(super) fn account(&self, peer: &PeerId) -> Result<AccountId, Refusal> {
         self.peers.get(peer).and_then(|peer| peer.account).ok_or(Refusal::NotRegistered)
     }
 

@@ -4,6 +4,7 @@
 use crate::operation::{Change, Moment, Outcome, Query};
 use crate::rows::StoreError;
 
+pub mod chunks;
 pub mod fence;
 #[cfg(test)]
 pub mod memory;

@@ -28,7 +28,7 @@ const FORMAT_KEY: &[u8] = b"format";
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-/// The engine's tables. Rows of one mailbox lie side by side in one of them, whatever their kind:
+/// The engine's tables. Rows of one mailbox, log or blob lie side by side in one of them, whatever their kind:
 /// a deposit then touches one or two pages, and not one in each of four trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
@@ -41,11 +41,31 @@ pub(super) enum Tree {
     Boxes,
     Expiry,
     Node,
+    Listings,
+    ListingNames,
+    ListingOwners,
+    Logs,
+    Blobs,
+    BlobPayers,
 }
 
 /// Every tree, in the order of its number.
-pub(super) const TREES: [Tree; 8] =
-    [Tree::Names, Tree::Records, Tree::PreKeys, Tree::Kits, Tree::KitIds, Tree::Boxes, Tree::Expiry, Tree::Node];
+pub(super) const TREES: [Tree; 14] = [
+    Tree::Names,
+    Tree::Records,
+    Tree::PreKeys,
+    Tree::Kits,
+    Tree::KitIds,
+    Tree::Boxes,
+    Tree::Expiry,
+    Tree::Node,
+    Tree::Listings,
+    Tree::ListingNames,
+    Tree::ListingOwners,
+    Tree::Logs,
+    Tree::Blobs,
+    Tree::BlobPayers,
+];
 
 /// Where the kind of a mailbox's row stands in its key: behind the mailbox.
 const KIND_AT: usize = 32;
@@ -64,6 +84,15 @@ pub(super) const fn tree(table: Table) -> (Tree, Option<u8>) {
         Table::Tokens => (Tree::Boxes, Some(3)),
         Table::Expiry => (Tree::Expiry, None),
         Table::Node => (Tree::Node, None),
+        Table::Listings => (Tree::Listings, None),
+        Table::ListingNames => (Tree::ListingNames, None),
+        Table::ListingOwners => (Tree::ListingOwners, None),
+        Table::Logs => (Tree::Logs, Some(0)),
+        Table::LogSeen => (Tree::Logs, Some(1)),
+        Table::LogEntries => (Tree::Logs, Some(2)),
+        Table::Blobs => (Tree::Blobs, Some(0)),
+        Table::BlobReceipts => (Tree::Blobs, Some(1)),
+        Table::BlobPayers => (Tree::BlobPayers, None),
     }
 }
 
@@ -78,6 +107,12 @@ pub(super) fn definition(tree: Tree) -> Definition {
         Tree::Boxes => "boxes",
         Tree::Expiry => "expiry",
         Tree::Node => "node",
+        Tree::Listings => "listings",
+        Tree::ListingNames => "listing_names",
+        Tree::ListingOwners => "listing_owners",
+        Tree::Logs => "logs",
+        Tree::Blobs => "blobs",
+        Tree::BlobPayers => "blob_payers",
     })
 }
 

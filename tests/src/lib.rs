@@ -1,6 +1,8 @@
 //! A test network: personas with real vaults, and rendezvous nodes, over the
 //! memory transport. Tests wait for events, never for time to pass.
 
+pub mod process;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,7 +16,8 @@ use super::step::Step;
 use super::work::{Work, is_acknowledged};
 use crate::api::MessageState;
 use crate::messaging::limits::{
-    DELIVERY_MAX_BYTES, DIRECT_AFTER_DEPOSIT_MS, RETRY_FIRST_MS, RETRY_MAX_MS, SESSION_RESET_EVERY_MS,
+    DELIVERY_MAX_BYTES, DIRECT_AFTER_DEPOSIT_MS, REACH_PATIENCE_MS, RETRY_FIRST_MS, RETRY_MAX_MS,
+    SESSION_RESET_EVERY_MS,
 };
 use crate::network::{Address, PeerId, RequestError, parse_address};
 
@@ -27,8 +28,8 @@ pub(crate) struct Lane {
     pub(super) in_flight: bool,
     /// Deposits wait for their answers.
     pub(super) depositing: bool,
-    /// The recipient is being reached.
-    pub(super) trying: bool,
+    /// Since when the recipient is being reached.
+    pub(super) trying: Option<Instant>,
     /// A bundle is being fetched.
     pub(super) fetching_bundle: bool,
     failures: u32,
@@ -93,7 +94,12 @@ impl Open {
         let contact_peers = self.contacts.get(&account).is_some_and(|contact| !contact.peers.is_empty());
         let must_wait = self.lane(account).must_wait();
         if contact_peers && hint != Some(PresenceStatus::Offline) && !must_wait {
-            return self.reach(step, account);
+            self.reach(step, account);
+            // An address that swallows packets answers late or never: the mailbox need not wait for it.
+            let patient_until = self.lane(account).trying.map(|since| since + Duration::from_millis(REACH_PATIENCE_MS));
+            if let Some(until) = patient_until.filter(|until| *until > Instant::now()) {
+                return self.wake_at(until);
+            }
         }
         self.deposit(step, account);
         if let Some(at) = self.lane(account).not_before {
@@ -184,10 +190,10 @@ impl Open {
     /// Tries to reach a contact: whoever answers is greeted, and deliveries follow.
     pub(super) fn reach(&mut self, step: &mut Step<'_>, account: AccountId) {
         let Some(peer) = self.peers_of(account).into_iter().next() else { return };
-        if self.lane(account).trying || self.is_connected(account) {
+        if self.lane(account).trying.is_some() || self.is_connected(account) {
             return;
         }
-        self.lane(account).trying = true;
+        self.lane(account).trying = Some(Instant::now());
         let (net, addresses, hello) = (self.net.clone(), self.addresses_of(account, peer), self.hello(Some(account)));
         step.work(async move {
             let result = match net.request(peer, addresses, PeerRequest::Hello(hello)).await {
@@ -205,7 +211,7 @@ impl Open {
             self.contacts.keys().copied().filter(|account| self.peers_of(*account).contains(&peer)).collect();
         for account in accounts {
             let lane = self.lane(account);
-            lane.trying = false;
+            lane.trying = None;
             if ok {
                 lane.succeeded()
             } else {

@@ -26,6 +26,8 @@ pub const FETCH_BYTES: u32 = 1024 * 1024;
 pub const RETRY_FIRST_MS: u64 = 2 * SECOND_MS;
 /// Longest wait between deliveries.
 pub const RETRY_MAX_MS: u64 = 10 * 60 * SECOND_MS;
+/// While a recipient is being reached, mailboxes are left out for this long.
+pub const REACH_PATIENCE_MS: u64 = 700;
 /// A message that went to mailboxes is offered directly only after this time
 /// on a connection: its acknowledgement is probably under way.
 pub const DIRECT_AFTER_DEPOSIT_MS: u64 = 10 * SECOND_MS;

@@ -159,7 +159,7 @@ impl NetworkHandle {
         request: rendezvous::Request,
     ) -> Result<rendezvous::Response, RequestError> {
         let peer = node.peer_id().ok_or(RequestError::NoAddress)?;
-        self.ask(peer, vec![node], |reply| Outgoing::Node { request, reply }).await
+        self.ask(peer, vec![node], |reply| Outgoing::Node { request: Box::new(request), reply }).await
     }
 
     /// Asks a rendezvous node as somebody else: over a connection whose peer id was

@@ -17,7 +17,7 @@ pub(super) type Reply<A> = oneshot::Sender<Result<A, RequestError>>;
 /// A request that is to leave.
 pub(super) enum Outgoing {
     Peer { request: PeerRequest, reply: Reply<PeerResponse> },
-    Node { request: rendezvous::Request, reply: Reply<rendezvous::Response> },
+    Node { request: Box<rendezvous::Request>, reply: Reply<rendezvous::Response> },
 }
 
 impl Outgoing {

@@ -68,7 +68,7 @@ impl Task {
                     self.flights.peer.insert(id, reply);
                 }
                 Outgoing::Node { request, reply } => {
-                    let id = behaviour.node.send_request(&peer, Read::Whole(request, 0));
+                    let id = behaviour.node.send_request(&peer, Read::Whole(*request, 0));
                     self.flights.node.insert(id, reply);
                 }
             }

@@ -1,6 +1,6 @@
 //! Throw-away peers that leave deposits: a rendezvous node must not learn from the
 //! connection who writes to whom. Each has a key of its own, speaks to one node for
-//! one mailbox, lives for a few deposits, and never listens.
+//! one mailbox, one log or one file, lives for a few requests, and never listens.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +10,10 @@ use futures::StreamExt as _;
 use libp2p::identity::Keypair;
 use libp2p::request_response::{self, Event, Message, OutboundFailure, OutboundRequestId, ProtocolSupport};
 use libp2p::swarm::{Swarm, SwarmEvent};
-use secure_chat_protocol::id::MailboxId;
-use secure_chat_protocol::wire::rendezvous::{RENDEZVOUS_PROTOCOL, Request, Response};
+use secure_chat_protocol::blob::blob_id;
+use secure_chat_protocol::group_log::log_id;
+use secure_chat_protocol::id::{BlobId, LogId, MailboxId};
+use secure_chat_protocol::wire::rendezvous::{BlobRequest, GroupLogRequest, RENDEZVOUS_PROTOCOL, Request, Response};
 use tokio::sync::{mpsc, oneshot};
 
 use super::address::{Address, PeerId};
@@ -20,16 +22,51 @@ use super::dial_error;
 use super::event::{DialError, RequestError};
 use super::frame::{Frames, Read};
 use super::limits::{
-    COURIER_DEPOSITS_MAX, COURIER_IDLE, COURIER_IN_FLIGHT_MAX, COURIER_LIFETIME, COURIER_QUEUE_MAX, COURIERS_MAX,
-    REQUEST_TIMEOUT,
+    COURIER_CHUNKS_MAX, COURIER_DEPOSITS_MAX, COURIER_IDLE, COURIER_IN_FLIGHT_MAX, COURIER_LIFETIME, COURIER_QUEUE_MAX,
+    COURIERS_MAX, REQUEST_TIMEOUT,
 };
 use super::outbound::Reply;
 use super::traffic::Traffic;
 use super::transport::{self, TransportKind};
 
-/// Deposits into different mailboxes never share a connection: that would tell the
-/// node that they have one sender.
-type Errand = (PeerId, Option<MailboxId>);
+/// What a throw-away peer is for. Deposits into different mailboxes, different logs and different
+/// files never share a connection: that would tell the node that they are one person's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Purpose {
+    Mailbox(MailboxId),
+    Log(LogId),
+    Blob(BlobId),
+    Other,
+}
+
+impl Purpose {
+    fn of(request: &Request) -> Self {
+        match request {
+            Request::Deposit { mailbox, .. } => Self::Mailbox(*mailbox),
+            Request::GroupLog(GroupLogRequest::Append { write_key, .. }) => Self::Log(log_id(write_key)),
+            Request::GroupLog(GroupLogRequest::Read { log, .. }) => Self::Log(*log),
+            Request::Blob(request) => Self::Blob(match request {
+                BlobRequest::Create { owner_hash, read_hash, .. } => blob_id(owner_hash, read_hash),
+                BlobRequest::Put { blob, .. }
+                | BlobRequest::Get { blob, .. }
+                | BlobRequest::Stat { blob, .. }
+                | BlobRequest::Delete { blob, .. }
+                | BlobRequest::CountDownload { blob, .. } => *blob,
+            }),
+            _ => Self::Other,
+        }
+    }
+
+    /// Requests after which a new throw-away peer takes over. Chunks of one file belong together anyway.
+    const fn requests_max(self) -> usize {
+        match self {
+            Self::Blob(_) => COURIER_CHUNKS_MAX,
+            Self::Mailbox(_) | Self::Log(_) | Self::Other => COURIER_DEPOSITS_MAX,
+        }
+    }
+}
+
+type Errand = (PeerId, Purpose);
 
 /// The throw-away peers that are alive.
 pub(super) struct Couriers {
@@ -80,18 +117,15 @@ impl Couriers {
 
     fn courier(&self, node: &Address, request: &Request) -> Result<mpsc::Sender<Parcel>, RequestError> {
         let peer = node.peer_id().ok_or(RequestError::NoAddress)?;
-        let mailbox = match request {
-            Request::Deposit { mailbox, .. } => Some(*mailbox),
-            _ => None,
-        };
+        let purpose = Purpose::of(request);
         let now = Instant::now();
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
-        alive.retain(|_, courier| {
+        alive.retain(|(_, purpose), courier| {
             !courier.parcels.is_closed()
-                && courier.deposits < COURIER_DEPOSITS_MAX
+                && courier.deposits < purpose.requests_max()
                 && now < courier.born + COURIER_LIFETIME
         });
-        let errand = (peer, mailbox);
+        let errand = (peer, purpose);
         if !alive.contains_key(&errand) {
             if alive.len() >= COURIERS_MAX {
                 let oldest = alive.iter().min_by_key(|(_, courier)| courier.last_use).map(|(errand, _)| *errand);

@@ -134,6 +134,8 @@ pub const COURIER_QUEUE_MAX: usize = 256;
 pub const COURIER_IN_FLIGHT_MAX: usize = 32;
 /// A throw-away peer ends after this number of deposits.
 pub const COURIER_DEPOSITS_MAX: usize = 256;
+/// A throw-away peer ends after this number of requests for chunks of one file.
+pub const COURIER_CHUNKS_MAX: usize = 16_384;
 /// A throw-away peer ends after this time without a deposit.
 pub const COURIER_IDLE: Duration = Duration::from_secs(30);
 /// A throw-away peer ends after this time in any case.

@@ -14,7 +14,7 @@ use secure_chat_protocol::limits::{
     ENVELOPE_MAX_BYTES, MAILBOX_EXPIRES_MS, MAILBOX_MAX_BYTES, MAILBOX_MAX_ENVELOPES, TOKENS_MAX,
 };
 use secure_chat_protocol::wire::codec::Bytes;
-use secure_chat_protocol::wire::rendezvous::{Refusal, Response, StoredEnvelope};
+use secure_chat_protocol::wire::rendezvous::{ENVELOPES_MAX, Refusal, Response, StoredEnvelope};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{HOUR_MS, MAILBOX_UNUSED_KEEP_HOURS, SWEEP_BATCH_ROWS, TOKENS_NODE_MAX};
@@ -247,7 +247,7 @@ pub fn fetch(rows: &dyn Read, mailbox: &MailboxId, after: u64, max_bytes: usize)
             return ControlFlow::Break(());
         };
         bytes = bytes.saturating_add(value.len()).saturating_add(FRAMING_BYTES);
-        if bytes > max_bytes && !envelopes.is_empty() {
+        if (bytes > max_bytes && !envelopes.is_empty()) || envelopes.len() >= ENVELOPES_MAX {
             more = true;
             return ControlFlow::Break(());
         }

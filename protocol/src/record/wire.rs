@@ -26,10 +26,13 @@ pub struct RecordIn {
     /// Whose it is.
     pub identity: IdentityIn,
     /// Their network keys: 1 to [`RECORD_PEERS_MAX`], no two the same.
+    #[serde(deserialize_with = "codec::bounded::<_, _, RECORD_PEERS_MAX>")]
     pub peers: Vec<PeerBindingIn>,
     /// Where they may be reached: hints, as multiaddr texts.
+    #[serde(deserialize_with = "codec::bounded::<_, _, ADDRESSES_MAX>")]
     pub addresses: Vec<String>,
     /// Their home rendezvous nodes, multiaddr texts that end in `/p2p/…`.
+    #[serde(deserialize_with = "codec::bounded::<_, _, HOMES_MAX>")]
     pub homes: Vec<String>,
     /// Their mailbox at those nodes.
     pub mailbox: Option<MailboxDescriptorIn>,

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{DELIVERY_MAX_MESSAGES, PEER_FRAME_MAX_BYTES};
+use crate::limits::{ADDRESSES_MAX, DELIVERY_MAX_MESSAGES, PEER_FRAME_MAX_BYTES};
 use crate::wire::codec::{self, Bytes, DecodeError, EncodeError};
 
 /// The libp2p protocol name.
@@ -18,6 +18,7 @@ pub enum PeerRequest {
     /// [`DELIVERY_MAX_MESSAGES`]. Answered by [`PeerResponse::Delivered`].
     Deliver {
         /// Ciphertexts (see [`crate::session`]).
+        #[serde(deserialize_with = "codec::bounded::<_, _, DELIVERY_MAX_MESSAGES>")]
         messages: Vec<Bytes>,
     },
     /// Asks for a prekey bundle, to start a session. Answered by [`PeerResponse::Bundle`].
@@ -30,6 +31,7 @@ pub struct Hello {
     /// The encoded, signed [`crate::record::RecordIn`]; it names the peer id of this connection.
     pub record: Bytes,
     /// Where the caller listens, as multiaddr texts; empty when it does not say.
+    #[serde(deserialize_with = "codec::bounded::<_, _, ADDRESSES_MAX>")]
     pub addresses: Vec<String>,
     /// Online, away or, to those who may not know, nothing.
     pub status: Option<crate::wire::rendezvous::PresenceStatus>,
@@ -43,6 +45,7 @@ pub enum PeerResponse {
     /// To [`PeerRequest::Deliver`]: one status for each message, in the same order.
     Delivered {
         /// One for each message.
+        #[serde(deserialize_with = "codec::bounded::<_, _, DELIVERY_MAX_MESSAGES>")]
         statuses: Vec<DeliveryStatus>,
     },
     /// To [`PeerRequest::Bundle`]: an encoded [`crate::prekey::BundleIn`].
@@ -104,11 +107,7 @@ impl PeerRequest {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let request: Self = codec::decode(bytes, PEER_FRAME_MAX_BYTES)?;
-        match &request {
-            Self::Deliver { messages } if messages.len() > DELIVERY_MAX_MESSAGES => Err(DecodeError::Malformed),
-            _ => Ok(request),
-        }
+        codec::decode(bytes, PEER_FRAME_MAX_BYTES)
     }
 }
 
@@ -127,5 +126,44 @@ impl PeerResponse {
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         codec::decode(bytes, PEER_FRAME_MAX_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::rendezvous::{Request, Response};
+
+    /// An encoding of a variant whose only field is a list: `count` elements that are all `element`.
+    fn list(variant: u8, count: u32, element: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![variant, 252];
+        bytes.extend_from_slice(&count.to_le_bytes());
+        bytes.extend((0..count).flat_map(|_| element.iter().copied()));
+        bytes
+    }
+
+    #[test]
+    fn a_frame_of_empty_elements_is_refused_before_they_are_allocated() {
+        // Two million empty messages, addresses, people: each takes one byte here and at least 24 in memory.
+        let count = 2_000_000;
+        for (what, result) in [
+            ("messages", PeerRequest::decode(&list(1, count, &[0])).map(|_| ())),
+            ("statuses", PeerResponse::decode(&list(1, count, &[0])).map(|_| ())),
+            ("addresses", Request::decode(&list(3, count, &[0])).map(|_| ())),
+            ("presences", Response::decode(&list(4, count, &[0])).map(|_| ())),
+            ("listings", Response::decode(&list(11, count, &[0])).map(|_| ())),
+        ] {
+            assert_eq!(result, Err(DecodeError::Malformed), "{what}");
+        }
+    }
+
+    #[test]
+    fn as_many_as_are_allowed_decode_and_one_more_does_not() {
+        let deliver = |count| PeerRequest::Deliver { messages: vec![Bytes(vec![1]); count] }.encode().unwrap();
+        assert!(PeerRequest::decode(&deliver(DELIVERY_MAX_MESSAGES)).is_ok());
+        assert_eq!(PeerRequest::decode(&deliver(DELIVERY_MAX_MESSAGES + 1)), Err(DecodeError::Malformed));
+        let announce = |count| Request::Announce { addresses: vec!["/memory/1".into(); count] }.encode().unwrap();
+        assert!(Request::decode(&announce(ADDRESSES_MAX)).is_ok());
+        assert_eq!(Request::decode(&announce(ADDRESSES_MAX + 1)), Err(DecodeError::Malformed));
     }
 }

@@ -18,7 +18,7 @@ pub use directory::{CURSOR_MAX_BYTES, DirectoryRequest, LISTINGS_MAX, QUERY_MAX_
 pub use group_log::{GroupLogRequest, LOG_ENTRIES_MAX, LogEntry, LogStamp};
 
 use crate::id::{AccountId, EnvelopeId, MailboxId, Timestamp};
-use crate::limits::RENDEZVOUS_FRAME_MAX_BYTES;
+use crate::limits::{ADDRESSES_MAX, KITS_MAX, RENDEZVOUS_FRAME_MAX_BYTES};
 use crate::wire::codec::{self, Bytes, DecodeError, EncodeError, Fixed};
 
 /// The libp2p protocol name of requests from peers to the node.
@@ -29,6 +29,8 @@ pub const PUSH_PROTOCOL: &str = "/secure-chat/push/1";
 pub const ACCOUNTS_MAX: usize = 1_000;
 /// Records that one answer lists.
 pub const RECORDS_MAX: usize = 100;
+/// Envelopes that one answer lists.
+pub const ENVELOPES_MAX: usize = 4_096;
 /// Token hashes that one [`Request::AddTokens`] carries.
 pub const TOKENS_PER_REQUEST_MAX: usize = 4_096;
 
@@ -48,7 +50,8 @@ pub enum Request {
     Unregister,
     /// Where the caller listens, replacing what it said before. Answered by [`Response::Done`].
     Announce {
-        /// Multiaddr texts.
+        /// Multiaddr texts, at most [`ADDRESSES_MAX`].
+        #[serde(deserialize_with = "codec::bounded::<_, _, ADDRESSES_MAX>")]
         addresses: Vec<String>,
     },
     /// Looks somebody up by name or account. Answered by [`Response::Found`]
@@ -67,6 +70,7 @@ pub enum Request {
     /// on, replacing the former list. Answered by [`Response::Presence`].
     Watch {
         /// At most [`ACCOUNTS_MAX`].
+        #[serde(deserialize_with = "codec::bounded::<_, _, ACCOUNTS_MAX>")]
         accounts: Vec<AccountId>,
     },
     /// Publishes a signed prekey and one-time kits. Answered by [`Response::Kits`].
@@ -74,6 +78,7 @@ pub enum Request {
         /// The encoded [`crate::prekey::SignedPreKeyIn`].
         signed: Bytes,
         /// Encoded [`crate::prekey::KitIn`], added to those there are.
+        #[serde(deserialize_with = "codec::bounded::<_, _, KITS_MAX>")]
         kits: Vec<Bytes>,
         /// Forget the kits published before.
         replace: bool,
@@ -98,6 +103,7 @@ pub enum Request {
     /// Adds hashes of delivery tokens to the opened mailbox. Answered by [`Response::Done`].
     AddTokens {
         /// At most [`TOKENS_PER_REQUEST_MAX`].
+        #[serde(deserialize_with = "codec::bounded::<_, _, TOKENS_PER_REQUEST_MAX>")]
         hashes: Vec<Fixed<32>>,
     },
     /// Reads the opened mailbox. Answered by [`Response::Mail`].
@@ -139,7 +145,7 @@ pub enum Who {
     /// By username, compared without case.
     Name(String),
     /// By accounts, at most [`RECORDS_MAX`].
-    Accounts(Vec<AccountId>),
+    Accounts(#[serde(deserialize_with = "codec::bounded::<_, _, RECORDS_MAX>")] Vec<AccountId>),
 }
 
 /// What a deposit costs its sender.
@@ -186,12 +192,13 @@ pub enum Response {
     /// To [`Request::Lookup`] and [`Request::Online`].
     Found {
         /// Whoever was found.
+        #[serde(deserialize_with = "codec::bounded::<_, _, RECORDS_MAX>")]
         people: Vec<Found>,
         /// There are more behind the last one.
         more: bool,
     },
     /// To [`Request::Watch`].
-    Presence(Vec<Presence>),
+    Presence(#[serde(deserialize_with = "codec::bounded::<_, _, ACCOUNTS_MAX>")] Vec<Presence>),
     /// To [`Request::PublishPreKeys`].
     Kits {
         /// One-time kits that are there now.
@@ -216,7 +223,8 @@ pub enum Response {
     },
     /// To [`Request::Fetch`].
     Mail {
-        /// In the order of their arrival.
+        /// In the order of their arrival, at most [`ENVELOPES_MAX`].
+        #[serde(deserialize_with = "codec::bounded::<_, _, ENVELOPES_MAX>")]
         envelopes: Vec<StoredEnvelope>,
         /// There are more behind the last one.
         more: bool,
@@ -272,6 +280,7 @@ pub struct Found {
     /// The encoded, signed [`crate::record::RecordIn`].
     pub record: Bytes,
     /// Where they said that they listen.
+    #[serde(deserialize_with = "codec::bounded::<_, _, ADDRESSES_MAX>")]
     pub addresses: Vec<String>,
     /// [`PresenceStatus::Invisible`] never appears here.
     pub presence: Presence,
@@ -342,7 +351,7 @@ pub enum Refusal {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Push {
     /// Presences that changed, of accounts that the peer watches.
-    Presence(Vec<Presence>),
+    Presence(#[serde(deserialize_with = "codec::bounded::<_, _, ACCOUNTS_MAX>")] Vec<Presence>),
     /// Something came into the opened mailbox.
     Mail {
         /// Envelopes that wait.

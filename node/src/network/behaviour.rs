@@ -18,9 +18,11 @@ use secure_chat_protocol::wire::rendezvous::{self, PUSH_PROTOCOL, RENDEZVOUS_PRO
 use super::frame::Frames;
 use super::limits::{
     CONNECTIONS_INBOUND_MAX, CONNECTIONS_MAX, CONNECTIONS_PENDING_INBOUND_MAX, CONNECTIONS_PENDING_OUTBOUND_MAX,
-    CONNECTIONS_PER_PEER_MAX, GOSSIP_MAX_BYTES, GOSSIP_TOPIC_MAX_BYTES, GOSSIP_TOPICS_MAX, PING_INTERVAL, PING_TIMEOUT,
-    PROCESS_MEMORY_MAX_BYTES, STREAM_TIMEOUT, STREAMS_PER_CONNECTION_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX, CONNECTIONS_PER_PEER_MAX, GOSSIP_MAX_BYTES, GOSSIP_TOPIC_MAX_BYTES, GOSSIP_TOPICS_MAX,
+    PING_INTERVAL, PING_TIMEOUT, PROCESS_MEMORY_MAX_BYTES, STREAM_TIMEOUT, STREAMS_PER_CONNECTION_MAX,
 };
+
+use super::origins::Origins;
 
 /// What identify says of us: nothing that tells versions or systems apart.
 const IDENTIFY_PROTOCOL: &str = "/secure-chat/1";
@@ -36,6 +38,7 @@ pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, Topi
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
+    origins: Origins,
     memory: memory_connection_limits::Behaviour,
     pub(super) peer: request_response::Behaviour<PeerFrames>,
     pub(super) node: request_response::Behaviour<NodeFrames>,
@@ -64,6 +67,7 @@ impl Behaviour {
         let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
         Ok(Self {
             limits: connection_limits::Behaviour::new(connection_limits()),
+            origins: Origins::new(CONNECTIONS_PER_ADDRESS_MAX),
             memory: memory_connection_limits::Behaviour::with_max_bytes(PROCESS_MEMORY_MAX_BYTES),
             peer: requests(Frames::new(), PEER_PROTOCOL, ProtocolSupport::Full),
             node: requests(Frames::new(), RENDEZVOUS_PROTOCOL, ProtocolSupport::Outbound),

@@ -103,6 +103,8 @@ pub const PROTECTED_MAX: usize = 4_096;
 pub const CONNECTIONS_MAX: u32 = 1_024;
 /// Established inbound connections.
 pub const CONNECTIONS_INBOUND_MAX: u32 = 512;
+/// Inbound connections from one network address, those in their handshake included (loopback and relayed ones excepted).
+pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 64;
 /// Established connections of one peer: direct and relayed, from both sides, and
 /// those of a former life that nobody has noticed to be dead.
 pub const CONNECTIONS_PER_PEER_MAX: u32 = 8;

@@ -18,6 +18,7 @@ mod inbound;
 pub mod limits;
 mod links;
 mod nodes;
+mod origins;
 mod outbound;
 mod peers;
 mod reach;

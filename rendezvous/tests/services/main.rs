@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails panics")]
 
+#[path = "../program/mod.rs"]
+mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod blobs;
 mod directory;
 mod group_log;
+mod kill;
+mod slow_readers;
 mod what_the_node_keeps;
 
 use secure_chat_rendezvous::{RendezvousConfig, RendezvousNode};

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use secure_chat_node::api::{Event, EventStream, NodeHandle, NumberedEvent};
+use secure_chat_node::api::{EventStream, NodeHandle, NumberedEvent};
 use tokio::sync::mpsc;
 
 use crate::ask::{Answer, Ask};
@@ -145,10 +145,6 @@ async fn one_after_the_other(
 async fn listen(mut events: EventStream, window: mpsc::Sender<Incoming>, wake: Wake, mut desktop: Desktop) {
     while let Some(event) = events.next().await {
         desktop.notify(&event.event);
-        // The log is for its tab; until there is one, its entries wake nobody.
-        if matches!(event.event, Event::SecurityAudit { .. }) {
-            continue;
-        }
         tell(&window, &wake, Incoming::Event(event)).await;
     }
 }

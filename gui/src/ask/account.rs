@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use secure_chat_node::api::{Account, AccountEntry, AccountStatus, NodeHandle, Password, PasswordStrength, Status};
 
-use super::Answered;
+use serde_json::json;
+
+use super::{Answered, by_name};
 
 #[derive(Debug)]
 pub(crate) enum Ask {
@@ -18,10 +20,26 @@ pub(crate) enum Ask {
     Settings,
     Set { key: String, value: serde_json::Value },
     Presence(Status),
+    ChangePassword { old: Password, new: Password },
+    Rekey { password: Password },
+    Export { path: String, passphrase: Password },
+    Import { path: String, passphrase: Password, password: Password },
+    Wipe { password: Password },
+}
+
+/// What was done about the account as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Care {
+    PasswordChanged,
+    Rekeyed,
+    Exported { path: String },
+    Imported,
+    Wiped,
 }
 
 #[derive(Debug)]
 pub(crate) enum Answer {
+    Cared(Care, Answered<()>),
     List(Answered<Vec<AccountEntry>>),
     Status(Answered<AccountStatus>),
     Created(Answered<Account>),
@@ -50,6 +68,29 @@ impl Ask {
             Self::Settings => Answer::Settings(node.settings_get(None).await.map(|view| view.settings)),
             Self::Set { key, value } => Answer::Set(node.settings_set(key, value).await.map(|view| view.settings)),
             Self::Presence(status) => Answer::Presence(status, node.presence_set(status).await.map(|_| ())),
+            care => care.perform_care(node).await,
         }
+    }
+
+    async fn perform_care(self, node: &NodeHandle) -> Answer {
+        let (care, method, params) = match self {
+            Self::ChangePassword { old, new } => {
+                let params = json!({"old": old.expose(), "new": new.expose()});
+                (Care::PasswordChanged, "account.change_password", params)
+            }
+            Self::Rekey { password } => (Care::Rekeyed, "account.rekey", json!({"password": password.expose()})),
+            Self::Export { path, passphrase } => {
+                let params = json!({"path": path, "passphrase": passphrase.expose()});
+                (Care::Exported { path }, "account.export", params)
+            }
+            Self::Import { path, passphrase, password } => {
+                let params = json!({"path": path, "passphrase": passphrase.expose(), "password": password.expose()});
+                (Care::Imported, "account.import", params)
+            }
+            Self::Wipe { password } => (Care::Wiped, "account.wipe", json!({"password": password.expose()})),
+            // The others are asked above.
+            _ => return Answer::Locked(Ok(())),
+        };
+        Answer::Cared(care, by_name::tell(node, method, params).await)
     }
 }

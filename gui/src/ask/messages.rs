@@ -1,6 +1,6 @@
 //! Conversations.
 
-use secure_chat_node::api::{Message, NodeHandle};
+use secure_chat_node::api::{At, Message, MessageState, NodeHandle};
 
 use super::Answered;
 
@@ -174,7 +174,7 @@ impl Ask {
     }
 }
 
-async fn history(node: &NodeHandle, conversation: &str, page: &Page) -> Answered<(Vec<Message>, bool)> {
+pub(super) async fn history(node: &NodeHandle, conversation: &str, page: &Page) -> Answered<(Vec<Message>, bool)> {
     let (before, after, around, limit) = match page.clone() {
         Page::Latest => (None, None, None, PAGE_MESSAGES),
         Page::Before(id) => (Some(id), None, None, PAGE_MESSAGES),
@@ -184,4 +184,24 @@ async fn history(node: &NodeHandle, conversation: &str, page: &Page) -> Answered
     };
     let page = node.messages_history(conversation, before, after, around, limit).await?;
     Ok((page.messages, page.more))
+}
+
+/// A message without anything in it, to be filled in.
+pub(crate) fn blank() -> Message {
+    Message {
+        message_id: String::new(),
+        conversation: String::new(),
+        conversation_id: String::new(),
+        from: String::new(),
+        account_id: String::new(),
+        mine: false,
+        text: String::new(),
+        at: At::default(),
+        state: MessageState::Queued,
+        reason: None,
+        reply_to: None,
+        edited: None,
+        deleted: false,
+        reactions: Default::default(),
+    }
 }

@@ -5,9 +5,13 @@
 //! bridge's runtime.
 
 pub(crate) mod account;
+pub(crate) mod by_name;
 pub(crate) mod contacts;
+pub(crate) mod files;
+pub(crate) mod groups;
 pub(crate) mod messages;
 pub(crate) mod network;
+pub(crate) mod security;
 
 use secure_chat_node::api::{ApiError, NodeHandle};
 
@@ -21,6 +25,9 @@ pub(crate) enum Ask {
     Network(network::Ask),
     Contacts(contacts::Ask),
     Messages(messages::Ask),
+    Groups(groups::Ask),
+    Files(files::Ask),
+    Security(security::Ask),
 }
 
 /// What came of it.
@@ -30,6 +37,9 @@ pub(crate) enum Answer {
     Network(network::Answer),
     Contacts(contacts::Answer),
     Messages(messages::Answer),
+    Groups(groups::Answer),
+    Files(files::Answer),
+    Security(security::Answer),
 }
 
 impl Ask {
@@ -39,7 +49,8 @@ impl Ask {
         match self {
             Self::Messages(ask) => ask.in_order(),
             Self::Account(ask) => matches!(ask, account::Ask::Set { .. } | account::Ask::Lock),
-            Self::Network(_) | Self::Contacts(_) => false,
+            Self::Groups(ask) => ask.in_order(),
+            Self::Network(_) | Self::Contacts(_) | Self::Files(_) | Self::Security(_) => false,
         }
     }
 
@@ -50,6 +61,9 @@ impl Ask {
             Self::Network(ask) => Answer::Network(ask.perform(node).await),
             Self::Contacts(ask) => Answer::Contacts(ask.perform(node).await),
             Self::Messages(ask) => Answer::Messages(ask.perform(node).await),
+            Self::Groups(ask) => Answer::Groups(ask.perform(node).await),
+            Self::Files(ask) => Answer::Files(ask.perform(node).await),
+            Self::Security(ask) => Answer::Security(ask.perform(node).await),
         }
     }
 }
@@ -63,4 +77,7 @@ macro_rules! into_ask {
         }
     )*};
 }
-into_ask!(account => Account, network => Network, contacts => Contacts, messages => Messages);
+into_ask!(
+    account => Account, network => Network, contacts => Contacts, messages => Messages,
+    groups => Groups, files => Files, security => Security
+);

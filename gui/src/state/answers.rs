@@ -20,6 +20,9 @@ impl State {
             Answer::Network(answer) => self.network_answer(answer, clock, asks),
             Answer::Contacts(answer) => self.contacts_answer(answer, clock, asks),
             Answer::Messages(answer) => self.messages_answer(answer, clock, asks),
+            Answer::Groups(answer) => self.groups_answer(answer, clock, asks),
+            Answer::Files(answer) => self.files_answer(answer, clock, asks),
+            Answer::Security(answer) => self.security_answer(answer, clock, asks),
         }
     }
 
@@ -73,6 +76,7 @@ impl State {
                     self.presence = Some(status);
                 }
             }
+            Answer::Cared(care, result) => self.cared(care, result, clock, asks),
             Answer::Status(Err(_)) | Answer::Settings(_) | Answer::Set(_) => {}
         }
     }
@@ -92,6 +96,30 @@ impl State {
                 }
             }
         }
+    }
+
+    fn cared(&mut self, care: account::Care, result: Answered<()>, clock: Clock, asks: &mut Vec<Ask>) {
+        use account::Care;
+        if let Err(error) = result {
+            self.caring = Some(Err(error.message));
+            return;
+        }
+        self.caring = None;
+        self.overlay = None;
+        let words = match &care {
+            Care::PasswordChanged => tr().password_changed.to_owned(),
+            Care::Rekeyed => tr().rekeyed.to_owned(),
+            Care::Exported { path } => (tr().backup_written)(path),
+            Care::Imported => tr().backup_imported.to_owned(),
+            Care::Wiped => tr().account_wiped.to_owned(),
+        };
+        let gone = care == Care::Wiped && self.opened().is_some();
+        if gone {
+            self.close(asks);
+        } else if care == Care::Imported {
+            asks.push(account::Ask::List.into());
+        }
+        self.notices.toast(Tone::Good, words, clock.now_ms);
     }
 
     fn network_answer(&mut self, answer: net::Answer, clock: Clock, asks: &mut Vec<Ask>) {
@@ -250,7 +278,7 @@ impl State {
         asks.push(contacts::Ask::List.into());
     }
 
-    fn messages_answer(&mut self, answer: messages::Answer, clock: Clock, asks: &mut Vec<Ask>) {
+    pub(super) fn messages_answer(&mut self, answer: messages::Answer, clock: Clock, asks: &mut Vec<Ask>) {
         use messages::Answer;
         match answer {
             Answer::History { conversation, page, result } => self.page(&conversation, page, result, clock, asks),
@@ -283,7 +311,10 @@ impl State {
         asks: &mut Vec<Ask>,
     ) {
         let me = self.me().to_owned();
-        let unread = self.people.contact(conversation).map_or(0, |contact| contact.unread);
+        let unread = match self.groups.get(conversation) {
+            Some(group) => group.unread,
+            None => self.people.contact(conversation).map_or(0, |contact| contact.unread),
+        };
         let Some(timeline) = self.chat.timeline.as_mut().filter(|open| open.conversation == conversation) else {
             return;
         };

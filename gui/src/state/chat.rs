@@ -19,6 +19,8 @@ pub(crate) enum Selection {
     None,
     Conversation(String),
     Request(String),
+    /// A group, by its id.
+    Group(String),
 }
 
 /// What the composer is about to do.
@@ -74,8 +76,8 @@ impl Chat {
     /// The open conversation.
     pub(crate) fn conversation(&self) -> Option<&str> {
         match &self.selection {
-            Selection::Conversation(name) => Some(name),
-            _ => None,
+            Selection::Conversation(name) | Selection::Group(name) => Some(name),
+            Selection::None | Selection::Request(_) => None,
         }
     }
 

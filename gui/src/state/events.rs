@@ -37,6 +37,7 @@ impl State {
                     _ => Tone::Plain,
                 };
                 self.notices.keep(tone, detail, subject, clock.now_ms);
+                self.audited(asks);
             }
             event => self.chat_event(event, clock, asks),
         }
@@ -49,6 +50,9 @@ impl State {
             }
             Event::Typing { conversation, active, .. } => {
                 self.people.set_typing(&conversation, active, clock.now_ms);
+            }
+            Event::UnreadChanged { conversation, .. } if self.groups.get(&conversation).is_some() => {
+                self.read_groups(asks);
             }
             Event::UnreadChanged { conversation, unread } => {
                 let looked_at = self.chat.timeline.as_ref().is_some_and(|timeline| {
@@ -77,11 +81,23 @@ impl State {
                 let words = (tr().notice_key_changed)(&username);
                 self.notices.keep(Tone::Bad, words, Some(username), clock.now_ms);
             }
-            event => self.message_event(event, asks),
+            event => self.message_event(event, clock, asks),
         }
     }
 
-    fn message_event(&mut self, event: Event, asks: &mut Vec<Ask>) {
+    /// What is told of groups, files and the log, by the type of the event.
+    fn event_by_name(&mut self, event: &Event, clock: Clock, asks: &mut Vec<Ask>) {
+        let Ok(value) = serde_json::to_value(event) else { return };
+        let kind = value.get("type").and_then(serde_json::Value::as_str).unwrap_or_default();
+        match kind.split_once('.').map_or("", |(namespace, _)| namespace) {
+            "group" => self.group_event(kind, &value, clock, asks),
+            "file" => self.file_event(kind, &value, clock, asks),
+            "security" => self.audited(asks),
+            _ => {}
+        }
+    }
+
+    fn message_event(&mut self, event: Event, clock: Clock, asks: &mut Vec<Ask>) {
         match event {
             Event::MessageReceived(message) => {
                 self.people.set_typing(&message.conversation, false, 0);
@@ -122,7 +138,7 @@ impl State {
             Event::MessageDeleted { message_id, conversation } => {
                 self.message_deleted(&message_id, &conversation, asks)
             }
-            _ => {}
+            event => self.event_by_name(&event, clock, asks),
         }
     }
 

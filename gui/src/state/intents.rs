@@ -1,11 +1,11 @@
 //! What the person intends. Views say it; nothing else of theirs acts.
 
-use secure_chat_node::api::{At, Message, MessageState};
+use secure_chat_node::api::{At, Message};
 use secure_chat_protocol::id::Timestamp;
 
 use super::answers::local_id;
 use super::{Composing, Key, Row, ScrollTo, Search, Selection, Session, State, Step, Tab, Tone};
-use crate::ask::{Ask, account, contacts, messages, network as net};
+use crate::ask::{Ask, account, contacts, files, groups, messages, network as net};
 use crate::strings::tr;
 use crate::text::Clock;
 
@@ -15,7 +15,9 @@ pub(crate) enum Overlay {
     /// People and actions by name.
     Palette,
     /// A chat request by name or invite.
-    NewChat { to: String },
+    NewChat {
+        to: String,
+    },
     /// Who is online.
     Online,
     /// The safety number of a contact.
@@ -28,8 +30,39 @@ pub(crate) enum Overlay {
     Diagnostics(String),
     /// Keys, for those who don't want to use a mouse.
     Shortcuts,
+    /// A file that is about to be shared.
+    Share {
+        path: String,
+        to: Recipient,
+    },
+    /// Where a file is to be saved; the flag: it can run something.
+    SaveFile {
+        file_id: String,
+        name: String,
+        risky: bool,
+    },
+    /// A new group, or the settings of one.
+    EditGroup(Option<String>),
+    /// Public groups.
+    FindGroup,
+    /// People and a link for a group.
+    InviteToGroup(String),
+    ChangePassword,
+    ExportBackup,
+    ImportBackup,
+    Wipe,
     /// Something that can't be undone.
     Confirm(Confirm),
+}
+
+/// With whom a file is shared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Recipient {
+    #[default]
+    Nobody,
+    Person(String),
+    /// By its id.
+    Group(String),
 }
 
 /// What can't be undone.
@@ -40,6 +73,11 @@ pub(crate) enum Confirm {
     Delete { message_id: String, mine: bool },
     RemoveRendezvous(String),
     AcceptKey { user: String, fingerprint: String },
+    ClearLog,
+    DeleteFile { file_id: String, name: String },
+    LeaveGroup { group_id: String, name: String },
+    RemoveMember { group_id: String, user: String },
+    TransferGroup { group_id: String, user: String },
 }
 
 /// What the person wants.
@@ -59,6 +97,7 @@ pub(crate) enum Intent {
     Onboard(Option<Step>),
     OpenConversation(String),
     OpenRequest(String),
+    OpenGroup(String),
     CloseSelection,
     Jump {
         conversation: String,
@@ -96,6 +135,24 @@ pub(crate) enum Intent {
         value: serde_json::Value,
     },
     Presence(secure_chat_node::api::Status),
+    Share(files::Share),
+    Download {
+        file_id: String,
+        path: String,
+    },
+    ExportLog {
+        path: String,
+        format: &'static str,
+    },
+    ConfirmClearLog,
+    /// Reads the audit log anew, with the filter as it is now.
+    FilterLog,
+    ReadLogOn,
+    /// A dialog about a group asks.
+    AskGroup(groups::Ask),
+    SearchGroups(String),
+    /// Something about the account as a whole: its password, a backup, its end.
+    Care(account::Ask),
     Ask(Ask),
     Copy {
         text: String,
@@ -138,6 +195,16 @@ impl State {
                 return Some(Effect::Copy(text));
             }
             Intent::Ask(ask) => asks.push(ask),
+            // A backup is imported before any account is open.
+            Intent::Care(ask) => {
+                self.caring = Some(Ok(()));
+                asks.push(ask.into());
+            }
+            Intent::Show(Overlay::ImportBackup) => {
+                self.caring = None;
+                self.overlay = Some(Overlay::ImportBackup);
+            }
+            Intent::CloseOverlay if self.opened().is_none() => self.overlay = None,
             // All that follows needs an open account.
             _ if self.opened().is_none() => {}
             Intent::Lock => {
@@ -164,7 +231,7 @@ impl State {
 
     fn intend_inside(&mut self, intent: Intent, clock: Clock, asks: &mut Vec<Ask>) -> Option<Effect> {
         match intent {
-            Intent::Go(tab) => self.go(tab, asks),
+            Intent::Go(tab) => self.go(tab, clock, asks),
             Intent::Onboard(step) => {
                 if let Some(opened) = self.opened_mut() {
                     opened.onboarding = step;
@@ -205,7 +272,7 @@ impl State {
                 self.set(key, value, asks);
             }
             Intent::Presence(status) => asks.push(account::Ask::Presence(status).into()),
-            intent => return self.intend_chat(intent, clock, asks),
+            intent => return self.intend_more(intent, clock, asks),
         }
         None
     }
@@ -217,7 +284,38 @@ impl State {
         asks.push(account::Ask::Set { key, value }.into());
     }
 
-    fn go(&mut self, tab: Tab, asks: &mut Vec<Ask>) {
+    fn intend_more(&mut self, intent: Intent, clock: Clock, asks: &mut Vec<Ask>) -> Option<Effect> {
+        match intent {
+            Intent::Share(share) => self.share(share, asks),
+            Intent::Download { file_id, path } => {
+                self.overlay = None;
+                self.download(file_id, path, asks);
+            }
+            Intent::ExportLog { path, format } => self.export_log(path, format, asks),
+            Intent::ConfirmClearLog => self.confirm_clear(),
+            Intent::FilterLog => self.security.read(asks),
+            Intent::ReadLogOn => self.security.read_on(asks),
+            Intent::AskGroup(ask) => {
+                self.groups.asking = Some(Ok(()));
+                asks.push(ask.into());
+            }
+            Intent::SearchGroups(query) => self.groups.search(&query, asks),
+            Intent::OpenGroup(id) => {
+                self.overlay = None;
+                self.open_group(&id, clock, asks);
+                return Some(Effect::FocusComposer);
+            }
+            intent => return self.intend_chat(intent, clock, asks),
+        }
+        None
+    }
+
+    fn go(&mut self, tab: Tab, clock: Clock, asks: &mut Vec<Ask>) {
+        // What is open in one tab is not open in the other.
+        let group = matches!(self.chat.selection, Selection::Group(_));
+        if (tab == Tab::Chat && group) || (tab == Tab::Groups && !group && self.chat.selection != Selection::None) {
+            self.leave_conversation(clock, asks);
+        }
         if self.tab != tab {
             self.tab = tab;
             self.set(Key::Tab, tab.name().into(), asks);
@@ -225,6 +323,9 @@ impl State {
         match tab {
             Tab::Network => self.network.read_at_ms = 0,
             Tab::Profile => asks.extend([Ask::from(account::Ask::Status), account::Ask::Invite.into()]),
+            Tab::Groups => self.read_groups(asks),
+            Tab::Files => self.read_files(asks),
+            Tab::Security => self.look_at_security(asks),
             Tab::Chat => {}
         }
     }
@@ -239,6 +340,14 @@ impl State {
             Overlay::Notices => self.notices.see_all(),
             _ => {}
         }
+        if matches!(&overlay, Overlay::FindGroup) {
+            self.groups.found.clear();
+            self.groups.search("", asks);
+        }
+        self.groups.asking = None;
+        self.groups.invite = None;
+        self.files.sharing = None;
+        self.caring = None;
         self.requesting = None;
         self.overlay = Some(overlay);
     }
@@ -258,7 +367,11 @@ impl State {
             Intent::CloseSelection => self.leave_conversation(clock, asks),
             Intent::Jump { conversation, message_id } => {
                 self.overlay = None;
-                self.open_conversation(&conversation, clock, asks);
+                if self.groups.get(&conversation).is_some() {
+                    self.open_group(&conversation, clock, asks);
+                } else {
+                    self.open_conversation(&conversation, clock, asks);
+                }
                 self.jump(conversation, message_id, asks);
             }
             Intent::ScrollToEnd => self.scroll_to_end(asks),
@@ -343,18 +456,13 @@ impl State {
         let message = Message {
             message_id: local_id(local),
             conversation: conversation.to_owned(),
-            conversation_id: String::new(),
             from: self.opened().map(|opened| opened.account.username.clone()).unwrap_or_default(),
             account_id: self.me().to_owned(),
             mine: true,
             text: text.clone(),
             at: At(Timestamp(clock.now_ms)),
-            state: MessageState::Queued,
-            reason: None,
             reply_to: reply_to.clone(),
-            edited: None,
-            deleted: false,
-            reactions: Default::default(),
+            ..messages::blank()
         };
         self.people.touch(&message);
         let row = Row { id: String::new(), local: Some(local), ..Row::new(&message, self.me()) };
@@ -363,7 +471,11 @@ impl State {
             timeline.write(row);
         }
         let conversation = conversation.to_owned();
-        asks.push(messages::Ask::Send { conversation, text, reply_to, local }.into());
+        asks.push(if self.is_group(&conversation) {
+            groups::Ask::Send { group_id: conversation, text, reply_to, local }.into()
+        } else {
+            messages::Ask::Send { conversation, text, reply_to, local }.into()
+        });
     }
 
     /// Moves the open conversation to a message, and reads what lies around it where it isn't loaded.
@@ -373,8 +485,7 @@ impl State {
         if timeline.place(&message_id).is_some() {
             timeline.scroll_to = Some(ScrollTo::Message(message_id));
         } else {
-            let page = messages::Page::Around(message_id);
-            asks.push(messages::Ask::History { conversation, page }.into());
+            asks.push(self.history_ask(conversation, messages::Page::Around(message_id)));
         }
     }
 
@@ -386,7 +497,7 @@ impl State {
         if timeline.newer.more {
             timeline.newer.loading = true;
             let conversation = timeline.conversation.clone();
-            asks.push(messages::Ask::History { conversation, page: messages::Page::Latest }.into());
+            asks.push(self.history_ask(conversation, messages::Page::Latest));
         }
     }
 }
@@ -402,7 +513,7 @@ mod tests {
     use crate::ask::Answer;
     use crate::state::Opened;
     use crate::state::people::tests::{contact, message};
-    use secure_chat_node::api::{Account, ApiError, ErrorKind, Event};
+    use secure_chat_node::api::{Account, ApiError, ErrorKind, Event, MessageState};
 
     const NOW: Clock = Clock { now_ms: 1_700_000_000_000 };
 

@@ -6,28 +6,34 @@
 mod answers;
 mod chat;
 mod events;
+mod files;
+mod groups;
 mod heights;
 mod intents;
 mod network;
 mod notices;
 mod people;
 mod preferences;
+mod security;
 mod session;
 mod timeline;
 
 pub(crate) use chat::{Chat, Composing, Search, Selection};
+pub(crate) use files::{Files, Order, Progress, Source, is_risky};
+pub(crate) use groups::{Groups, leads};
 pub(crate) use heights::Heights;
-pub(crate) use intents::{Confirm, Effect, Intent, Overlay, copied};
+pub(crate) use intents::{Confirm, Effect, Intent, Overlay, Recipient, copied};
 pub(crate) use network::{Network, Reach};
 pub(crate) use notices::{Notices, Tone};
 pub(crate) use people::People;
 pub(crate) use preferences::{Key, Look, Preferences, SCALES};
+pub(crate) use security::Security;
 pub(crate) use session::{Gate, Opened, Session, Step};
 pub(crate) use timeline::{Quote, Reaction, Row, ScrollTo, Timeline};
 
 use secure_chat_node::api::{ErrorKind, SafetyNumberView};
 
-use crate::ask::{self, Ask, account, contacts, messages, network as net};
+use crate::ask::{self, Ask, account, by_name, contacts, groups as group_asks, messages, network as net};
 use crate::text::Clock;
 
 /// Drafts read when an account is opened: those of the latest conversations.
@@ -45,18 +51,40 @@ const KEEP_OPEN_EVERY_MS: u64 = 60_000;
 pub(crate) enum Tab {
     #[default]
     Chat,
+    Groups,
+    Files,
+    Security,
     Network,
     Profile,
 }
 
 impl Tab {
     /// In the order of the rail.
-    pub(crate) const ALL: [Self; 3] = [Self::Chat, Self::Network, Self::Profile];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Chat, Self::Groups, Self::Files, Self::Security, Self::Network, Self::Profile];
+
+    /// Whether the node can do what the tab is for.
+    pub(crate) fn is_here(self) -> bool {
+        match self {
+            Self::Chat | Self::Network | Self::Profile => true,
+            Self::Groups => by_name::knows("groups.list"),
+            Self::Files => by_name::knows("files.list"),
+            Self::Security => by_name::knows("security.audit_log"),
+        }
+    }
+
+    /// Those that are shown, in the order of the rail.
+    pub(crate) fn shown() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|tab| tab.is_here())
+    }
 
     /// The name under which the vault remembers it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+            Self::Groups => "groups",
+            Self::Files => "files",
+            Self::Security => "security",
             Self::Network => "network",
             Self::Profile => "profile",
         }
@@ -64,7 +92,7 @@ impl Tab {
 
     /// The tab of this name.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|tab| tab.name() == name)
+        Self::shown().find(|tab| tab.name() == name)
     }
 }
 
@@ -75,6 +103,9 @@ pub(crate) struct State {
     pub(crate) tab: Tab,
     pub(crate) people: People,
     pub(crate) chat: Chat,
+    pub(crate) groups: Groups,
+    pub(crate) files: Files,
+    pub(crate) security: Security,
     pub(crate) network: Network,
     pub(crate) preferences: Preferences,
     /// The preferences were read, or changed: the window has to follow.
@@ -91,6 +122,8 @@ pub(crate) struct State {
     /// for something on their behalf, in milliseconds.
     acted_ms: u64,
     told_ms: u64,
+    /// Something about the account as a whole is under way, or why it was refused.
+    pub(crate) caring: Option<Result<(), String>>,
     /// Answers to a request that are under way.
     pub(crate) answering: std::collections::HashSet<String>,
 }
@@ -147,6 +180,8 @@ impl State {
 
     fn read_lists(&mut self, asks: &mut Vec<Ask>) {
         asks.extend([Ask::from(contacts::Ask::List), contacts::Ask::Requests.into(), net::Ask::Status.into()]);
+        self.read_groups(asks);
+        self.read_files(asks);
     }
 
     /// Something was missed: everything that is shown is read again.
@@ -155,8 +190,25 @@ impl State {
         if let Some(timeline) = &mut self.chat.timeline {
             timeline.newer.loading = true;
             let conversation = timeline.conversation.clone();
-            asks.push(messages::Ask::History { conversation, page: messages::Page::Latest }.into());
+            asks.push(self.history_ask(conversation, messages::Page::Latest));
         }
+        if self.tab == Tab::Security {
+            self.look_at_security(asks);
+        }
+    }
+
+    /// A page of a conversation with one person, or of a group.
+    fn history_ask(&self, conversation: String, page: messages::Page) -> Ask {
+        if self.is_group(&conversation) {
+            group_asks::Ask::History { group_id: conversation, page }.into()
+        } else {
+            messages::Ask::History { conversation, page }.into()
+        }
+    }
+
+    /// Whether the open conversation is that of this group.
+    fn is_group(&self, conversation: &str) -> bool {
+        matches!(&self.chat.selection, Selection::Group(id) if id == conversation)
     }
 
     /// The person did something: moved the mouse, pressed a key.
@@ -209,7 +261,10 @@ impl State {
 
     /// Tells the node what was read: the end of the open conversation, while it is looked at.
     fn mark_read(&mut self, focused: bool, asks: &mut Vec<Ask>) {
-        if !focused || self.tab != Tab::Chat || self.opened().is_some_and(|opened| opened.onboarding.is_some()) {
+        if !focused
+            || !matches!(self.tab, Tab::Chat | Tab::Groups)
+            || self.opened().is_some_and(|opened| opened.onboarding.is_some())
+        {
             return;
         }
         let Some(timeline) = &mut self.chat.timeline else { return };
@@ -221,6 +276,9 @@ impl State {
             let up_to = newest.to_owned();
             timeline.read_up_to = Some(up_to.clone());
             let conversation = timeline.conversation.clone();
+            if self.is_group(&conversation) {
+                return self.mark_group_read(&conversation, up_to, asks);
+            }
             self.people.set_unread(&conversation, 0);
             asks.push(messages::Ask::MarkRead { conversation, up_to }.into());
         }
@@ -232,24 +290,24 @@ impl State {
         const AHEAD: usize = 40;
         let Some(timeline) = &mut self.chat.timeline else { return };
         let conversation = timeline.conversation.clone();
+        let mut pages = Vec::new();
         if first < AHEAD
             && timeline.older.more
             && !timeline.older.loading
             && let Some(oldest) = timeline.rows().iter().find(|row| !row.id.is_empty())
         {
-            let page = messages::Page::Before(oldest.id.clone());
+            pages.push(messages::Page::Before(oldest.id.clone()));
             timeline.older.loading = true;
-            asks.push(messages::Ask::History { conversation: conversation.clone(), page }.into());
         }
         if last + AHEAD > timeline.rows().len()
             && timeline.newer.more
             && !timeline.newer.loading
             && let Some(newest) = timeline.rows().iter().rev().find(|row| !row.id.is_empty())
         {
-            let page = messages::Page::After(newest.id.clone());
+            pages.push(messages::Page::After(newest.id.clone()));
             timeline.newer.loading = true;
-            asks.push(messages::Ask::History { conversation, page }.into());
         }
+        asks.extend(pages.into_iter().map(|page| self.history_ask(conversation.clone(), page)));
     }
 
     /// Opens a conversation at its end.

@@ -58,7 +58,7 @@ strings! {
     password: Text = "Password";
     password_again: Text = "Password again";
     passwords_differ: Text = "The two passwords are not the same.";
-    password_rule: Text = "At least 8 characters. A few unrelated words are best.";
+    password_rule: Text = "At least 8 characters: upper and lower case, a digit and a symbol.";
     password_strength: Text = "Password strength";
     strength_weak: Text = "Weak";
     strength_fair: Text = "Fair";
@@ -411,4 +411,209 @@ strings! {
     auto_lock_text: Text = "After this time without you";
     about_version: fn(&str) -> String = |version| format!("Secure Chat {version}");
     about_artwork: Text = "Emoji artwork by Twemoji (CC-BY 4.0). Icons by Lucide (ISC). Set in Inter (OFL 1.1).";
+
+    // --- groups
+    tab_groups: Text = "Groups";
+    groups_none: Text = "No groups yet.";
+    groups_none_title: Text = "Talk with several people";
+    groups_none_text: Text = "Make a group for your family or team, or find a public one.";
+    groups_choose_title: Text = "Choose a group";
+    groups_choose_text: Text = "Or make a new one, or find one that is public.";
+    group_new: Text = "New group";
+    group_new_text: Text = "Only members can read what is written in it. You can invite people afterwards.";
+    group_find: Text = "Find a group";
+    group_name: Text = "Name of the group";
+    group_name_hint: Text = "Reading circle";
+    group_description: Text = "Description";
+    group_description_hint: Text = "What it is for (optional)";
+    group_join: Text = "WHO CAN JOIN";
+    join_kind: fn(&str) -> Text = |join| match join {
+        "open" => "Anybody",
+        "approval" => "After approval",
+        _ => "By invite only",
+    };
+    group_public: Text = "Can be found";
+    group_public_text: Text = "Its name and description are listed at your rendezvous nodes";
+    group_create: Text = "Create group";
+    group_search: Text = "Search public groups";
+    group_search_hint: Text = "Search public groups";
+    group_found_none: Text = "No public group of that name.";
+    group_invite_link: Text = "Invite link";
+    group_invite_link_hint: Text = "Or paste an invite link";
+    group_join_now: Text = "Join";
+    group_ask_to_join: Text = "Ask to join";
+    group_joined_already: Text = "Joined";
+    group_join_pending: Text = "Asked to join: a leader of the group decides";
+    group_join_done: Text = "You have joined";
+    group_joined: fn(&str) -> String =
+        |name| if name.is_empty() { "You are in a new group".to_owned() } else { format!("You are now in {name}") };
+    group_left: fn(&str) -> String =
+        |name| if name.is_empty() { "You are no longer in a group".to_owned() } else { format!("You are no longer in {name}") };
+    group_wants_in: fn(&str, &str) -> String = |who, name| format!("{who} wants to join {name}");
+    group_invited: fn(&str) -> String = |name| format!("{name} is invited");
+    group_invite: Text = "Invite people";
+    group_invite_whom: Text = "Whom to invite";
+    group_invite_whom_hint: Text = "Somebody by name";
+    group_invite_qr: Text = "Invite to the group as a QR code";
+    group_make_link: Text = "Make an invite link";
+    group_settings: Text = "Group settings";
+    group_leave: Text = "Leave group";
+    group_requests: Text = "WANT TO JOIN";
+    group_approve: Text = "Approve";
+    group_reject: Text = "Reject";
+    group_status: fn(u64, u64) -> String = |members, online| {
+        let members = plural(members, "member", "members");
+        if online == 0 { members } else { format!("{members} · {online} online") }
+    };
+    group_named: fn(&str) -> String = |name| format!("Group {name}");
+    a_group: Text = "a group";
+    members: Text = "Members";
+    close_members: Text = "Close members";
+    member_count: fn(u64) -> String = |n| plural(n, "member", "members");
+    role: fn(&str) -> Text = |role| match role {
+        "owner" => "Owner",
+        "admin" => "Admin",
+        _ => "Member",
+    };
+    make_admin: Text = "Make admin";
+    make_member: Text = "Take admin role back";
+    make_owner: Text = "Hand the group over…";
+    remove_member: Text = "Remove from group";
+    ban_member: Text = "Remove and ban";
+    confirm_leave_title: Text = "Leave this group?";
+    confirm_leave: fn(&str) -> String =
+        |name| format!("You no longer get messages of {name}. What you have stays readable.");
+    confirm_member_title: Text = "Remove this member?";
+    confirm_member: Text = "They can read nothing that is written from now on.";
+    confirm_transfer_title: Text = "Hand the group over?";
+    confirm_transfer: Text = "They become the owner, and only they can give it back.";
+
+    // --- files
+    tab_files: Text = "Files";
+    files_text: Text = "What you and others have shared. Encrypted on the way, and while it waits.";
+    files_none_title: Text = "Nothing shared yet";
+    files_none_text: Text = "Drop a file onto the window, or choose one, to share it with a person or a group.";
+    files_wait: Text = "Reading the list…";
+    files_all: Text = "All";
+    files_personal: Text = "Personal";
+    files_groups: Text = "Groups";
+    files_search: Text = "Search files";
+    order: Text = "Order";
+    order_newest: Text = "Newest first";
+    order_name: Text = "By name";
+    order_largest: Text = "Largest first";
+    order_expiry: Text = "Expires soon";
+    share_file: Text = "Share a file";
+    share_text: Text = "They are told at once, and fetch it when they want to.";
+    share_path_hint: Text = "/home/…, or drop a file onto the window";
+    share_with: Text = "Share with";
+    share_now: Text = "Share";
+    choose_recipient: Text = "Choose…";
+    caption: Text = "Caption";
+    caption_hint: Text = "A few words (optional)";
+    expires: Text = "Can be fetched for";
+    expiry: fn(&str) -> Text = |expires| match expires {
+        "24h" => "24 hours",
+        "1w" => "A week",
+        _ => "Ever",
+    };
+    file_path: Text = "Path of the file";
+    copy_path: Text = "Copy path";
+    save: Text = "Save";
+    save_as: Text = "Save as…";
+    save_anyway: Text = "Save it anyway";
+    risky_to_open: Text = "This kind of file can run a program when it is opened. Save it only if you expected it.";
+    risky_to_share: Text = "This kind of file can run a program: they will be warned.";
+    open_folder: Text = "Open folder";
+    file_delete: Text = "Delete file";
+    file_cancel: Text = "Cancel transfer";
+    file_pause: Text = "Pause";
+    file_resume: Text = "Go on";
+    file_paused: Text = "paused";
+    file_shared: Text = "The file is shared";
+    file_failed: Text = "The transfer did not finish.";
+    file_came: fn(&str, &str) -> String = |from, name| format!("{from} shares {name}");
+    file_completed: fn(&str) -> String = |name| format!("{name} is complete");
+    file_downloaded_by: fn(&str, &str) -> String = |by, name| format!("{by} has fetched {name}");
+    file_saved: fn(&str) -> String = |path| format!("Saved as {path}");
+    file_to: fn(&str) -> String = |to| format!("to {to}");
+    file_from: fn(&str) -> String = |from| format!("from {from}");
+    file_from_in: fn(&str, &str) -> String = |from, group| format!("from {from} in {group}");
+    file_expired: Text = "expired";
+    file_expires_in: fn(&str) -> String = |time| format!("expires in {time}");
+    file_downloads: fn(u64) -> String = |n| format!("fetched {}", if n == 1 { "once".to_owned() } else { format!("{n} times") });
+    file_state: fn(&str) -> String = |state| state.replace('_', " ");
+    file_progress: fn(u32) -> String = |percent| format!("{percent} % there");
+    of_bytes: fn(&str, &str) -> String = |done, total| format!("{done} of {total}");
+    per_second: fn(&str) -> String = |bytes| format!("{bytes}/s");
+    time_left: fn(&str) -> String = |time| format!("{time} left");
+    confirm_file_title: Text = "Delete this file?";
+    confirm_file: fn(&str) -> String =
+        |name| format!("{name} can no longer be fetched from here. Copies that were saved stay.");
+
+    // --- security
+    tab_security: Text = "Security";
+    security_text: Text = "What happened to this account, and how it stands with its keys.";
+    fact_sessions: Text = "Sessions";
+    fact_prekeys: Text = "Prekeys left";
+    fact_verified: Text = "Verified contacts";
+    fact_chain: Text = "Audit log";
+    chain_whole: Text = "Unbroken";
+    chain_broken: Text = "Broken";
+    chain_broken_text: Text = "Entries of the log were changed or removed behind this program's back.";
+    yes: Text = "yes";
+    no: Text = "no";
+    suspicious: Text = "Suspicious activity";
+    suspicious_text: Text = "What somebody may have tried. Nothing here got through.";
+    suspicious_none: Text = "Nothing suspicious.";
+    alert_dismiss: Text = "I have seen this";
+    times: fn(u64) -> String = |n| format!(" · {n} times");
+    log_title: Text = "Audit log";
+    log_text: Text = "Every entry is chained to the one before it, and sealed in your vault.";
+    log_search: Text = "Search the log";
+    log_none: Text = "No entries.";
+    log_waits: Text = "Reading the log…";
+    severity_filter: Text = "Severity";
+    severity: fn(Option<&str>) -> Text = |severity| match severity {
+        Some("critical") => "Critical",
+        Some("warning") => "Warnings",
+        Some(_) => "Usual",
+        None => "Everything",
+    };
+    activity: Text = "Activity";
+    activity_text: Text = "Entries of the last two weeks, as far as they are loaded above.";
+    activity_usual: Text = "Usual";
+    activity_notable: Text = "Warnings and worse";
+    export_title: Text = "Export and clear";
+    export_text: Text = "An exported log can be read by anybody who gets the file.";
+    export: Text = "Export";
+    exported: fn(u64, &str) -> String = |n, path| format!("{} written to {path}", plural(n, "entry", "entries"));
+    clear_log: Text = "Clear log";
+    clear_log_text: Text = "Clearing leaves one entry that says so.";
+    audit_cleared: Text = "The log is cleared";
+    confirm_clear_title: Text = "Clear the audit log?";
+    confirm_clear: Text = "All entries are gone for good. Export them first if you may need them.";
+
+    // --- the account as a whole
+    account: Text = "ACCOUNT";
+    change_password: Text = "Change password";
+    change_password_text: Text = "The new password opens this account from now on.";
+    old_password: Text = "Current password";
+    new_password: Text = "New password";
+    new_password_again: Text = "New password again";
+    password_changed: Text = "The password is changed";
+    rekeyed: Text = "The vault has new keys";
+    export_backup: Text = "Export a backup";
+    export_backup_text: Text = "Your keys, contacts and history in one file, sealed under a passphrase of its own.";
+    backup_written: fn(&str) -> String = |path| format!("Backup written to {path}");
+    passphrase: Text = "Passphrase of the backup";
+    passphrase_again: Text = "Passphrase again";
+    import_backup: Text = "Import a backup";
+    import_backup_text: Text = "Brings an account back. Use it on one machine only.";
+    backup_imported: Text = "The account is back: unlock it with its new password";
+    wipe: Text = "Wipe account";
+    wipe_text: Text = "Everything of this account on this machine is destroyed: keys, contacts and messages. Only a backup brings it back.";
+    wipe_type: fn(&str) -> String = |name| format!("Type {name} to confirm");
+    wipe_now: Text = "Wipe everything";
+    account_wiped: Text = "The account is wiped";
 }

@@ -36,6 +36,26 @@ pub(crate) fn long_date_time(at: At) -> String {
     local(at.0.0).map_or_else(String::new, |at| at.format("%A, %-d %B %Y, %H:%M").to_string())
 }
 
+/// `31.01.26 14:32:05`.
+pub(crate) fn date_time(at: At) -> String {
+    local(at.0.0).map_or_else(String::new, |at| at.format("%d.%m.%y %H:%M:%S").to_string())
+}
+
+/// `812 B`, `4.2 KB`, `31 MB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KB", "MB", "GB", "TB", "PB"];
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for next in UNITS {
+        if value < 1_000.0 {
+            break;
+        }
+        value /= 1_024.0;
+        unit = next;
+    }
+    if unit == "B" || value >= 10.0 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
+}
+
 /// A number that is the same for two moments of one day.
 fn day(at_ms: u64) -> Option<i32> {
     local(at_ms).map(|at| at.date_naive().num_days_from_ce())

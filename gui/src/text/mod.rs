@@ -7,7 +7,7 @@ mod emoji;
 mod links;
 mod order;
 
-pub(crate) use clock::{Clock, day_label, duration, long_date_time, time_of_day, when};
+pub(crate) use clock::{Clock, bytes, date_time, day_label, duration, long_date_time, time_of_day, when};
 pub(crate) use display::displayed;
 pub(crate) use emoji::{EMOJI, QUICK_REACTIONS, emoji_only, emoji_rasterizer};
 pub(crate) use links::links;

@@ -4,9 +4,12 @@ use egui::{Frame, Margin, RichText, Ui};
 use lucide_icons::Icon;
 use secure_chat_node::api::{ContactState, User};
 
+use super::care::CareDialog;
 use super::finder::Finder;
+use super::group_dialogs::GroupDialog;
+use super::share::ShareDialog;
 use super::{Cx, shortcuts};
-use crate::ask::{contacts, messages, network};
+use crate::ask::{contacts, files, groups, messages, network, security};
 use crate::state::{Confirm, Intent, Overlay, State, Tone};
 use crate::strings::tr;
 use crate::text;
@@ -20,6 +23,9 @@ pub(super) struct Dialogs {
     to: String,
     greeting: String,
     online_query: String,
+    share: ShareDialog,
+    care: CareDialog,
+    group: GroupDialog,
     open: Option<Overlay>,
 }
 
@@ -37,6 +43,12 @@ impl Dialogs {
             if let Overlay::NewChat { to } = &overlay {
                 self.to.clone_from(to);
             }
+            match &overlay {
+                Overlay::Share { path, to } => self.share.begin(path, to),
+                Overlay::SaveFile { name, .. } => self.share.begin_save(name),
+                Overlay::EditGroup(group_id) => self.group.begin(group_id.as_deref(), state),
+                _ => {}
+            }
         }
         let ctx = ui.ctx().clone();
         let closed = match &overlay {
@@ -51,9 +63,36 @@ impl Dialogs {
             Overlay::Confirm(confirm) => {
                 dialog(&ctx, confirm_title(confirm), 440.0, |ui| question(ui, confirm, first, cx))
             }
+            other => self.more(&ctx, other, state, first, cx),
         };
         if closed {
             cx.say(Intent::CloseOverlay);
+        }
+    }
+
+    /// Dialogs of files, groups and the account.
+    fn more(&mut self, ctx: &egui::Context, overlay: &Overlay, state: &State, first: bool, cx: &mut Cx) -> bool {
+        let (share, group, care) = (&mut self.share, &mut self.group, &mut self.care);
+        match overlay {
+            Overlay::Share { .. } => dialog(ctx, tr().share_file, 480.0, |ui| share.share(ui, state, first, cx)),
+            Overlay::SaveFile { file_id, risky, .. } => {
+                dialog(ctx, tr().save_as, 480.0, |ui| share.save(ui, file_id, *risky, first, cx))
+            }
+            Overlay::EditGroup(id) => {
+                let title = if id.is_some() { tr().group_settings } else { tr().group_new };
+                dialog(ctx, title, 480.0, |ui| group.edit(ui, id.as_deref(), state, first, cx))
+            }
+            Overlay::FindGroup => dialog(ctx, tr().group_find, 520.0, |ui| group.find(ui, state, first, cx)),
+            Overlay::InviteToGroup(id) => {
+                dialog(ctx, tr().group_invite, 460.0, |ui| group.invite(ui, id, state, first, cx))
+            }
+            Overlay::ChangePassword => {
+                dialog(ctx, tr().change_password, 440.0, |ui| care.change_password(ui, state, first, cx))
+            }
+            Overlay::ExportBackup => dialog(ctx, tr().export_backup, 460.0, |ui| care.export(ui, state, first, cx)),
+            Overlay::ImportBackup => dialog(ctx, tr().import_backup, 460.0, |ui| care.import(ui, state, first, cx)),
+            Overlay::Wipe => dialog(ctx, tr().wipe, 460.0, |ui| care.wipe(ui, state, first, cx)),
+            _ => false,
         }
     }
 
@@ -246,6 +285,11 @@ fn confirm_title(confirm: &Confirm) -> &'static str {
         Confirm::Delete { .. } => tr().confirm_delete_title,
         Confirm::RemoveRendezvous(_) => tr().confirm_rendezvous_title,
         Confirm::AcceptKey { .. } => tr().confirm_key_title,
+        Confirm::ClearLog => tr().confirm_clear_title,
+        Confirm::DeleteFile { .. } => tr().confirm_file_title,
+        Confirm::LeaveGroup { .. } => tr().confirm_leave_title,
+        Confirm::RemoveMember { .. } => tr().confirm_member_title,
+        Confirm::TransferGroup { .. } => tr().confirm_transfer_title,
     }
 }
 
@@ -257,6 +301,11 @@ fn question(ui: &mut Ui, confirm: &Confirm, first: bool, cx: &mut Cx) {
         Confirm::Delete { mine: false, .. } => tr().confirm_delete.to_owned(),
         Confirm::RemoveRendezvous(_) => tr().confirm_rendezvous.to_owned(),
         Confirm::AcceptKey { user, .. } => (tr().confirm_key)(user),
+        Confirm::ClearLog => tr().confirm_clear.to_owned(),
+        Confirm::DeleteFile { name, .. } => (tr().confirm_file)(name),
+        Confirm::LeaveGroup { name, .. } => (tr().confirm_leave)(name),
+        Confirm::RemoveMember { .. } => tr().confirm_member.to_owned(),
+        Confirm::TransferGroup { .. } => tr().confirm_transfer.to_owned(),
     };
     muted(ui, words);
     if let Confirm::RemoveRendezvous(shown) | Confirm::AcceptKey { fingerprint: shown, .. } = confirm {
@@ -299,6 +348,20 @@ fn answers(confirm: &Confirm) -> Vec<(&'static str, bool, Intent)> {
         }
         Confirm::RemoveRendezvous(address) => {
             vec![(tr().rendezvous_remove, true, network::Ask::RemoveRendezvous(address).into())]
+        }
+        Confirm::ClearLog => vec![(tr().clear_log, true, security::Ask::Clear.into())],
+        Confirm::DeleteFile { file_id, .. } => {
+            let deed = files::Deed::Delete;
+            vec![(tr().file_delete, true, files::Ask::Do { file_id, deed }.into())]
+        }
+        Confirm::LeaveGroup { group_id, .. } => vec![(tr().group_leave, true, groups::Ask::Leave(group_id).into())],
+        Confirm::RemoveMember { group_id, user } => {
+            let method = "groups.remove_member";
+            vec![(tr().remove_member, true, groups::Ask::ToMember { group_id, user, method }.into())]
+        }
+        Confirm::TransferGroup { group_id, user } => {
+            let method = "groups.transfer";
+            vec![(tr().make_owner, true, groups::Ask::ToMember { group_id, user, method }.into())]
         }
         Confirm::AcceptKey { user, fingerprint } => {
             vec![(tr().accept_key, true, contacts::Ask::AcceptKeyChange { user, fingerprint }.into())]

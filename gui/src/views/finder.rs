@@ -117,8 +117,13 @@ fn search(query: &str, state: &State) -> Vec<Found> {
         name: contact.username.clone(),
         intent: Intent::OpenConversation(contact.username.clone()),
     });
+    let groups = state.groups.list.iter().map(|group| Found {
+        sign: Sign::Icon(Icon::Users),
+        name: group.name.clone(),
+        intent: Intent::OpenGroup(group.group_id.clone()),
+    });
     let action = |icon, name: &str, intent| Found { sign: Sign::Icon(icon), name: name.to_owned(), intent };
-    let tabs = Tab::ALL.into_iter().map(|tab| {
+    let tabs = Tab::shown().map(|tab| {
         let (icon, name) = rail::look(tab);
         action(icon, name, Intent::Go(tab))
     });
@@ -129,8 +134,12 @@ fn search(query: &str, state: &State) -> Vec<Found> {
         action(Icon::Keyboard, tr().shortcuts, Intent::Show(Overlay::Shortcuts)),
         action(Icon::Lock, tr().lock, Intent::Lock),
     ];
-    let mut found: Vec<Found> =
-        people.chain(tabs).chain(actions).filter(|item| fits(&item.name.to_lowercase(), &query)).collect();
+    let mut found: Vec<Found> = people
+        .chain(groups)
+        .chain(tabs)
+        .chain(actions)
+        .filter(|item| fits(&item.name.to_lowercase(), &query))
+        .collect();
     // Those that begin with what was typed come first.
     found.sort_by_key(|item| !item.name.to_lowercase().starts_with(&query));
     found.truncate(ROWS_MAX);

@@ -2,15 +2,23 @@
 //! remember (a text half typed, a place scrolled to); it reads the state and
 //! *says* what the person wants, and never acts itself.
 
+mod care;
 mod chat;
 mod dialogs;
+mod files;
 mod finder;
+mod group_dialogs;
+mod group_members;
+mod groups;
 mod network;
 mod onboarding;
+mod paths;
 mod profile;
 mod rail;
 mod requests;
+mod security;
 mod settings;
+mod share;
 mod shortcuts;
 mod welcome;
 
@@ -46,6 +54,7 @@ pub(crate) struct Views {
     onboarding: onboarding::Onboarding,
     pub(crate) chat: chat::ChatTab,
     network: network::NetworkTab,
+    security: security::SecurityTab,
     dialogs: dialogs::Dialogs,
 }
 
@@ -71,6 +80,9 @@ impl Views {
         );
         match state.tab {
             Tab::Chat => self.chat.ui(ui, state, cx),
+            Tab::Groups => groups::groups(ui, state, &mut self.chat, cx),
+            Tab::Files => page(ui, "files page", |ui| files::files(ui, state, cx)),
+            Tab::Security => page(ui, "security", |ui| self.security.ui(ui, state, cx)),
             Tab::Network => page(ui, "network", |ui| self.network.ui(ui, state, cx)),
             Tab::Profile => page(ui, "profile", |ui| profile::profile(ui, state, cx)),
         }

@@ -11,7 +11,9 @@ use crate::state::{Confirm, Intent, Overlay, State};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, card, medium, semibold};
-use crate::widgets::{Field, PushButton, error_text, icon_button, lines, muted, section, sign, tailed};
+use crate::widgets::{
+    Field, PushButton, error_text, figure_row, icon_button, lines, muted, section, sign, tailed, title,
+};
 
 /// Connections shown; the rest is counted.
 const CONNECTIONS_SHOWN: usize = 100;
@@ -127,15 +129,6 @@ impl NetworkTab {
     }
 }
 
-fn title(ui: &mut Ui, title: &str, text: &str) {
-    ui.scope(|ui| {
-        ui.spacing_mut().item_spacing.y = 2.0;
-        ui.label(RichText::new(title).font(FontId::new(16.0, semibold())));
-        muted(ui, text);
-    });
-    ui.add_space(4.0);
-}
-
 /// Four figures in a row.
 fn facts(ui: &mut Ui, state: &State) {
     let status = state.network.status.as_ref();
@@ -153,29 +146,7 @@ fn facts(ui: &mut Ui, state: &State) {
         (Icon::Router, tr().reachability, nat.to_owned()),
         (Icon::Waypoints, tr().relays, relays.to_string()),
     ];
-    let columns = if ui.available_width() > 620.0 { 4 } else { 2 };
-    for row in figures.chunks(columns) {
-        ui.columns(columns, |columns| {
-            for (ui, (icon, name, value)) in columns.iter_mut().zip(row) {
-                figure(ui, *icon, name, value);
-            }
-        });
-    }
-}
-
-fn figure(ui: &mut Ui, icon: Icon, name: &str, value: &str) {
-    let p = Palette::of(ui);
-    card(ui).inner_margin(14).show(ui, |ui| {
-        ui.set_min_width(ui.available_width());
-        ui.spacing_mut().item_spacing.y = 2.0;
-        ui.spacing_mut().interact_size.y = 16.0;
-        ui.horizontal(|ui| {
-            ui.spacing_mut().item_spacing.x = 6.0;
-            sign(ui, icon, 14.0, p.accent);
-            ui.add(egui::Label::new(RichText::new(name).size(SMALL_PT).color(p.muted)).truncate());
-        });
-        ui.add(egui::Label::new(RichText::new(value).font(FontId::new(18.0, semibold()))).truncate());
-    });
+    figure_row(ui, &figures);
 }
 
 fn rendezvous_row(ui: &mut Ui, node: &RendezvousState, hosted: bool, cx: &mut Cx) {

@@ -4,6 +4,7 @@ use egui::{FontId, RichText, Ui};
 use lucide_icons::Icon;
 
 use super::{Cx, onboarding, page_heading, settings};
+use crate::ask::by_name;
 use crate::state::{Intent, Opened, Overlay, Reach, State, Tab};
 use crate::strings::tr;
 use crate::text;
@@ -31,8 +32,36 @@ pub(super) fn profile(ui: &mut Ui, state: &State, cx: &mut Cx) {
     }
     ui.add_space(10.0);
     settings::settings(ui, state, cx);
+    care(ui, cx);
     ui.add_space(10.0);
     about(ui);
+}
+
+/// What is done about the account as a whole, as far as the node can.
+fn care(ui: &mut Ui, cx: &mut Cx) {
+    let all = [
+        ("account.change_password", tr().change_password, Icon::KeyRound, Overlay::ChangePassword),
+        ("account.export", tr().export_backup, Icon::Download, Overlay::ExportBackup),
+        ("account.wipe", tr().wipe, Icon::Trash2, Overlay::Wipe),
+    ];
+    let known: Vec<_> = all.into_iter().filter(|(method, ..)| by_name::knows(method)).collect();
+    if known.is_empty() {
+        return;
+    }
+    ui.add_space(10.0);
+    card(ui).show(ui, |ui| {
+        ui.set_min_width(ui.available_width());
+        section(ui, tr().account);
+        ui.horizontal_wrapped(|ui| {
+            for (_, name, icon, overlay) in known {
+                let button = PushButton::new(name).icon(icon);
+                let button = if overlay == Overlay::Wipe { button.danger() } else { button };
+                if ui.add(button).clicked() {
+                    cx.say(Intent::Show(overlay));
+                }
+            }
+        });
+    });
 }
 
 fn who(ui: &mut Ui, opened: &Opened, state: &State, cx: &mut Cx) {
@@ -103,8 +132,15 @@ fn actions(ui: &mut Ui, cx: &mut Cx) {
             if ui.add(PushButton::new(tr().tab_chat).icon(Icon::MessageCircle)).clicked() {
                 cx.say(Intent::Go(Tab::Chat));
             }
-            if ui.add(PushButton::new(tr().tab_network).icon(Icon::Network)).clicked() {
-                cx.say(Intent::Go(Tab::Network));
+            for (tab, icon) in [
+                (Tab::Groups, Icon::Users),
+                (Tab::Files, Icon::Folder),
+                (Tab::Security, Icon::ShieldCheck),
+                (Tab::Network, Icon::Network),
+            ] {
+                if tab.is_here() && ui.add(PushButton::new(super::rail::look(tab).1).icon(icon)).clicked() {
+                    cx.say(Intent::Go(tab));
+                }
             }
             if ui.add(PushButton::new(tr().shortcuts).icon(Icon::Keyboard)).clicked() {
                 cx.say(Intent::Show(Overlay::Shortcuts));

@@ -15,9 +15,16 @@ const ITEM_PT: f32 = 60.0;
 
 /// Shows the rail.
 pub(super) fn rail(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
-    ui.spacing_mut().item_spacing.y = 6.0;
-    for (index, tab) in Tab::ALL.into_iter().enumerate() {
-        let count = if tab == Tab::Chat { state.people.unread() + state.people.incoming.len() as u64 } else { 0 };
+    // Nine things have to fit into the smallest window.
+    let gap = if ui.available_height() < 560.0 { 0.0 } else { 6.0 };
+    ui.spacing_mut().item_spacing.y = gap;
+    for (index, tab) in Tab::shown().enumerate() {
+        let count = match tab {
+            Tab::Chat => state.people.unread() + state.people.incoming.len() as u64,
+            Tab::Groups => state.groups.unread(),
+            Tab::Security => state.security.alerts.len() as u64,
+            _ => 0,
+        };
         let (icon, name) = look(tab);
         let hint = format!("{name}  (Ctrl+{})", index + 1);
         if item(ui, icon, name, &hint, state.tab == tab, count) {
@@ -25,7 +32,7 @@ pub(super) fn rail(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
         }
     }
     ui.with_layout(Layout::bottom_up(Align::LEFT), |ui| {
-        ui.spacing_mut().item_spacing.y = 6.0;
+        ui.spacing_mut().item_spacing.y = gap;
         if item(ui, Icon::Lock, tr().lock, tr().lock_hint, false, 0) {
             cx.say(Intent::Lock);
         }
@@ -41,14 +48,22 @@ pub(super) fn rail(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
 pub(super) fn look(tab: Tab) -> (Icon, &'static str) {
     match tab {
         Tab::Chat => (Icon::MessageCircle, tr().tab_chat),
+        Tab::Groups => (Icon::Users, tr().tab_groups),
+        Tab::Files => (Icon::Folder, tr().tab_files),
+        Tab::Security => (Icon::ShieldCheck, tr().tab_security),
         Tab::Network => (Icon::Network, tr().tab_network),
         Tab::Profile => (Icon::CircleUser, tr().tab_profile),
     }
 }
 
+/// The height of one thing on the rail, in points.
+fn item_height(ui: &Ui) -> f32 {
+    if ui.ctx().content_rect().height() < 580.0 { 46.0 } else { 54.0 }
+}
+
 fn item(ui: &mut Ui, icon: Icon, name: &str, hint: &str, on: bool, count: u64) -> bool {
     let p = Palette::of(ui);
-    let (rect, response) = ui.allocate_exact_size(vec2(ITEM_PT, 54.0), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(vec2(ITEM_PT, item_height(ui)), Sense::click());
     let role = if Tab::ALL.into_iter().any(|tab| look(tab).1 == name) { Role::Tab } else { Role::Button };
     response.widget_info(|| {
         if role == Role::Tab {
@@ -95,7 +110,7 @@ fn presence(ui: &mut Ui, state: &State, cx: &mut Cx) {
         (Reach::Connecting | Reach::Unknown, _) => (p.warn, Icon::Wifi, tr().reach_connecting),
         (Reach::Alone, _) => (p.muted, Icon::WifiOff, tr().reach_alone),
     };
-    let (rect, response) = ui.allocate_exact_size(vec2(ITEM_PT, 44.0), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(vec2(ITEM_PT, item_height(ui).min(46.0)), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("{}: {words}", tr().presence)));
     if response.hovered() {
         ui.painter().rect_filled(rect, 10.0, p.side);

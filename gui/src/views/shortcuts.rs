@@ -14,7 +14,7 @@ pub(crate) fn keys(ctx: &Context, state: &State, views: &mut Views, cx: &mut Cx)
     }
     let pressed = |key| ctx.input_mut(|input| input.consume_key(Modifiers::COMMAND, key));
     let numbers = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6];
-    for (tab, key) in Tab::ALL.into_iter().zip(numbers) {
+    for (tab, key) in Tab::shown().zip(numbers) {
         if pressed(key) {
             cx.say(Intent::Go(tab));
         }

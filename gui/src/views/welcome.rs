@@ -7,8 +7,8 @@ use lucide_icons::Icon;
 use secure_chat_node::api::{AccountEntry, ErrorKind, Password};
 
 use super::Cx;
-use crate::ask::account;
-use crate::state::{Gate, Intent, Session};
+use crate::ask::{account, by_name};
+use crate::state::{Gate, Intent, Overlay, Session};
 use crate::strings::tr;
 use crate::theme::{Palette, icons, medium, semibold};
 use crate::widgets::{Field, PushButton, SecretText, busy_dots, error_text, muted, paint_avatar};
@@ -90,6 +90,7 @@ impl Welcome {
             if ui.add(PushButton::new(tr().create_another).quiet()).clicked() {
                 self.another = true;
             }
+            import(ui, cx);
         });
     }
 
@@ -134,6 +135,7 @@ impl Welcome {
             if back && ui.add(PushButton::new(tr().back_to_login).quiet()).clicked() {
                 self.another = false;
             }
+            import(ui, cx);
             muted(ui, tr().no_recovery);
         });
     }
@@ -264,6 +266,13 @@ pub(super) fn heading(ui: &mut Ui, title: &str, text: &str) {
         ui.label(RichText::new(title).font(FontId::new(24.0, semibold())).color(p.text));
         muted(ui, text);
     });
+}
+
+/// The way back from a backup, where the node knows one.
+fn import(ui: &mut Ui, cx: &mut Cx) {
+    if by_name::knows("account.import") && ui.add(PushButton::new(tr().import_backup).quiet()).clicked() {
+        cx.say(Intent::Show(Overlay::ImportBackup));
+    }
 }
 
 fn account_row(ui: &mut Ui, account: &AccountEntry, on: bool, enabled: bool) -> bool {

@@ -56,6 +56,15 @@ fn color_of(account: &str) -> Color32 {
     AVATARS.get(index).copied().unwrap_or(AVATARS[0])
 }
 
+/// The colour in which a name stands in a conversation of several people.
+pub(crate) fn color_of_name(name: &str, p: &Palette) -> Color32 {
+    let choices = [p.accent, p.ok, p.warn, p.danger];
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    let index = usize::try_from(hasher.finish() % choices.len() as u64).unwrap_or_default();
+    choices.get(index).copied().unwrap_or(p.accent)
+}
+
 fn initials(name: &str) -> String {
     let mut words =
         name.split(|c: char| c.is_whitespace() || matches!(c, '_' | '-' | '.')).filter(|word| !word.is_empty());

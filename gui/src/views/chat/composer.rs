@@ -31,7 +31,9 @@ impl Composer {
     /// Shows the composer of the conversation with `name`.
     pub(super) fn ui(&mut self, ui: &mut Ui, name: &str, state: &mut State, cx: &mut Cx) {
         ui.spacing_mut().item_spacing.y = 6.0;
-        let accepts = state.people.contact(name).is_some_and(|contact| contact.state == ContactState::Accepted);
+        let group = state.group().is_some_and(|group| group.group_id == name);
+        let accepts =
+            group || state.people.contact(name).is_some_and(|contact| contact.state == ContactState::Accepted);
         if !accepts {
             let hint = state.people.contact(name).map_or(tr().cannot_write, |contact| match contact.state {
                 ContactState::KeyChanged => tr().cannot_write_key,

@@ -6,7 +6,7 @@ use secure_chat_node::api::{Contact, ContactState};
 
 use super::composer::Composer;
 use super::message::MessageRow;
-use super::{header, search_bar};
+use super::{group_header, header, search_bar};
 use crate::ask::contacts;
 use crate::state::{Confirm, Intent, Overlay, ScrollTo, State, Timeline, Tone};
 use crate::strings::tr;
@@ -32,7 +32,14 @@ impl Conversation {
     pub(super) fn ui(&mut self, ui: &mut Ui, name: &str, state: &mut State, cx: &mut Cx) {
         let p = Palette::of(ui);
         let head = Frame::new().fill(p.chat).inner_margin(Margin::symmetric(20, 10));
-        Panel::top("head").exact_size(64.0).frame(head).show(ui, |ui| header::header(ui, name, state, cx));
+        let group = state.group().is_some_and(|group| group.group_id == name);
+        Panel::top("head").exact_size(64.0).frame(head).show(ui, |ui| {
+            if group {
+                group_header::group_header(ui, name, state, cx);
+            } else {
+                header::header(ui, name, state, cx);
+            }
+        });
         if state.chat.search.open {
             let frame = Frame::new().fill(p.chat).inner_margin(Margin::symmetric(20, 8));
             Panel::top("search").frame(frame).show(ui, |ui| search_bar::search_bar(ui, name, state, cx));
@@ -61,7 +68,8 @@ impl Conversation {
             return;
         }
         let target = self.target(timeline);
-        let shown = list(ui, timeline, target, cx);
+        let named = matches!(state.chat.selection, crate::state::Selection::Group(_));
+        let shown = list(ui, timeline, target, named, cx);
         let view = ui.max_rect();
         timeline.at_end = shown.at_end && !timeline.newer.more;
         if timeline.at_end {
@@ -101,7 +109,7 @@ impl Conversation {
     }
 }
 
-fn list(ui: &mut Ui, timeline: &mut Timeline, target: Option<Target>, cx: &mut Cx) -> Shown {
+fn list(ui: &mut Ui, timeline: &mut Timeline, target: Option<Target>, named: bool, cx: &mut Cx) -> Shown {
     let id = Id::unique(("messages", &timeline.conversation));
     let found = timeline.found.clone();
     let first_unread = timeline.first_unread.clone();
@@ -116,6 +124,7 @@ fn list(ui: &mut Ui, timeline: &mut Timeline, target: Option<Target>, cx: &mut C
             let Some(row) = rows.get(index) else { return 0.0 };
             let message = MessageRow {
                 row,
+                named,
                 before: index.checked_sub(1).and_then(|before| rows.get(before)),
                 after: rows.get(index + 1),
                 quote: row.reply_to.as_deref().map(|id| rows.quote(id)),

@@ -6,7 +6,7 @@ use secure_chat_node::api::{At, Contact, ContactState, Status};
 use secure_chat_protocol::id::Timestamp;
 
 use crate::ask::contacts;
-use crate::state::{Confirm, Intent, Overlay, State};
+use crate::state::{Confirm, Intent, Overlay, Recipient, State, Tab};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, semibold};
@@ -24,7 +24,7 @@ pub(super) fn header(ui: &mut Ui, name: &str, state: &State, cx: &mut Cx) {
         let account = contact.map_or("", |contact| &contact.account_id);
         let dot = contact.map(|contact| Dot { status: contact.status, ground: p.chat });
         avatar(ui, name, account, 19.0, dot);
-        let room = (ui.available_width() - 140.0).max(60.0);
+        let room = (ui.available_width() - 180.0).max(60.0);
         ui.vertical(|ui| {
             ui.set_width(room);
             ui.spacing_mut().item_spacing.y = 2.0;
@@ -44,6 +44,11 @@ pub(super) fn header(ui: &mut Ui, name: &str, state: &State, cx: &mut Cx) {
                 {
                     cx.say(Intent::Show(Overlay::SafetyNumber(name.to_owned())));
                 }
+            }
+            let accepts = contact.is_some_and(|contact| contact.state == ContactState::Accepted);
+            if accepts && Tab::Files.is_here() && icon_button(ui, Icon::Paperclip, tr().share_file).clicked() {
+                let to = Recipient::Person(name.to_owned());
+                cx.say(Intent::Show(Overlay::Share { path: String::new(), to }));
             }
             if icon_button(ui, Icon::Search, tr().search_in_chat).clicked() {
                 cx.say(Intent::ToggleSearch);

@@ -36,6 +36,8 @@ const BESIDE_PT: f32 = 14.0;
 /// A message and what stands around it.
 pub(super) struct MessageRow<'a> {
     pub(super) row: &'a Row,
+    /// Of several people: who wrote it stands above it.
+    pub(super) named: bool,
     pub(super) before: Option<&'a Row>,
     pub(super) after: Option<&'a Row>,
     /// What it answers: `Some(None)` where that isn't known.
@@ -73,6 +75,13 @@ impl MessageRow<'_> {
         let joins_before = !separated && self.before.is_some_and(|before| self.joins(before));
         let joins_after = self.after.is_some_and(|after| self.joins(after));
         y += if joins_before { GAPS.0 } else { GAPS.1 };
+        if self.named && !self.row.mine && !joins_before {
+            let color = crate::widgets::color_of_name(&self.row.from, Palette::of(ui));
+            let at = pos2(full.left() + 4.0, y + 9.0);
+            let name = FontId::new(12.5, semibold());
+            paint_elided(ui.painter(), at, &self.row.from, name, color, full.width() * BUBBLE_MAX_SHARE);
+            y += 20.0;
+        }
         let bubble = self.measure(ui, y);
         if self.found {
             let band = Rect::from_x_y_ranges(full.x_range(), bubble.rect.expand(4.0).y_range());
@@ -94,7 +103,7 @@ impl MessageRow<'_> {
     }
 
     fn joins(&self, other: &Row) -> bool {
-        other.mine == self.row.mine && other.at_ms.abs_diff(self.row.at_ms) < RUN_MS
+        other.mine == self.row.mine && other.from == self.row.from && other.at_ms.abs_diff(self.row.at_ms) < RUN_MS
     }
 
     fn meta_width(&self) -> f32 {

@@ -2,6 +2,7 @@
 
 mod composer;
 mod conversation;
+mod group_header;
 mod header;
 mod list;
 mod message;
@@ -39,8 +40,13 @@ impl ChatTab {
         CentralPanel::default().frame(Frame::new().fill(p.chat)).show(ui, |ui| match state.chat.selection.clone() {
             Selection::Conversation(name) => self.conversation.ui(ui, &name, state, cx),
             Selection::Request(id) => requests::page(ui, &id, state, cx),
-            Selection::None => nothing_selected(ui, state, cx),
+            Selection::None | Selection::Group(_) => nothing_selected(ui, state, cx),
         });
+    }
+
+    /// Shows one conversation: of a group, by its id.
+    pub(crate) fn conversation(&mut self, ui: &mut Ui, name: &str, state: &mut State, cx: &mut Cx) {
+        self.conversation.ui(ui, name, state, cx);
     }
 
     /// Puts the keyboard into the search of the list.

@@ -1,0 +1,119 @@
+//! The audit log, alerts, and facts about keys and storage.
+
+use secure_chat_node::api::{At, NodeHandle};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Answered, by_name};
+
+/// Entries read at once.
+pub(crate) const PAGE_ENTRIES: u32 = 200;
+
+/// One entry of the log.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) seq: u64,
+    pub(crate) at: At,
+    pub(crate) kind: String,
+    pub(crate) severity: String,
+    pub(crate) detail: String,
+}
+
+/// A page of the log.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Log {
+    #[serde(default)]
+    pub(crate) entries: Vec<Entry>,
+    /// Nobody has changed or removed an entry.
+    #[serde(default)]
+    pub(crate) chain_ok: Option<bool>,
+    #[serde(default)]
+    pub(crate) more: Option<bool>,
+}
+
+/// Something suspicious.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Alert {
+    #[serde(default, alias = "id")]
+    pub(crate) alert_id: Value,
+    pub(crate) at: At,
+    pub(crate) kind: String,
+    pub(crate) severity: String,
+    #[serde(default)]
+    pub(crate) subject: Option<String>,
+    pub(crate) detail: String,
+    #[serde(default)]
+    pub(crate) count: u64,
+}
+
+/// Which entries are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub(crate) severity: Option<&'static str>,
+    pub(crate) query: String,
+}
+
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// Entries before `before`, the newest without; `serial` names the filter.
+    Log {
+        before: Option<u64>,
+        filter: Filter,
+        serial: u64,
+    },
+    Alerts,
+    Facts,
+    Dismiss(Value),
+    Export {
+        path: String,
+        format: &'static str,
+    },
+    Clear,
+}
+
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Log { before: Option<u64>, serial: u64, result: Answered<Log> },
+    Alerts(Answered<Vec<Alert>>),
+    Facts(Answered<Map<String, Value>>),
+    Dismissed(Answered<()>),
+    Exported { path: String, result: Answered<u64> },
+    Cleared(Answered<()>),
+}
+
+#[derive(Deserialize)]
+struct Alerts {
+    alerts: Vec<Alert>,
+}
+
+#[derive(Deserialize)]
+struct Exported {
+    entries: u64,
+}
+
+impl Ask {
+    pub(super) async fn perform(self, node: &NodeHandle) -> Answer {
+        match self {
+            Self::Log { before, filter, serial } => {
+                let query = (!filter.query.is_empty()).then_some(filter.query);
+                let params =
+                    json!({"before": before, "limit": PAGE_ENTRIES, "severity": filter.severity, "query": query});
+                Answer::Log { before, serial, result: by_name::ask(node, "security.audit_log", params).await }
+            }
+            Self::Alerts => {
+                let result = by_name::ask::<Alerts>(node, "security.alerts", json!({})).await;
+                Answer::Alerts(result.map(|list| list.alerts))
+            }
+            Self::Facts => Answer::Facts(by_name::ask(node, "security.facts", json!({})).await),
+            Self::Dismiss(alert) => {
+                Answer::Dismissed(by_name::tell(node, "security.dismiss", json!({"alert_id": alert})).await)
+            }
+            Self::Export { path, format } => {
+                let params = json!({"path": path, "format": format});
+                let result = by_name::ask::<Exported>(node, "security.export", params).await;
+                Answer::Exported { path, result: result.map(|exported| exported.entries) }
+            }
+            Self::Clear => Answer::Cleared(by_name::tell(node, "security.clear", json!({"confirm": true})).await),
+        }
+    }
+}

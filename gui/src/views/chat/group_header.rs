@@ -1,0 +1,81 @@
+//! The head of a group's conversation: which group, who is in it, and what can be done about it.
+
+use egui::{Align, FontId, Layout, Popup, RichText, Ui};
+use lucide_icons::Icon;
+use secure_chat_node::api::At;
+
+use crate::ask::groups::{Ask, Group};
+use crate::state::{Confirm, Intent, Overlay, Recipient, State, Tab, leads};
+use crate::strings::tr;
+use crate::text;
+use crate::theme::{Palette, semibold};
+use crate::views::Cx;
+use crate::widgets::{avatar, icon_button, menu_item, sign};
+
+/// Shows the head.
+pub(super) fn group_header(ui: &mut Ui, group_id: &str, state: &mut State, cx: &mut Cx) {
+    let p = Palette::of(ui);
+    let Some(group) = state.groups.get(group_id).cloned() else { return };
+    let online = state.groups.members.iter().filter(|member| member.online).count() as u64;
+    let mut toggled = false;
+    ui.horizontal_centered(|ui| {
+        avatar(ui, &group.name, &group.group_id, 19.0, None);
+        let room = (ui.available_width() - 180.0).max(60.0);
+        ui.vertical(|ui| {
+            ui.set_width(room);
+            ui.spacing_mut().item_spacing.y = 2.0;
+            ui.add_space(3.0);
+            let title = RichText::new(text::displayed(&group.name)).font(FontId::new(15.5, semibold())).color(p.text);
+            ui.add(egui::Label::new(title).truncate());
+            ui.spacing_mut().interact_size.y = 14.0;
+            ui.horizontal(|ui| {
+                ui.spacing_mut().item_spacing.x = 5.0;
+                sign(ui, Icon::Lock, 13.0, p.muted);
+                let members = (state.groups.members.len() as u64).max(group.members);
+                let words = (tr().group_status)(members, online);
+                ui.add(egui::Label::new(RichText::new(words).size(12.0).color(p.muted)).truncate());
+            });
+        });
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = 2.0;
+            more(ui, &group, cx);
+            toggled = icon_button(ui, Icon::Users, tr().members).clicked();
+            if Tab::Files.is_here() && icon_button(ui, Icon::Paperclip, tr().share_file).clicked() {
+                let to = Recipient::Group(group.group_id.clone());
+                cx.say(Intent::Show(Overlay::Share { path: String::new(), to }));
+            }
+            if icon_button(ui, Icon::Search, tr().search_in_chat).clicked() {
+                cx.say(Intent::ToggleSearch);
+            }
+        });
+    });
+    state.groups.members_open ^= toggled;
+}
+
+fn more(ui: &mut Ui, group: &Group, cx: &mut Cx) {
+    let group_id = || group.group_id.clone();
+    let button = icon_button(ui, Icon::EllipsisVertical, tr().more);
+    Popup::menu(&button).show(|ui| {
+        ui.set_min_width(220.0);
+        ui.spacing_mut().item_spacing.y = 2.0;
+        if leads(&group.role) {
+            if menu_item(ui, Icon::UserPlus, tr().group_invite, false).clicked() {
+                cx.say(Intent::Show(Overlay::InviteToGroup(group_id())));
+            }
+            if menu_item(ui, Icon::Settings, tr().group_settings, false).clicked() {
+                cx.say(Intent::Show(Overlay::EditGroup(Some(group_id()))));
+            }
+        }
+        if group.muted_until.is_some() {
+            if menu_item(ui, Icon::Bell, tr().unmute, false).clicked() {
+                cx.say(Ask::Mute { group_id: group_id(), until: Some(At::default()) });
+            }
+        } else if menu_item(ui, Icon::BellOff, tr().mute_for_good, false).clicked() {
+            cx.say(Ask::Mute { group_id: group_id(), until: None });
+        }
+        if menu_item(ui, Icon::LogOut, tr().group_leave, true).clicked() {
+            let confirm = Confirm::LeaveGroup { group_id: group_id(), name: group.name.clone() };
+            cx.say(Intent::Show(Overlay::Confirm(confirm)));
+        }
+    });
+}

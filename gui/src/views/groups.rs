@@ -1,0 +1,154 @@
+//! The groups tab: the list of groups, a conversation beside it, and its members.
+
+use egui::{Align2, CentralPanel, FontId, Frame, Margin, Panel, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
+use lucide_icons::Icon;
+
+use super::chat::ChatTab;
+use super::group_members;
+use super::{Cx, rail};
+use crate::ask::groups::Group;
+use crate::state::{Intent, Overlay, Selection, State};
+use crate::strings::tr;
+use crate::text;
+use crate::theme::{Palette, RADIUS_PT, font, icons, medium};
+use crate::widgets::{PushButton, empty_state, focus_ring, icon_button, muted, paint_avatar, paint_elided};
+
+/// The height of a row, in points.
+const ROW_PT: f32 = 62.0;
+/// The members have room beside the conversation from this width on, in points.
+const BESIDE_FROM_PT: f32 = 760.0;
+
+/// Shows the tab; conversations are shown by that of the chat tab.
+pub(super) fn groups(ui: &mut Ui, state: &mut State, chat: &mut ChatTab, cx: &mut Cx) {
+    let p = Palette::of(ui);
+    let widest = (ui.available_width() * 0.4).clamp(220.0, 420.0);
+    let frame = Frame::new().fill(p.side).inner_margin(Margin { left: 10, right: 10, top: 12, bottom: 0 });
+    Panel::left("groups").default_size(290.0_f32.min(widest)).size_range(220.0..=widest).frame(frame).show(ui, |ui| {
+        list(ui, state, cx);
+    });
+    let open = match &state.chat.selection {
+        Selection::Group(id) => Some(id.clone()),
+        _ => None,
+    };
+    let Some(id) = open else {
+        CentralPanel::default().frame(Frame::new().fill(p.chat)).show(ui, |ui| nothing_open(ui, state, cx));
+        return;
+    };
+    let beside = ui.available_width() > BESIDE_FROM_PT;
+    let members = Frame::new().fill(p.side).inner_margin(Margin::same(14));
+    if state.groups.members_open && beside {
+        Panel::right("members").exact_size(280.0).resizable(false).frame(members).show(ui, |ui| {
+            group_members::members(ui, &id, state, cx);
+        });
+    } else if state.groups.members_open {
+        CentralPanel::default().frame(members).show(ui, |ui| group_members::members(ui, &id, state, cx));
+        return;
+    }
+    CentralPanel::default().frame(Frame::new().fill(p.chat)).show(ui, |ui| chat.conversation(ui, &id, state, cx));
+}
+
+fn list(ui: &mut Ui, state: &State, cx: &mut Cx) {
+    ui.spacing_mut().item_spacing.y = 8.0;
+    ui.horizontal(|ui| {
+        ui.add_space(4.0);
+        ui.heading(tr().tab_groups);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = 0.0;
+            if icon_button(ui, Icon::Plus, tr().group_new).clicked() {
+                cx.say(Intent::Show(Overlay::EditGroup(None)));
+            }
+            if icon_button(ui, Icon::Search, tr().group_find).clicked() {
+                cx.say(Intent::Show(Overlay::FindGroup));
+            }
+        });
+    });
+    ui.spacing_mut().item_spacing.y = 2.0;
+    if state.groups.loaded && state.groups.list.is_empty() {
+        ui.add_space(18.0);
+        ui.vertical_centered(|ui| muted(ui, tr().groups_none));
+    }
+    let mut groups: Vec<(&Group, u64)> = state.groups.list.iter().map(|group| (group, last_at(group, state))).collect();
+    groups.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.name.to_lowercase().cmp(&b.0.name.to_lowercase())));
+    ScrollArea::vertical().id_salt("group list").auto_shrink(false).show_rows(ui, ROW_PT, groups.len(), |ui, range| {
+        for (group, at) in groups.get(range).unwrap_or_default() {
+            row(ui, group, *at, state, cx);
+        }
+    });
+}
+
+fn last_at(group: &Group, state: &State) -> u64 {
+    let told = state.groups.last.get(&group.group_id).map_or(0, |last| last.1);
+    told.max(group.last_message.as_ref().map_or(0, |last| last.at_ms()))
+}
+
+/// The second line: what came last, else what the group is for.
+fn line(group: &Group, state: &State) -> String {
+    let draft = state.chat.draft(&group.group_id);
+    if !draft.trim().is_empty() && state.chat.conversation() != Some(&group.group_id) {
+        return (tr().draft)(draft);
+    }
+    if let Some((line, _)) = state.groups.last.get(&group.group_id) {
+        return line.clone();
+    }
+    match group.last_message.as_ref().map(|last| last.line()) {
+        Some((_, true, text)) => (tr().you_said)(text),
+        Some((from, false, text)) => format!("{from}: {text}"),
+        None if !group.description.is_empty() => group.description.clone(),
+        None => (tr().member_count)(group.members),
+    }
+}
+
+fn row(ui: &mut Ui, group: &Group, at: u64, state: &State, cx: &mut Cx) {
+    let p = Palette::of(ui);
+    let on = state.chat.selection == Selection::Group(group.group_id.clone());
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW_PT), Sense::click());
+    let spoken = if group.unread > 0 { (tr().spoken_unread)(&group.name, group.unread) } else { group.name.clone() };
+    response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, true, on, &spoken));
+    if on || response.hovered() {
+        ui.painter().rect_filled(rect, RADIUS_PT, if on { p.surface } else { p.chat });
+    }
+    focus_ring(ui, &response, rect, RADIUS_PT);
+    paint_avatar(ui, pos2(rect.left() + 31.0, rect.center().y), &group.name, &group.group_id, 20.0, None);
+    let painter = ui.painter();
+    let when = if at == 0 { String::new() } else { text::when(at, cx.clock) };
+    let time = painter.layout_no_wrap(when, font(11.5), p.muted);
+    let (left, right) = (rect.left() + 62.0, rect.right() - 10.0);
+    let top = rect.top() + 22.0;
+    let mut room = right - left - time.size().x - 8.0;
+    if group.muted_until.is_some() {
+        let sign = FontId::new(12.5, icons());
+        let x = right - time.size().x - 12.0;
+        painter.text(pos2(x, top), Align2::CENTER_CENTER, char::from(Icon::BellOff), sign, p.muted);
+        room -= 16.0;
+    }
+    paint_elided(painter, pos2(left, top), &group.name, FontId::new(14.5, medium()), p.text, room);
+    painter.galley(pos2(right - time.size().x, top - time.size().y / 2.0), time, p.muted);
+    let room = right - left - if group.unread > 0 { 34.0 } else { 0.0 };
+    paint_elided(painter, pos2(left, rect.top() + 42.0), &line(group, state), font(12.5), p.muted, room);
+    if group.unread > 0 {
+        rail::badge(ui, pos2(right - 10.0, rect.top() + 43.0), group.unread);
+    }
+    if response.clicked() {
+        cx.say(Intent::OpenGroup(group.group_id.clone()));
+    }
+}
+
+fn nothing_open(ui: &mut Ui, state: &State, cx: &mut Cx) {
+    if !state.groups.loaded {
+        return;
+    }
+    let none = state.groups.list.is_empty();
+    let (title, words) = if none {
+        (tr().groups_none_title, tr().groups_none_text)
+    } else {
+        (tr().groups_choose_title, tr().groups_choose_text)
+    };
+    empty_state(ui, Icon::Users, title, words, |ui| {
+        if ui.add(PushButton::new(tr().group_new).primary().icon(Icon::Plus)).clicked() {
+            cx.say(Intent::Show(Overlay::EditGroup(None)));
+        }
+        if ui.add(PushButton::new(tr().group_find).icon(Icon::Search)).clicked() {
+            cx.say(Intent::Show(Overlay::FindGroup));
+        }
+    });
+}

@@ -1,0 +1,428 @@
+//! The security tab: what happened, what looks suspicious, and how it stands
+//! with keys and storage.
+
+use chrono::TimeZone as _;
+use egui::{Align2, ComboBox, FontId, Rect, RichText, ScrollArea, Sense, Ui, pos2, vec2};
+use egui_plot::{Bar, BarChart, Plot};
+use lucide_icons::Icon;
+use serde_json::Value;
+
+use super::{Cx, page_heading};
+use crate::ask::security::{self, Alert, Entry};
+use crate::state::{Intent, State};
+use crate::strings::tr;
+use crate::text;
+use crate::theme::{Palette, SMALL_PT, card, font, icons, medium};
+use crate::widgets::{
+    Field, PushButton, error_text, figure_row, icon_button, lines, muted, paint_elided, sign, tailed, title,
+};
+
+/// The height of a row of the log, in points.
+const ROW_PT: f32 = 34.0;
+/// The height of the log on the page, in points.
+const LOG_PT: f32 = 360.0;
+/// Rows before the end of what is loaded at which more are read.
+const AHEAD_ROWS: usize = 60;
+/// Days in the plot.
+const DAYS: usize = 14;
+/// Milliseconds in a day.
+const DAY_MS: u64 = 86_400_000;
+
+/// What the tab remembers beside the state.
+#[derive(Default)]
+pub(super) struct SecurityTab {
+    path: String,
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Format {
+    #[default]
+    Html,
+    Csv,
+    Json,
+}
+
+impl Format {
+    const ALL: [Self; 3] = [Self::Html, Self::Csv, Self::Json];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Html => "html",
+            Self::Csv => "csv",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl SecurityTab {
+    /// Shows the tab.
+    pub(super) fn ui(&mut self, ui: &mut Ui, state: &mut State, cx: &mut Cx) {
+        page_heading(ui, tr().tab_security, tr().security_text);
+        facts(ui, state);
+        ui.add_space(6.0);
+        card(ui).show(ui, |ui| alerts(ui, state, cx));
+        ui.add_space(6.0);
+        card(ui).show(ui, |ui| {
+            ui.set_min_width(ui.available_width());
+            log(ui, state, cx);
+        });
+        ui.add_space(6.0);
+        card(ui).show(ui, |ui| activity(ui, &state.security.entries, cx));
+        ui.add_space(6.0);
+        card(ui).show(ui, |ui| self.export(ui, state, cx));
+    }
+
+    fn export(&mut self, ui: &mut Ui, state: &State, cx: &mut Cx) {
+        ui.set_min_width(ui.available_width());
+        title(ui, tr().export_title, tr().export_text);
+        ui.horizontal(|ui| {
+            for format in Format::ALL {
+                let name = format.name().to_uppercase();
+                if ui.selectable_label(self.format == format, name).clicked() {
+                    self.format = format;
+                    self.path.clear();
+                }
+            }
+        });
+        if self.path.is_empty() {
+            self.path = super::paths::in_documents(&format!("secure-chat-log.{}", self.format.name()));
+        }
+        let ready = !self.path.trim().is_empty() && !state.security.exporting;
+        let mut pressed = false;
+        tailed(
+            ui,
+            |ui| Field::new(tr().file_path).hint(tr().file_path).bare().show(ui, &mut self.path),
+            |ui| {
+                let busy = state.security.exporting;
+                let export = PushButton::new(tr().export).primary().icon(Icon::Download).busy(busy).enabled(ready);
+                pressed = ui.add(export).clicked();
+            },
+        );
+        if pressed {
+            cx.say(Intent::ExportLog { path: self.path.trim().to_owned(), format: self.format.name() });
+        }
+        match &state.security.exported {
+            Some(Ok((path, entries))) => written(ui, path, *entries, cx),
+            Some(Err(error)) => error_text(ui, error),
+            None => {}
+        }
+        ui.separator();
+        tailed(
+            ui,
+            |ui| muted(ui, tr().clear_log_text),
+            |ui| {
+                if ui.add(PushButton::new(tr().clear_log).danger().icon(Icon::Trash2)).clicked() {
+                    cx.say(Intent::ConfirmClearLog);
+                }
+            },
+        );
+    }
+}
+
+fn written(ui: &mut Ui, path: &str, entries: u64, cx: &mut Cx) {
+    let p = Palette::of(ui);
+    tailed(
+        ui,
+        |ui| {
+            sign(ui, Icon::CircleCheck, 15.0, p.ok);
+            ui.add(egui::Label::new((tr().exported)(entries, path)).truncate());
+        },
+        |ui| {
+            if icon_button(ui, Icon::Copy, tr().copy_path).clicked() {
+                cx.say(crate::state::copied(path));
+            }
+        },
+    );
+}
+
+/// The figures that matter at a glance; the rest of what the node tells below.
+fn facts(ui: &mut Ui, state: &State) {
+    let facts = &state.security.facts;
+    let count = |name: &str| match facts.get(name) {
+        None | Some(Value::Null) => "–".to_owned(),
+        Some(Value::Array(list)) => list.len().to_string(),
+        Some(Value::Object(map)) => map.get("total").or_else(|| map.get("count")).map_or("–".to_owned(), shown),
+        Some(value) => shown(value),
+    };
+    let chain = match state.security.chain_ok {
+        Some(true) => tr().chain_whole,
+        Some(false) => tr().chain_broken,
+        None => "–",
+    };
+    figure_row(
+        ui,
+        &[
+            (Icon::KeyRound, tr().fact_sessions, count("sessions")),
+            (Icon::Package, tr().fact_prekeys, count("prekeys_left")),
+            (Icon::ShieldCheck, tr().fact_verified, count("verified")),
+            (Icon::Link, tr().fact_chain, chain.to_owned()),
+        ],
+    );
+    let mut more = Vec::new();
+    for (name, value) in facts {
+        if !matches!(name.as_str(), "sessions" | "prekeys_left" | "verified") {
+            flatten(name, value, &mut more);
+        }
+    }
+    if more.is_empty() {
+        return;
+    }
+    ui.add_space(2.0);
+    card(ui).inner_margin(14).show(ui, |ui| {
+        ui.set_min_width(ui.available_width());
+        let muted = Palette::of(ui).muted;
+        egui::Grid::new("facts").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
+            for (name, value) in more.iter().take(24) {
+                ui.label(RichText::new(name).size(13.0).color(muted));
+                ui.add(egui::Label::new(RichText::new(value).size(13.0)).truncate());
+                ui.end_row();
+            }
+        });
+    });
+}
+
+/// A value in words.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => match secure_chat_node::api::At::parse(text) {
+            Some(at) => text::long_date_time(at),
+            None => text.clone(),
+        },
+        Value::Bool(on) => if *on { tr().yes } else { tr().no }.to_owned(),
+        Value::Null => "–".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Names and values of nested facts, one line each.
+fn flatten(name: &str, value: &Value, into: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(map) => {
+            for (part, value) in map {
+                flatten(&format!("{name} · {part}"), value, into);
+            }
+        }
+        Value::Array(list) => into.push((words(name), list.len().to_string())),
+        Value::Number(number) if name.ends_with("bytes") => {
+            into.push((words(name.trim_end_matches("bytes")), text::bytes(number.as_u64().unwrap_or_default())));
+        }
+        value => into.push((words(name), shown(value))),
+    }
+}
+
+/// `signed_prekey_age` as words.
+fn words(name: &str) -> String {
+    let mut words = name.replace('_', " ").trim().trim_end_matches(" ·").to_owned();
+    if let Some(first) = words.get_mut(0..1) {
+        first.make_ascii_uppercase();
+    }
+    words
+}
+
+fn alerts(ui: &mut Ui, state: &State, cx: &mut Cx) {
+    ui.set_min_width(ui.available_width());
+    title(ui, tr().suspicious, tr().suspicious_text);
+    if state.security.alerts.is_empty() {
+        let ok = Palette::of(ui).ok;
+        ui.horizontal(|ui| {
+            sign(ui, Icon::ShieldCheck, 18.0, ok);
+            ui.label(tr().suspicious_none);
+        });
+    }
+    for alert in state.security.alerts.iter().take(50) {
+        alert_row(ui, alert, cx);
+    }
+}
+
+fn alert_row(ui: &mut Ui, alert: &Alert, cx: &mut Cx) {
+    let p = Palette::of(ui);
+    let (icon, color) = severity(&alert.severity, p);
+    let when = text::when(alert.at.0.0, cx.clock);
+    tailed(
+        ui,
+        |ui| {
+            sign(ui, icon, 18.0, color);
+            lines(ui, |ui| {
+                ui.add(egui::Label::new(text::displayed(&alert.detail)).wrap());
+                let about = alert.subject.as_deref().map_or_else(String::new, |subject| format!(" · {subject}"));
+                let times = if alert.count > 1 { (tr().times)(alert.count) } else { String::new() };
+                let line = format!("{when}{about}{times}");
+                ui.label(RichText::new(line).size(SMALL_PT).color(p.muted));
+            });
+        },
+        |ui| {
+            if icon_button(ui, Icon::Check, tr().alert_dismiss).clicked() {
+                cx.say(security::Ask::Dismiss(alert.alert_id.clone()));
+            }
+        },
+    );
+    ui.separator();
+}
+
+/// The sign of a severity; each has a shape of its own.
+fn severity(severity: &str, p: &Palette) -> (Icon, egui::Color32) {
+    match severity {
+        "critical" => (Icon::ShieldAlert, p.danger),
+        "warning" => (Icon::TriangleAlert, p.warn),
+        _ => (Icon::Info, p.accent),
+    }
+}
+
+fn log(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
+    let security = &mut state.security;
+    title(ui, tr().log_title, tr().log_text);
+    ui.horizontal(|ui| {
+        let room = (ui.available_width() - 190.0).max(80.0);
+        let response = ui
+            .scope(|ui| {
+                ui.set_width(room);
+                Field::new(tr().log_search).hint(tr().log_search).bare().show(ui, &mut security.filter.query)
+            })
+            .inner;
+        let mut changed = response.changed();
+        let severities = [None, Some("info"), Some("warning"), Some("critical")];
+        let name = (tr().severity)(security.filter.severity);
+        let choice = ComboBox::from_id_salt("severity").selected_text(name).width(150.0).show_ui(ui, |ui| {
+            for severity in severities {
+                let on = security.filter.severity == severity;
+                if ui.selectable_label(on, (tr().severity)(severity)).clicked() {
+                    security.filter.severity = severity;
+                    changed = true;
+                }
+            }
+        });
+        choice.response.accessible_name(format!("{}: {name}", tr().severity_filter));
+        if changed {
+            cx.say(Intent::FilterLog);
+        }
+    });
+    if let Some(error) = &security.error {
+        error_text(ui, error);
+    }
+    if security.chain_ok == Some(false) {
+        error_text(ui, tr().chain_broken_text);
+    }
+    if security.entries.is_empty() {
+        muted(ui, if security.loaded { tr().log_none } else { tr().log_waits });
+        return;
+    }
+    table(ui, &security.entries, security.more, cx);
+}
+
+fn table(ui: &mut Ui, entries: &[Entry], more: bool, cx: &mut Cx) {
+    let height = LOG_PT.min(entries.len() as f32 * ROW_PT);
+    let ground = Palette::of(ui).chat;
+    egui::Frame::new().fill(ground).corner_radius(10).inner_margin(4).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        let area = ScrollArea::vertical().id_salt("log").max_height(height).auto_shrink([false, true]);
+        area.show_rows(ui, ROW_PT, entries.len(), |ui, range| {
+            if more && range.end + AHEAD_ROWS > entries.len() {
+                cx.say(Intent::ReadLogOn);
+            }
+            for entry in entries.get(range).unwrap_or_default() {
+                log_row(ui, entry);
+            }
+        });
+    });
+}
+
+fn log_row(ui: &mut Ui, entry: &Entry) {
+    let p = Palette::of(ui);
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW_PT), Sense::hover());
+    let at = text::long_date_time(entry.at);
+    response.widget_info(|| {
+        let words = format!("{at}, {}, {}: {}", entry.severity, entry.kind, entry.detail);
+        egui::WidgetInfo::labeled(egui::Role::Row, true, words)
+    });
+    if response.hovered() {
+        ui.painter().rect_filled(rect, 6.0, p.surface);
+    }
+    let (icon, color) = severity(&entry.severity, p);
+    let y = rect.center().y;
+    let painter = ui.painter();
+    let sign = FontId::new(15.0, icons());
+    painter.text(pos2(rect.left() + 16.0, y), Align2::CENTER_CENTER, char::from(icon), sign, color);
+    let wide = rect.width() > 620.0;
+    let time = if wide { text::date_time(entry.at) } else { text::time_of_day(entry.at.0.0) };
+    let time_room = if wide { 140.0 } else { 46.0 };
+    paint_elided(painter, pos2(rect.left() + 34.0, y), &time, font(12.5), p.muted, time_room);
+    let mut x = rect.left() + 40.0 + time_room;
+    if wide {
+        let kind = FontId::new(12.5, medium());
+        paint_elided(painter, pos2(x, y), &entry.kind, kind, p.text, 150.0);
+        x += 160.0;
+    }
+    paint_elided(painter, pos2(x, y), &entry.detail, font(13.0), p.text, rect.right() - x - 8.0);
+    response.on_hover_text(format!("{at}\n{}\n{}", entry.kind, text::displayed(&entry.detail)));
+}
+
+/// What happened on each of the last days, as far as the log is loaded.
+fn activity(ui: &mut Ui, entries: &[Entry], cx: &Cx) {
+    ui.set_min_width(ui.available_width());
+    title(ui, tr().activity, tr().activity_text);
+    let p = Palette::of(ui);
+    let mut days = [[0_u32; 2]; DAYS];
+    let today = cx.clock.now_ms / DAY_MS;
+    for entry in entries {
+        let ago = usize::try_from(today.saturating_sub(entry.at.0.0 / DAY_MS)).unwrap_or(usize::MAX);
+        if let Some(day) = days.get_mut(ago) {
+            day[usize::from(entry.severity != "info")] += 1;
+        }
+    }
+    let bars = |index: usize| -> Vec<Bar> {
+        let bar = |(ago, day): (usize, &[u32; 2])| {
+            let beneath = if index == 1 { f64::from(day[0]) } else { 0.0 };
+            Bar::new(-(ago as f64), f64::from(day[index])).base_offset(beneath).width(0.62)
+        };
+        days.iter().enumerate().map(bar).collect()
+    };
+    ui.horizontal(|ui| {
+        for (color, name) in [(p.accent, tr().activity_usual), (p.warn, tr().activity_notable)] {
+            let (rect, _) = ui.allocate_exact_size(vec2(12.0, 12.0), Sense::hover());
+            ui.painter().rect_filled(Rect::from_center_size(rect.center(), vec2(11.0, 11.0)), 3.0, color);
+            ui.label(RichText::new(name).size(SMALL_PT).color(p.muted));
+        }
+    });
+    let now_ms = cx.clock.now_ms;
+    Plot::new("activity")
+        .height(150.0)
+        .allow_drag(false)
+        .allow_zoom(false)
+        .allow_scroll(false)
+        .show_background(false)
+        .include_y(0.0)
+        .include_y(4.0)
+        .include_x(-(DAYS as f64))
+        .include_x(1.0)
+        .x_axis_formatter(move |mark, _| day_name(now_ms, mark.value))
+        .show(ui, |plot| {
+            plot.bar_chart(BarChart::new(tr().activity_usual, bars(0)).color(p.accent));
+            plot.bar_chart(BarChart::new(tr().activity_notable, bars(1)).color(p.warn));
+        });
+}
+
+fn day_name(now_ms: u64, offset: f64) -> String {
+    if offset > 0.5 || offset < -(DAYS as f64) || offset.fract().abs() > 0.01 {
+        return String::new();
+    }
+    let at = i64::try_from(now_ms).unwrap_or_default() + (offset * DAY_MS as f64) as i64;
+    chrono::Local.timestamp_millis_opt(at).single().map_or_else(String::new, |at| at.format("%-d %b").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn facts_of_any_shape_are_lines_of_words() {
+        let mut lines = Vec::new();
+        flatten("vault", &json!({"bytes": 2048, "messages": 7, "sealed": true}), &mut lines);
+        flatten("key_ages", &json!([1, 2]), &mut lines);
+        assert_eq!(lines[0], ("Vault".to_owned(), "2.0 KB".to_owned()));
+        assert_eq!(lines[1], ("Vault · messages".to_owned(), "7".to_owned()));
+        assert_eq!(lines[2], ("Vault · sealed".to_owned(), "yes".to_owned()));
+        assert_eq!(lines[3], ("Key ages".to_owned(), "2".to_owned()));
+    }
+}

@@ -1,0 +1,124 @@
+//! Dialogs about files: what is shared with whom, and where one is saved.
+
+use egui::{ComboBox, Ui};
+use lucide_icons::Icon;
+use secure_chat_node::api::ContactState;
+
+use super::{Cx, paths};
+use crate::ask::files::Share;
+use crate::state::{Intent, Recipient, State, is_risky};
+use crate::strings::tr;
+use crate::widgets::{Field, PushButton, error_text, muted};
+
+/// What is being filled in.
+#[derive(Default)]
+pub(super) struct ShareDialog {
+    path: String,
+    to: Recipient,
+    caption: String,
+    expires: usize,
+    save_to: String,
+}
+
+/// How long others can fetch it: the node's words, and whether it is the default.
+const EXPIRIES: [&str; 3] = ["never", "24h", "1w"];
+
+impl ShareDialog {
+    /// The dialog opens with this.
+    pub(super) fn begin(&mut self, path: &str, to: &Recipient) {
+        *self = Self { path: path.to_owned(), to: to.clone(), ..Self::default() };
+    }
+
+    /// The question where to save opens with this.
+    pub(super) fn begin_save(&mut self, name: &str) {
+        self.save_to = paths::in_downloads(None, name);
+    }
+
+    /// What to share with whom.
+    pub(super) fn share(&mut self, ui: &mut Ui, state: &State, first: bool, cx: &mut Cx) {
+        let busy = matches!(state.files.sharing, Some(Ok(())));
+        muted(ui, tr().share_text);
+        let field = Field::new(tr().file_path).hint(tr().share_path_hint).show(ui, &mut self.path);
+        if first {
+            field.request_focus();
+        }
+        if is_risky(self.path.trim()) {
+            error_text(ui, tr().risky_to_share);
+        }
+        self.recipient(ui, state);
+        Field::new(tr().caption).hint(tr().caption_hint).show(ui, &mut self.caption);
+        ui.horizontal(|ui| {
+            ui.label(tr().expires);
+            for (index, expires) in EXPIRIES.into_iter().enumerate() {
+                if ui.selectable_label(self.expires == index, (tr().expiry)(expires)).clicked() {
+                    self.expires = index;
+                }
+            }
+        });
+        if let Some(Err(error)) = &state.files.sharing {
+            error_text(ui, error);
+        }
+        let ready = !busy && !self.path.trim().is_empty() && self.to != Recipient::Nobody;
+        ui.add_space(4.0);
+        let button = PushButton::new(tr().share_now).primary().icon(Icon::Share2).wide().busy(busy).enabled(ready);
+        if ui.add(button).clicked() {
+            let (to, group_id) = match &self.to {
+                Recipient::Person(name) => (Some(name.clone()), None),
+                Recipient::Group(id) => (None, Some(id.clone())),
+                Recipient::Nobody => (None, None),
+            };
+            let expires = EXPIRIES.get(self.expires).copied().unwrap_or(EXPIRIES[0]);
+            let (path, caption) = (self.path.trim().to_owned(), self.caption.trim().to_owned());
+            cx.say(Intent::Share(Share { path, to, group_id, expires, caption }));
+        }
+    }
+
+    fn recipient(&mut self, ui: &mut Ui, state: &State) {
+        let name = match &self.to {
+            Recipient::Nobody => tr().choose_recipient.to_owned(),
+            Recipient::Person(name) => name.clone(),
+            Recipient::Group(id) => {
+                state.groups.get(id).map_or_else(|| tr().a_group.to_owned(), |group| group.name.clone())
+            }
+        };
+        ui.horizontal(|ui| {
+            ui.label(tr().share_with);
+            let choice = ComboBox::from_id_salt("recipient").selected_text(&name).width(240.0).show_ui(ui, |ui| {
+                for contact in state.people.contacts() {
+                    if contact.state == ContactState::Accepted {
+                        let to = Recipient::Person(contact.username.clone());
+                        if ui.selectable_label(self.to == to, &contact.username).clicked() {
+                            self.to = to;
+                        }
+                    }
+                }
+                for group in &state.groups.list {
+                    let to = Recipient::Group(group.group_id.clone());
+                    if ui.selectable_label(self.to == to, (tr().group_named)(&group.name)).clicked() {
+                        self.to = to;
+                    }
+                }
+            });
+            choice.response.accessible_name(format!("{}: {name}", tr().share_with));
+        });
+    }
+
+    /// Where to save a file, with a warning about one that can run something.
+    pub(super) fn save(&mut self, ui: &mut Ui, file_id: &str, risky: bool, first: bool, cx: &mut Cx) {
+        if risky {
+            error_text(ui, tr().risky_to_open);
+        }
+        let field = Field::new(tr().file_path).show(ui, &mut self.save_to);
+        if first {
+            field.request_focus();
+        }
+        let enter = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+        let ready = !self.save_to.trim().is_empty();
+        let label = if risky { tr().save_anyway } else { tr().save };
+        let button = PushButton::new(label).icon(Icon::Download).wide().enabled(ready);
+        let button = if risky { button.danger() } else { button.primary() };
+        if (ui.add(button).clicked() || (enter && !risky)) && ready {
+            cx.say(Intent::Download { file_id: file_id.to_owned(), path: self.save_to.trim().to_owned() });
+        }
+    }
+}

@@ -182,7 +182,9 @@ fn what_is_typed_is_sent_by_enter_and_broken_by_shift_enter() {
 fn the_keyboard_leads_everywhere() {
     let mut harness = harness([1000.0, 700.0], window(vec![row("m1", 1, false)]));
     harness.run();
-    for (key, tab) in [(Key::Num2, Tab::Network), (Key::Num3, Tab::Profile), (Key::Num1, Tab::Chat)] {
+    let keys = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6];
+    // From the last to the first: the window begins with the first.
+    for (key, tab) in keys.into_iter().zip(Tab::shown()).collect::<Vec<_>>().into_iter().rev() {
         harness.key_press_modifiers(Modifiers::COMMAND, key);
         harness.run();
         assert_eq!(harness.state().window.state.tab, tab);

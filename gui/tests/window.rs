@@ -169,6 +169,13 @@ fn button(harness: &mut Harness<'static, App>, name: &str) {
     harness.step();
 }
 
+fn tab(harness: &mut Harness<'static, App>, name: &str) {
+    until(harness, name, |harness| harness.query_by_role_and_label(Role::Tab, name).map(|node| node.click()));
+    harness.step();
+    harness.step();
+    harness.step();
+}
+
 fn type_into(harness: &mut Harness<'static, App>, role: Role, name: &str, text: &str) {
     until(harness, name, |harness| harness.query_by_role_and_label(role, name).map(|node| node.focus()));
     harness.step();
@@ -348,7 +355,7 @@ fn a_node_hosted_here_registers_and_shows_in_the_network_tab() {
     button(&mut alice, "Host one here");
     until_label(&mut alice, "You are connected");
     start_chatting(&mut alice);
-    alice.key_press_modifiers(Modifiers::COMMAND, Key::Num2);
+    tab(&mut alice, "Network");
     until_label_contains(&mut alice, "hosted here");
     until_label_contains(&mut alice, "Registered");
     button(&mut alice, "Stop hosting");

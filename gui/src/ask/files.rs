@@ -36,7 +36,16 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) path: Option<String>,
     #[serde(default)]
-    pub(crate) bytes_done: Option<u64>,
+    pub(crate) bytes_done: u64,
+    /// Why it stands so.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+    /// What to know before it is opened.
+    #[serde(default)]
+    pub(crate) warning: Option<String>,
+    /// Rendezvous nodes where it waits.
+    #[serde(default)]
+    pub(crate) stored_at: u64,
 }
 
 /// What is shared, and with whom.
@@ -47,6 +56,8 @@ pub(crate) struct Share {
     pub(crate) group_id: Option<String>,
     pub(crate) expires: &'static str,
     pub(crate) caption: String,
+    /// It can run something, and the person knows.
+    pub(crate) confirm: bool,
 }
 
 /// What can be done about a file that moves or lies here.
@@ -75,8 +86,16 @@ impl Deed {
 pub(crate) enum Ask {
     List,
     Share(Share),
-    Download { file_id: String, path: String },
-    Do { file_id: String, deed: Deed },
+    /// `confirm`: it can run something, and the person knows.
+    Download {
+        file_id: String,
+        path: String,
+        confirm: bool,
+    },
+    Do {
+        file_id: String,
+        deed: Deed,
+    },
 }
 
 #[derive(Debug)]
@@ -103,12 +122,12 @@ impl Ask {
                 let caption = (!share.caption.is_empty()).then_some(share.caption);
                 let params = json!({
                     "path": share.path, "to": share.to, "group_id": share.group_id,
-                    "expires": share.expires, "caption": caption,
+                    "expires": share.expires, "caption": caption, "confirm": share.confirm.then_some(true),
                 });
                 Answer::Shared(by_name::tell(node, "files.share", params).await)
             }
-            Self::Download { file_id, path } => {
-                let params = json!({"file_id": file_id, "path": path});
+            Self::Download { file_id, path, confirm } => {
+                let params = json!({"file_id": file_id, "path": path, "confirm": confirm.then_some(true)});
                 let result = by_name::tell(node, "files.download", params).await;
                 Answer::Downloaded { file_id, path, result }
             }

@@ -16,9 +16,9 @@ pub(crate) struct Group {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) description: String,
-    /// `owner`, `admin` or `member`.
+    /// `owner`, `admin` or `member`; none outside.
     #[serde(default)]
-    pub(crate) role: String,
+    pub(crate) role: Option<String>,
     #[serde(default)]
     pub(crate) members: u64,
     #[serde(default)]
@@ -28,11 +28,35 @@ pub(crate) struct Group {
     #[serde(default)]
     pub(crate) join: Option<String>,
     #[serde(default)]
-    pub(crate) public: Option<bool>,
+    pub(crate) public: bool,
+    /// `invited`, `pending`, `joined` or `left`.
+    #[serde(default = "joined")]
+    pub(crate) state: String,
     #[serde(default)]
-    pub(crate) state: Option<String>,
+    pub(crate) invited_by: Option<String>,
+    /// Requests to join that wait for us.
+    #[serde(default)]
+    pub(crate) requests: u64,
+    #[serde(default)]
+    pub(crate) mentions: u64,
     #[serde(default)]
     pub(crate) last_message: Option<Written>,
+}
+
+fn joined() -> String {
+    "joined".to_owned()
+}
+
+impl Group {
+    /// Whether this account is in it, and can write there.
+    pub(crate) fn is_in(&self) -> bool {
+        self.state == "joined"
+    }
+
+    /// Whether this account may change the group and its members.
+    pub(crate) fn leads(&self) -> bool {
+        matches!(self.role.as_deref(), Some("owner" | "admin"))
+    }
 }
 
 /// A public group that was found.
@@ -108,7 +132,6 @@ impl Written {
             edited: self.edited,
             deleted: self.deleted,
             reactions: self.reactions,
-            ..super::messages::blank()
         }
     }
 
@@ -213,7 +236,6 @@ pub(crate) enum Answer {
         result: Answered<Vec<Member>>,
     },
     Invited {
-        group_id: String,
         user: Option<String>,
         result: Answered<Option<String>>,
     },
@@ -316,7 +338,7 @@ impl Ask {
             Self::Invite { group_id, user } => {
                 let params = json!({"group_id": group_id, "user": user});
                 let result = by_name::ask::<Invited>(node, "groups.invite", params).await;
-                Answer::Invited { group_id, user, result: result.map(|invited| invited.invite) }
+                Answer::Invited { user, result: result.map(|invited| invited.invite) }
             }
             Self::ToMember { group_id, user, method } => {
                 let result = by_name::tell(node, method, json!({"group_id": group_id, "user": user})).await;

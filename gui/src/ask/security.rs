@@ -29,6 +29,9 @@ pub(crate) struct Log {
     pub(crate) chain_ok: Option<bool>,
     #[serde(default)]
     pub(crate) more: Option<bool>,
+    /// Where the next page begins.
+    #[serde(default)]
+    pub(crate) next_before: Option<u64>,
 }
 
 /// Something suspicious.
@@ -41,6 +44,9 @@ pub(crate) struct Alert {
     pub(crate) severity: String,
     #[serde(default)]
     pub(crate) subject: Option<String>,
+    /// The subject's name, if it is a contact.
+    #[serde(default)]
+    pub(crate) username: Option<String>,
     pub(crate) detail: String,
     #[serde(default)]
     pub(crate) count: u64,

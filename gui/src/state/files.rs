@@ -211,6 +211,13 @@ impl State {
         match answer {
             Answer::List(result) => {
                 if let Some(list) = self.toast_error(result, clock) {
+                    let moving = |file: &File| matches!(file.state.as_str(), "downloading" | "paused" | "waiting");
+                    let is_moving = |id: &String| list.iter().any(|file| file.file_id == *id && moving(file));
+                    self.files.progress.retain(|id, _| is_moving(id));
+                    for file in list.iter().filter(|file| moving(file)) {
+                        let progress = self.files.progress.entry(file.file_id.clone()).or_default();
+                        (progress.done, progress.total) = (file.bytes_done.max(progress.done), file.size);
+                    }
                     self.files.list = list;
                     self.files.loaded = true;
                 }
@@ -253,11 +260,11 @@ impl State {
     }
 
     /// Fetches a file to `path`.
-    pub(super) fn download(&mut self, file_id: String, path: String, asks: &mut Vec<Ask>) {
+    pub(super) fn download(&mut self, file_id: String, path: String, confirm: bool, asks: &mut Vec<Ask>) {
         self.files.errors.remove(&file_id);
         let total = self.files.list.iter().find(|file| file.file_id == file_id).map_or(0, |file| file.size);
         self.files.progress.insert(file_id.clone(), Progress { total, ..Progress::default() });
-        asks.push(ask::Ask::Download { file_id, path }.into());
+        asks.push(ask::Ask::Download { file_id, path, confirm }.into());
     }
 }
 

@@ -58,11 +58,6 @@ impl Groups {
     }
 }
 
-/// Whether who has this role may change the group and its members.
-pub(crate) fn leads(role: &str) -> bool {
-    matches!(role, "owner" | "admin")
-}
-
 impl State {
     /// The group that is open.
     pub(crate) fn group(&self) -> Option<&Group> {
@@ -81,7 +76,7 @@ impl State {
 
     fn read_members(&self, group_id: &str, asks: &mut Vec<Ask>) {
         asks.push(ask::Ask::Members(group_id.to_owned()).into());
-        if self.groups.get(group_id).is_some_and(|group| leads(&group.role)) {
+        if self.groups.get(group_id).is_some_and(Group::leads) {
             asks.push(ask::Ask::Requests(group_id.to_owned()).into());
         }
     }
@@ -198,7 +193,7 @@ impl State {
             Answer::Requests { group_id, result: Ok(requests) } if open.as_ref() == Some(&group_id) => {
                 self.groups.requests = requests;
             }
-            Answer::Invited { user, result, .. } => match (result, user) {
+            Answer::Invited { user, result } => match (result, user) {
                 (Ok(_), Some(user)) => {
                     self.groups.asking = None;
                     self.notices.toast(Tone::Good, (tr().group_invited)(&user), clock.now_ms);

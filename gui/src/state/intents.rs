@@ -48,6 +48,7 @@ pub(crate) enum Overlay {
     /// People and a link for a group.
     InviteToGroup(String),
     ChangePassword,
+    Rekey,
     ExportBackup,
     ImportBackup,
     Wipe,
@@ -139,6 +140,7 @@ pub(crate) enum Intent {
     Download {
         file_id: String,
         path: String,
+        confirm: bool,
     },
     ExportLog {
         path: String,
@@ -287,9 +289,9 @@ impl State {
     fn intend_more(&mut self, intent: Intent, clock: Clock, asks: &mut Vec<Ask>) -> Option<Effect> {
         match intent {
             Intent::Share(share) => self.share(share, asks),
-            Intent::Download { file_id, path } => {
+            Intent::Download { file_id, path, confirm } => {
                 self.overlay = None;
-                self.download(file_id, path, asks);
+                self.download(file_id, path, confirm, asks);
             }
             Intent::ExportLog { path, format } => self.export_log(path, format, asks),
             Intent::ConfirmClearLog => self.confirm_clear(),

@@ -20,7 +20,7 @@ mod timeline;
 
 pub(crate) use chat::{Chat, Composing, Search, Selection};
 pub(crate) use files::{Files, Order, Progress, Source, is_risky};
-pub(crate) use groups::{Groups, leads};
+pub(crate) use groups::Groups;
 pub(crate) use heights::Heights;
 pub(crate) use intents::{Confirm, Effect, Intent, Overlay, Recipient, copied};
 pub(crate) use network::{Network, Reach};

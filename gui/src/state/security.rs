@@ -23,6 +23,7 @@ pub(crate) struct Security {
     pub(crate) chain_ok: Option<bool>,
     pub(crate) filter: Filter,
     serial: u64,
+    next_before: Option<u64>,
     pub(crate) alerts: Vec<Alert>,
     pub(crate) facts: Map<String, Value>,
     /// Why the log could not be read.
@@ -43,12 +44,13 @@ impl Security {
 
     /// Reads on where what is loaded ends.
     pub(crate) fn read_on(&mut self, asks: &mut Vec<Ask>) {
-        let Some(last) = self.entries.last() else { return };
+        let last = self.entries.last().map(|entry| entry.seq);
+        let Some(before) = self.next_before.or(last) else { return };
         if !self.more || self.loading || self.entries.len() >= ENTRIES_MAX {
             return;
         }
         self.loading = true;
-        let (before, filter) = (Some(last.seq), self.filter.clone());
+        let (before, filter) = (Some(before), self.filter.clone());
         asks.push(ask::Ask::Log { before, filter, serial: self.serial }.into());
     }
 
@@ -73,6 +75,7 @@ impl Security {
         self.chain_ok = page.chain_ok.or(self.chain_ok);
         let full = page.entries.len() >= ask::PAGE_ENTRIES as usize;
         self.more = page.more.unwrap_or(full);
+        self.next_before = page.next_before;
         let mut entries = page.entries;
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.seq));
         match before {
@@ -146,7 +149,12 @@ mod tests {
     }
 
     fn log(entries: impl IntoIterator<Item = u64>, more: bool) -> Answered<ask::Log> {
-        Ok(ask::Log { entries: entries.into_iter().map(entry).collect(), chain_ok: Some(true), more: Some(more) })
+        Ok(ask::Log {
+            entries: entries.into_iter().map(entry).collect(),
+            chain_ok: Some(true),
+            more: Some(more),
+            next_before: None,
+        })
     }
 
     #[test]

@@ -414,6 +414,16 @@ strings! {
 
     // --- groups
     tab_groups: Text = "Groups";
+    group_invited_by: fn(Option<&str>) -> String = |by| match by {
+        Some(by) => format!("{by} invites you"),
+        None => "You are invited".to_owned(),
+    };
+    group_waits: Text = "Waits for a leader of the group to let you in";
+    group_was_left: Text = "You are no longer in this group";
+    group_cannot_write: Text = "You are not in this group.";
+    group_delete_here: Text = "Delete here";
+    rekey: Text = "New vault keys";
+    rekey_text: Text = "Everything in the vault is sealed anew under fresh keys. Do this if somebody may have copied them.";
     groups_none: Text = "No groups yet.";
     groups_none_title: Text = "Talk with several people";
     groups_none_text: Text = "Make a group for your family or team, or find a public one.";
@@ -542,7 +552,15 @@ strings! {
     file_expired: Text = "expired";
     file_expires_in: fn(&str) -> String = |time| format!("expires in {time}");
     file_downloads: fn(u64) -> String = |n| format!("fetched {}", if n == 1 { "once".to_owned() } else { format!("{n} times") });
-    file_state: fn(&str) -> String = |state| state.replace('_', " ");
+    file_state: fn(&str) -> String = |state| match state {
+        "shared" | "offered" => String::new(),
+        "changed" => "the file on your disk was changed or moved".to_owned(),
+        "waiting" => "waits until somebody who has it is there".to_owned(),
+        "downloading" => "on its way".to_owned(),
+        "completed" => "here, whole and verified".to_owned(),
+        other => other.replace('_', " "),
+    };
+    file_waits_at: fn(u64) -> String = |n| format!("waits at {}", plural(n, "rendezvous node", "rendezvous nodes"));
     file_progress: fn(u32) -> String = |percent| format!("{percent} % there");
     of_bytes: fn(&str, &str) -> String = |done, total| format!("{done} of {total}");
     per_second: fn(&str) -> String = |bytes| format!("{bytes}/s");
@@ -561,6 +579,7 @@ strings! {
     chain_whole: Text = "Unbroken";
     chain_broken: Text = "Broken";
     chain_broken_text: Text = "Entries of the log were changed or removed behind this program's back.";
+    of: fn(&str, &str) -> String = |part, all| format!("{part} of {all}");
     yes: Text = "yes";
     no: Text = "no";
     suspicious: Text = "Suspicious activity";

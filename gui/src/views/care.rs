@@ -60,6 +60,20 @@ impl CareDialog {
         }
     }
 
+    /// Fresh keys for the vault.
+    pub(super) fn rekey(&mut self, ui: &mut Ui, state: &State, first: bool, cx: &mut Cx) {
+        muted(ui, tr().rekey_text);
+        let password = Field::new(tr().password).secret().show(ui, &mut self.old);
+        if first {
+            password.request_focus();
+        }
+        Self::refused(ui, state);
+        let button = PushButton::new(tr().rekey).primary().icon(Icon::RefreshCw).wide();
+        if ui.add(button.busy(Self::busy(state)).enabled(!self.old.expose().is_empty())).clicked() {
+            cx.say(Intent::Care(account::Ask::Rekey { password: copy(&self.old) }));
+        }
+    }
+
     /// A sealed copy of the account in one file.
     pub(super) fn export(&mut self, ui: &mut Ui, state: &State, first: bool, cx: &mut Cx) {
         muted(ui, tr().export_backup_text);

@@ -89,6 +89,7 @@ impl Dialogs {
             Overlay::ChangePassword => {
                 dialog(ctx, tr().change_password, 440.0, |ui| care.change_password(ui, state, first, cx))
             }
+            Overlay::Rekey => dialog(ctx, tr().rekey, 440.0, |ui| care.rekey(ui, state, first, cx)),
             Overlay::ExportBackup => dialog(ctx, tr().export_backup, 460.0, |ui| care.export(ui, state, first, cx)),
             Overlay::ImportBackup => dialog(ctx, tr().import_backup, 460.0, |ui| care.import(ui, state, first, cx)),
             Overlay::Wipe => dialog(ctx, tr().wipe, 460.0, |ui| care.wipe(ui, state, first, cx)),

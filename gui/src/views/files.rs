@@ -97,17 +97,15 @@ struct Able {
     cancel: bool,
 }
 
-fn able(file: &File, moving: bool) -> Able {
+fn able(file: &File, asked: bool) -> Able {
     let state = file.state.as_str();
     let paused = state == "paused";
-    let failed = matches!(state, "failed" | "cancelled" | "canceled");
-    let over = matches!(state, "expired" | "deleted");
-    let under_way = moving || matches!(state, "downloading" | "uploading" | "sending" | "receiving" | "transferring");
+    let under_way = matches!(state, "downloading" | "waiting") || (asked && state == "offered");
     Able {
-        fetch: !file.mine && !under_way && !over && !paused,
-        pause: under_way && !paused,
+        fetch: !file.mine && matches!(state, "offered" | "completed" | "cancelled") && !under_way,
+        pause: under_way,
         resume: paused,
-        retry: failed,
+        retry: state == "failed",
         cancel: under_way || paused,
     }
 }
@@ -142,7 +140,8 @@ fn row(ui: &mut Ui, file: &File, state: &State, cx: &mut Cx) {
         if let Some(progress) = progress {
             bar(ui, progress, file.state == "paused");
         }
-        if let Some(error) = state.files.errors.get(&file.file_id) {
+        let error = state.files.errors.get(&file.file_id).or(file.reason.as_ref());
+        if let Some(error) = error.filter(|_| !matches!(file.state.as_str(), "completed" | "downloading")) {
             error_text(ui, error);
         }
     });
@@ -180,7 +179,7 @@ fn buttons(ui: &mut Ui, file: &File, able: &Able, state: &State, cx: &mut Cx) {
     }
     if able.fetch && tool(ui, Icon::Download, tr().save_as) {
         let name = paths::file_name(&file.name).to_owned();
-        let risky = is_risky(&name);
+        let risky = file.warning.is_some() || is_risky(&name);
         cx.say(Intent::Show(Overlay::SaveFile { file_id: file_id(), name, risky }));
     }
     for deed in deeds {
@@ -209,9 +208,11 @@ fn detail(file: &File, state: &State, cx: &Cx) -> String {
     if file.downloads > 0 {
         parts.push((tr().file_downloads)(file.downloads));
     }
-    if !file.state.is_empty() {
-        parts.push((tr().file_state)(&file.state));
+    if file.mine && file.stored_at > 0 {
+        parts.push((tr().file_waits_at)(file.stored_at));
     }
+    parts.push((tr().file_state)(&file.state));
+    parts.retain(|part| !part.is_empty());
     parts.join(" · ")
 }
 

@@ -6,7 +6,7 @@ use secure_chat_node::api::Status;
 
 use super::Cx;
 use crate::ask::groups::{Ask, Member};
-use crate::state::{Confirm, Intent, Overlay, State, leads};
+use crate::state::{Confirm, Intent, Overlay, State};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, medium};
@@ -27,11 +27,12 @@ pub(super) fn members(ui: &mut Ui, group_id: &str, state: &mut State, cx: &mut C
         state.groups.members_open = false;
     }
     let Some(group) = state.groups.get(group_id) else { return };
-    let role = group.role.clone();
+    let role = group.role.clone().unwrap_or_default();
+    let leads = group.leads();
     if !group.description.is_empty() {
         muted(ui, text::displayed(&group.description).into_owned());
     }
-    if leads(&role) {
+    if leads {
         ui.horizontal_wrapped(|ui| {
             if ui.add(PushButton::new(tr().group_invite).primary().icon(Icon::UserPlus)).clicked() {
                 cx.say(Intent::Show(Overlay::InviteToGroup(group_id.to_owned())));
@@ -133,7 +134,7 @@ fn menu(ui: &mut Ui, group_id: &str, member: &Member, role: &str, state: &State,
     if owner && menu_item(ui, Icon::Crown, tr().make_owner, true).clicked() {
         cx.say(Intent::Show(Overlay::Confirm(Confirm::TransferGroup { group_id: group(), user: user() })));
     }
-    if leads(role) && member.role != "owner" && (owner || member.role == "member") {
+    if matches!(role, "owner" | "admin") && member.role != "owner" && (owner || member.role == "member") {
         if menu_item(ui, Icon::UserMinus, tr().remove_member, true).clicked() {
             cx.say(Intent::Show(Overlay::Confirm(Confirm::RemoveMember { group_id: group(), user: user() })));
         }

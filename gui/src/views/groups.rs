@@ -6,12 +6,12 @@ use lucide_icons::Icon;
 use super::chat::ChatTab;
 use super::group_members;
 use super::{Cx, rail};
-use crate::ask::groups::Group;
+use crate::ask::groups::{Ask, Group};
 use crate::state::{Intent, Overlay, Selection, State};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, RADIUS_PT, font, icons, medium};
-use crate::widgets::{PushButton, empty_state, focus_ring, icon_button, muted, paint_avatar, paint_elided};
+use crate::widgets::{PushButton, empty_state, error_text, focus_ring, icon_button, muted, paint_avatar, paint_elided};
 
 /// The height of a row, in points.
 const ROW_PT: f32 = 62.0;
@@ -34,6 +34,11 @@ pub(super) fn groups(ui: &mut Ui, state: &mut State, chat: &mut ChatTab, cx: &mu
         CentralPanel::default().frame(Frame::new().fill(p.chat)).show(ui, |ui| nothing_open(ui, state, cx));
         return;
     };
+    if let Some(group) = state.groups.get(&id).filter(|group| matches!(group.state.as_str(), "invited" | "pending")) {
+        let frame = Frame::new().fill(p.chat);
+        CentralPanel::default().frame(frame).show(ui, |ui| outside(ui, group, state, cx));
+        return;
+    }
     let beside = ui.available_width() > BESIDE_FROM_PT;
     let members = Frame::new().fill(p.side).inner_margin(Margin::same(14));
     if state.groups.members_open && beside {
@@ -83,6 +88,12 @@ fn last_at(group: &Group, state: &State) -> u64 {
 
 /// The second line: what came last, else what the group is for.
 fn line(group: &Group, state: &State) -> String {
+    match group.state.as_str() {
+        "invited" => return (tr().group_invited_by)(group.invited_by.as_deref()),
+        "pending" => return tr().group_waits.to_owned(),
+        "left" => return tr().group_was_left.to_owned(),
+        _ => {}
+    }
     let draft = state.chat.draft(&group.group_id);
     if !draft.trim().is_empty() && state.chat.conversation() != Some(&group.group_id) {
         return (tr().draft)(draft);
@@ -131,6 +142,28 @@ fn row(ui: &mut Ui, group: &Group, at: u64, state: &State, cx: &mut Cx) {
     if response.clicked() {
         cx.say(Intent::OpenGroup(group.group_id.clone()));
     }
+}
+
+/// A group that this account is not in yet: it was invited, or waits for an answer.
+fn outside(ui: &mut Ui, group: &Group, state: &State, cx: &mut Cx) {
+    let invited = group.state == "invited";
+    let words =
+        if invited { (tr().group_invited_by)(group.invited_by.as_deref()) } else { tr().group_waits.to_owned() };
+    let words = if group.description.is_empty() { words } else { format!("{words}\n{}", group.description) };
+    empty_state(ui, Icon::Users, &text::displayed(&group.name), &text::displayed(&words), |ui| {
+        let busy = matches!(state.groups.asking, Some(Ok(())));
+        if invited && ui.add(PushButton::new(tr().group_join_now).primary().icon(Icon::Check).busy(busy)).clicked() {
+            let group_id = Some(group.group_id.clone());
+            cx.say(Intent::AskGroup(Ask::Join { group_id, invite: None }));
+        }
+        let name = if invited { tr().decline } else { tr().request_cancel };
+        if ui.add(PushButton::new(name).icon(Icon::X)).clicked() {
+            cx.say(Ask::DeleteLocal(group.group_id.clone()));
+        }
+        if let Some(Err(error)) = &state.groups.asking {
+            error_text(ui, error);
+        }
+    });
 }
 
 fn nothing_open(ui: &mut Ui, state: &State, cx: &mut Cx) {

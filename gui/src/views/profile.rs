@@ -41,6 +41,7 @@ pub(super) fn profile(ui: &mut Ui, state: &State, cx: &mut Cx) {
 fn care(ui: &mut Ui, cx: &mut Cx) {
     let all = [
         ("account.change_password", tr().change_password, Icon::KeyRound, Overlay::ChangePassword),
+        ("account.rekey", tr().rekey, Icon::RefreshCw, Overlay::Rekey),
         ("account.export", tr().export_backup, Icon::Download, Overlay::ExportBackup),
         ("account.wipe", tr().wipe, Icon::Trash2, Overlay::Wipe),
     ];

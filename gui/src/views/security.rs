@@ -142,6 +142,10 @@ fn facts(ui: &mut Ui, state: &State) {
     let count = |name: &str| match facts.get(name) {
         None | Some(Value::Null) => "–".to_owned(),
         Some(Value::Array(list)) => list.len().to_string(),
+        Some(Value::Object(map)) if map.contains_key("verified") => {
+            let part = |name: &str| map.get(name).map_or_else(String::new, shown);
+            (tr().of)(&part("verified"), &part("contacts"))
+        }
         Some(Value::Object(map)) => map.get("total").or_else(|| map.get("count")).map_or("–".to_owned(), shown),
         Some(value) => shown(value),
     };
@@ -245,7 +249,8 @@ fn alert_row(ui: &mut Ui, alert: &Alert, cx: &mut Cx) {
             sign(ui, icon, 18.0, color);
             lines(ui, |ui| {
                 ui.add(egui::Label::new(text::displayed(&alert.detail)).wrap());
-                let about = alert.subject.as_deref().map_or_else(String::new, |subject| format!(" · {subject}"));
+                let about = alert.username.as_deref().or(alert.subject.as_deref());
+                let about = about.map_or_else(String::new, |about| format!(" · {about}"));
                 let times = if alert.count > 1 { (tr().times)(alert.count) } else { String::new() };
                 let line = format!("{when}{about}{times}");
                 ui.label(RichText::new(line).size(SMALL_PT).color(p.muted));
@@ -302,6 +307,10 @@ fn log(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
     }
     if security.chain_ok == Some(false) {
         error_text(ui, tr().chain_broken_text);
+    }
+    if security.entries.is_empty() && security.more {
+        // What the filter wants may come later in the log.
+        cx.say(Intent::ReadLogOn);
     }
     if security.entries.is_empty() {
         muted(ui, if security.loaded { tr().log_none } else { tr().log_waits });

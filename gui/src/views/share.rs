@@ -69,7 +69,8 @@ impl ShareDialog {
             };
             let expires = EXPIRIES.get(self.expires).copied().unwrap_or(EXPIRIES[0]);
             let (path, caption) = (self.path.trim().to_owned(), self.caption.trim().to_owned());
-            cx.say(Intent::Share(Share { path, to, group_id, expires, caption }));
+            let confirm = is_risky(&path);
+            cx.say(Intent::Share(Share { path, to, group_id, expires, caption, confirm }));
         }
     }
 
@@ -118,7 +119,8 @@ impl ShareDialog {
         let button = PushButton::new(label).icon(Icon::Download).wide().enabled(ready);
         let button = if risky { button.danger() } else { button.primary() };
         if (ui.add(button).clicked() || (enter && !risky)) && ready {
-            cx.say(Intent::Download { file_id: file_id.to_owned(), path: self.save_to.trim().to_owned() });
+            let path = self.save_to.trim().to_owned();
+            cx.say(Intent::Download { file_id: file_id.to_owned(), path, confirm: risky });
         }
     }
 }

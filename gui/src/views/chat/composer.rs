@@ -31,16 +31,20 @@ impl Composer {
     /// Shows the composer of the conversation with `name`.
     pub(super) fn ui(&mut self, ui: &mut Ui, name: &str, state: &mut State, cx: &mut Cx) {
         ui.spacing_mut().item_spacing.y = 6.0;
-        let group = state.group().is_some_and(|group| group.group_id == name);
-        let accepts =
-            group || state.people.contact(name).is_some_and(|contact| contact.state == ContactState::Accepted);
+        let group = state.group().filter(|group| group.group_id == name);
+        let contact = state.people.contact(name);
+        let accepts = match group {
+            Some(group) => group.is_in(),
+            None => contact.is_some_and(|contact| contact.state == ContactState::Accepted),
+        };
         if !accepts {
-            let hint = state.people.contact(name).map_or(tr().cannot_write, |contact| match contact.state {
-                ContactState::KeyChanged => tr().cannot_write_key,
-                ContactState::Blocked => tr().cannot_write_blocked,
-                ContactState::Requested => tr().cannot_write_requested,
-                ContactState::Accepted => tr().cannot_write,
-            });
+            let hint = match contact.map(|contact| contact.state) {
+                _ if group.is_some() => tr().group_cannot_write,
+                Some(ContactState::KeyChanged) => tr().cannot_write_key,
+                Some(ContactState::Blocked) => tr().cannot_write_blocked,
+                Some(ContactState::Requested) => tr().cannot_write_requested,
+                Some(ContactState::Accepted) | None => tr().cannot_write,
+            };
             closed(ui, hint);
             return;
         }

@@ -5,7 +5,7 @@ use lucide_icons::Icon;
 use secure_chat_node::api::At;
 
 use crate::ask::groups::{Ask, Group};
-use crate::state::{Confirm, Intent, Overlay, Recipient, State, Tab, leads};
+use crate::state::{Confirm, Intent, Overlay, Recipient, State, Tab};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, semibold};
@@ -58,7 +58,7 @@ fn more(ui: &mut Ui, group: &Group, cx: &mut Cx) {
     Popup::menu(&button).show(|ui| {
         ui.set_min_width(220.0);
         ui.spacing_mut().item_spacing.y = 2.0;
-        if leads(&group.role) {
+        if group.leads() {
             if menu_item(ui, Icon::UserPlus, tr().group_invite, false).clicked() {
                 cx.say(Intent::Show(Overlay::InviteToGroup(group_id())));
             }
@@ -73,7 +73,11 @@ fn more(ui: &mut Ui, group: &Group, cx: &mut Cx) {
         } else if menu_item(ui, Icon::BellOff, tr().mute_for_good, false).clicked() {
             cx.say(Ask::Mute { group_id: group_id(), until: None });
         }
-        if menu_item(ui, Icon::LogOut, tr().group_leave, true).clicked() {
+        if !group.is_in() {
+            if menu_item(ui, Icon::Trash2, tr().group_delete_here, true).clicked() {
+                cx.say(Ask::DeleteLocal(group_id()));
+            }
+        } else if menu_item(ui, Icon::LogOut, tr().group_leave, true).clicked() {
             let confirm = Confirm::LeaveGroup { group_id: group_id(), name: group.name.clone() };
             cx.say(Intent::Show(Overlay::Confirm(confirm)));
         }

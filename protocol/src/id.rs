@@ -116,6 +116,22 @@ identifier!(
     BlobId, 32
 );
 identifier!(
+    /// An operation on a group's membership: the hash of its encoding.
+    OperationId, 32
+);
+identifier!(
+    /// What a group's members agree on: `SHA256(L(view) ‖ roster and roles ‖ heads)`.
+    ViewId, 32
+);
+identifier!(
+    /// A member's chain of sender keys, chosen at random by its owner.
+    ChainId, 16
+);
+identifier!(
+    /// An encrypted group message: the hash of its encoding.
+    MessageHash, 32
+);
+identifier!(
     /// A sealed envelope in a mailbox: doubles of it vanish.
     EnvelopeId, 16
 );

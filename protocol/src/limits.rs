@@ -204,3 +204,38 @@ pub const ARGON2_LANES_MAX: u8 = 16;
 
 /// The key of rows that hold ratchet states is replaced after this time.
 pub const VAULT_KEY_ROTATE_MS: u64 = DAY_MS;
+
+// --- groups
+
+/// Members of one group.
+pub const GROUP_MEMBERS_MAX: usize = 1_000;
+/// Operations on the membership of one group, over its whole life.
+pub const GROUP_OPERATIONS_MAX: usize = 8_192;
+/// Operations that one operation names as its parents.
+pub const GROUP_PARENTS_MAX: usize = 16;
+/// Longest encoded operation, in bytes: it may carry a record.
+pub const GROUP_OPERATION_MAX_BYTES: usize = 8 * 1024;
+/// Longest name of a group, in characters.
+pub const GROUP_NAME_MAX_CHARS: usize = 64;
+/// Longest description of a group, in bytes.
+pub const GROUP_DESCRIPTION_MAX_BYTES: usize = 2 * 1024;
+/// Invites of one group that are open at once.
+pub const GROUP_INVITES_MAX: usize = 256;
+/// Messages that one group message names as the newest it has seen.
+pub const GROUP_HEADS_MAX: usize = 16;
+/// Chains kept for one member of a group.
+pub const GROUP_CHAINS_MAX: usize = 5;
+/// A member's chain is replaced after so many messages.
+pub const GROUP_CHAIN_MAX_MESSAGES: u32 = 100;
+/// A member's chain is replaced after this time.
+pub const GROUP_CHAIN_ROTATE_MS: u64 = 7 * DAY_MS;
+/// Longest encoded group message, in bytes.
+pub const GROUP_MESSAGE_MAX_BYTES: usize = 48 * 1024;
+/// Operations in one control message, in bytes of their encodings.
+pub const GROUP_SYNC_MAX_BYTES: usize = 32 * 1024;
+/// People in one list of a control message.
+pub const GROUP_LIST_MAX: usize = 1_000;
+/// Group secrets that are kept, the present one included: for what was sent under earlier ones.
+pub const GROUP_SECRETS_MAX: usize = 8;
+/// Chains whose positions one request for missing messages names.
+pub const GROUP_PLACES_MAX: usize = 5_000;

@@ -13,22 +13,29 @@ use rand_chacha::ChaCha20Rng;
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::crypto::kdf;
 use secure_chat_protocol::crypto::secret::SecretBytes;
-use secure_chat_protocol::id::{AccountId, BlobId, EnvelopeId, GroupId, LogId, MailboxId, MessageId, Timestamp};
+use secure_chat_protocol::id::{
+    AccountId, BlobId, ChainId, EnvelopeId, GroupId, LogId, MailboxId, MessageHash, MessageId, OperationId, Timestamp,
+};
 use secure_chat_protocol::identity::{IdentityIn, IdentityKeyPair, Purpose};
 use secure_chat_protocol::invite::{Invite, InviteFields};
 use secure_chat_protocol::limits::{
     BUNDLE_MAX_BYTES, DAY_MS, LISTING_LIFETIME_MAX_MS, LISTING_MAX_BYTES, RECORD_MAX_BYTES,
 };
 use secure_chat_protocol::listing::{ListedAdmin, ListedJoin, Listing, ListingFields, ListingIn};
+use secure_chat_protocol::membership::{About, Action, JoinPolicy, Membership};
 use secure_chat_protocol::padding;
 use secure_chat_protocol::prekey::{BundleIn, PreKeys};
 use secure_chat_protocol::record::{Record, RecordFields, RecordIn, peer_binding};
 use secure_chat_protocol::sealed::{self, EnvelopeIn, MailboxDescriptor, MailboxDescriptorIn, MailboxKeys};
+use secure_chat_protocol::sender_key::{GroupMessageIn, MemberChains, SendContext, SenderKey};
 use secure_chat_protocol::session::{self, SessionSet};
 use secure_chat_protocol::validate::{self, GroupName, Username};
 use secure_chat_protocol::vault::{Argon2Params, KeySlots, MasterKey, RotatingTableKey, TableKey, VaultHeader};
 use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
 use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn, MessageRef, Profile, ReceiptKind};
+use secure_chat_protocol::wire::group::{
+    GroupControl, GroupFetch, GroupInvite, GroupMissing, InvitePass, JoinAnswer, PersonIn, SecretIn,
+};
 use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerRequest, PeerResponse};
 use secure_chat_protocol::wire::rendezvous::{
     BlobCharge, BlobRequest, BlobState, DirectoryRequest, GroupLogRequest, LogEntry, LogStamp, NodeInfo, Payment,
@@ -132,6 +139,52 @@ impl World {
     }
 }
 
+impl World {
+    fn group(&self) -> Membership {
+        let about = About { name: "Hikers".into(), description: String::new(), join: JoinPolicy::Open, public: true };
+        Membership::create(&self.identity, &self.record, about, &mut rng()).unwrap()
+    }
+
+    fn sender_key(&self) -> SenderKey {
+        SenderKey::generate(self.group().view().id, Timestamp(0), &mut rng())
+    }
+
+    fn group_message(&self) -> GroupMessageIn {
+        let (mut key, group) = (self.sender_key(), self.group());
+        let roster = group.view().roster();
+        let context = SendContext {
+            group: group.group(),
+            author: self.identity.account_id(),
+            view: group.view().id,
+            roster: &roster,
+            heads: &[MessageHash([7; 32])],
+            now: Timestamp(0),
+        };
+        key.encrypt(&context, b"hello", &mut rng()).unwrap()
+    }
+}
+
+fn group_controls(world: &World) -> Vec<GroupControl> {
+    let about = world.group().view().about.clone();
+    let account = world.identity.account_id();
+    let record = Bytes(world.record.encoded().to_vec());
+    let secret = SecretIn { generation: 1, secret: Fixed([1; 32]) };
+    let people = vec![PersonIn { account, addresses: vec![HOME.into()] }];
+    let operations = world.group().operations().map(|operation| Bytes(operation.encoded().to_vec())).collect();
+    vec![
+        GroupControl::Invitation { about, members: 3 },
+        GroupControl::JoinRequest { record, addresses: vec![HOME.into()], pass: None },
+        GroupControl::JoinAnswer(JoinAnswer::Waiting),
+        GroupControl::Operations { operations },
+        GroupControl::Welcome { heads: world.group().heads(), secret: secret.clone(), people: people.clone() },
+        GroupControl::Secret(secret),
+        GroupControl::Chain(world.sender_key().hand_to(account)),
+        GroupControl::ChainRequest { chain: ChainId([1; 16]) },
+        GroupControl::People { people },
+        GroupControl::Receipt { kind: ReceiptKind::Read, ids: vec![MessageId([1; 16])] },
+    ]
+}
+
 fn rng() -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(1)
 }
@@ -184,6 +237,50 @@ pub(crate) const TARGETS: &[Target] = &[
     messages!(Response, responses),
     messages!(Push, |_| vec![Push::Mail { waiting: 3 }, Push::KitsLow { left: 1 }, Push::Presence(vec![presence()])]),
     messages!(EnvelopeIn, |world| vec![envelope(world)]),
+    messages!(GroupMessageIn, |world| vec![world.group_message()]),
+    Target {
+        name: "GroupControl",
+        run: |_, input| canonical(input, GroupControl::decode(input), |control| control.clone().encode()),
+        seeds: |world| group_controls(world).into_iter().map(|control| control.encode().unwrap()).collect(),
+    },
+    Target {
+        name: "Membership",
+        run: |world, input| {
+            let mut group = world.group();
+            let before = group.view().clone();
+            let result = group.add(input);
+            assert!(result.is_ok() || *group.view() == before, "what was refused changed something");
+            outcome(&result)
+        },
+        seeds: |world| {
+            let mut group = world.group();
+            let record = Bytes(world.record.encoded().to_vec());
+            let actions = [Action::Add { record }, Action::Leave { seen: None }];
+            actions.into_iter().map(|action| group.act(&world.identity, action).unwrap().encoded().to_vec()).collect()
+        },
+    },
+    Target {
+        name: "MemberChains",
+        run: |world, input| {
+            let Ok(message) = GroupMessageIn::decode(input) else { return "undecodable".into() };
+            let mut chains = MemberChains::new(world.group().group(), world.identity.account_id());
+            chains.accept(&world.sender_key().hand_to(AccountId([2; 32]))).unwrap();
+            let before = chains.to_secret_bytes();
+            let result = chains.decrypt(&message, Timestamp(1));
+            assert!(result.is_ok() || before == chains.to_secret_bytes(), "a refused message changed something");
+            told(result)
+        },
+        seeds: |world| vec![world.group_message().encode().unwrap()],
+    },
+    Target {
+        name: "GroupInvite",
+        run: |_, input| told(GroupInvite::parse(&String::from_utf8_lossy(input))),
+        seeds: |world| {
+            let pass = InvitePass { id: Fixed([1; 16]), secret: Fixed([2; 16]) };
+            let group = world.group().group();
+            vec![GroupInvite::new(group, "Hikers".into(), pass, None, "x".repeat(80)).to_link().unwrap().into_bytes()]
+        },
+    },
     Target {
         name: "Record",
         run: |_, input| canonical(input, Record::decode(input), |record| Ok::<_, ()>(record.encoded().to_vec())),
@@ -455,7 +552,14 @@ fn hello(world: &World) -> Hello {
 
 fn peer_requests(world: &World) -> Vec<PeerRequest> {
     let messages = vec![Bytes(vec![1; 60]), Bytes(vec![2; 300])];
-    vec![PeerRequest::Hello(hello(world)), PeerRequest::Deliver { messages }, PeerRequest::Bundle]
+    let heads = vec![OperationId([2; 32])];
+    let fetch = GroupFetch { group: GroupId([1; 32]), heads, places: vec![(ChainId([3; 16]), 7)] };
+    vec![
+        PeerRequest::Hello(hello(world)),
+        PeerRequest::Deliver { messages },
+        PeerRequest::Bundle,
+        PeerRequest::GroupFetch(fetch),
+    ]
 }
 
 fn peer_responses(world: &World) -> Vec<PeerResponse> {
@@ -464,6 +568,12 @@ fn peer_responses(world: &World) -> Vec<PeerResponse> {
         PeerResponse::Hello(hello(world)),
         PeerResponse::Delivered { statuses },
         PeerResponse::Bundle { bundle: Bytes(vec![1; 60]) },
+        PeerResponse::GroupMissing(GroupMissing {
+            operations: vec![Bytes(vec![1; 60])],
+            messages: vec![Bytes(vec![2; 60])],
+            yours: vec![(ChainId([3; 16]), 7)],
+            more: true,
+        }),
     ]
 }
 

@@ -2,5 +2,6 @@
 
 pub mod codec;
 pub mod content;
+pub mod group;
 pub mod peer;
 pub mod rendezvous;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{ADDRESSES_MAX, DELIVERY_MAX_MESSAGES, PEER_FRAME_MAX_BYTES};
 use crate::wire::codec::{self, Bytes, DecodeError, EncodeError};
+use crate::wire::group::{GroupFetch, GroupMissing};
 
 /// The libp2p protocol name.
 pub const PEER_PROTOCOL: &str = "/secure-chat/peer/1";
@@ -23,6 +24,8 @@ pub enum PeerRequest {
     },
     /// Asks for a prekey bundle, to start a session. Answered by [`PeerResponse::Bundle`].
     Bundle,
+    /// Asks another member for what is missing of a group. Answered by [`PeerResponse::GroupMissing`].
+    GroupFetch(GroupFetch),
 }
 
 /// Who somebody is and where they listen.
@@ -55,6 +58,8 @@ pub enum PeerResponse {
     },
     /// The request was not carried out.
     Refused(PeerRefusal),
+    /// To [`PeerRequest::GroupFetch`].
+    GroupMissing(GroupMissing),
 }
 
 /// What became of one delivered message.
@@ -107,7 +112,11 @@ impl PeerRequest {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        codec::decode(bytes, PEER_FRAME_MAX_BYTES)
+        let request: Self = codec::decode(bytes, PEER_FRAME_MAX_BYTES)?;
+        match &request {
+            Self::GroupFetch(fetch) if !fetch.within_bounds() => Err(DecodeError::Malformed),
+            _ => Ok(request),
+        }
     }
 }
 
@@ -125,7 +134,11 @@ impl PeerResponse {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        codec::decode(bytes, PEER_FRAME_MAX_BYTES)
+        let response: Self = codec::decode(bytes, PEER_FRAME_MAX_BYTES)?;
+        match &response {
+            Self::GroupMissing(missing) if !missing.within_bounds() => Err(DecodeError::Malformed),
+            _ => Ok(response),
+        }
     }
 }
 

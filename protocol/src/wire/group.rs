@@ -1,0 +1,348 @@
+//! A group's life between two of its members: what [`Content::Group`](super::content::Content)
+//! carries inside a pairwise session, what is fetched over a connection, and the
+//! link that invites. Untrusted until the engine has checked it.
+
+use data_encoding::BASE32_NOPAD;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AccountId, ChainId, GroupId, MessageId, OperationId, Timestamp};
+use crate::limits::{
+    ADDRESS_MAX_BYTES, ADDRESSES_MAX, GROUP_LIST_MAX, GROUP_MESSAGE_MAX_BYTES, GROUP_OPERATION_MAX_BYTES,
+    GROUP_PARENTS_MAX, GROUP_PLACES_MAX, INVITE_MAX_BYTES, PEER_FRAME_MAX_BYTES, PLAINTEXT_MAX_BYTES, RECEIPT_MAX_IDS,
+    RECORD_MAX_BYTES,
+};
+use crate::membership::About;
+use crate::sender_key::ChainIn;
+use crate::wire::codec::{self, Bytes, DecodeError, EncodeError, Fixed};
+use crate::wire::content::ReceiptKind;
+
+/// The version of [`GroupControlIn`] that this code writes and understands.
+pub const GROUP_CONTROL_VERSION: u8 = 1;
+/// How the link that invites to a group begins.
+pub const GROUP_INVITE_SCHEME: &str = "secure-chat-group:";
+const GROUP_INVITE_VERSION: u8 = 1;
+
+/// One control message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupControlIn {
+    /// [`GROUP_CONTROL_VERSION`].
+    pub version: u8,
+    /// What it says.
+    pub body: GroupControl,
+}
+
+/// Where somebody listens, as another member was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonIn {
+    /// Whose addresses.
+    pub account: AccountId,
+    /// Multiaddr texts.
+    pub addresses: Vec<String>,
+}
+
+/// The secret of an invite link.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitePass {
+    /// Which link.
+    pub id: Fixed<16>,
+    /// What only whoever has the link knows.
+    pub secret: Fixed<16>,
+}
+
+impl std::fmt::Debug for InvitePass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InvitePass")
+    }
+}
+
+/// What one member, or somebody who would be one, tells another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GroupControl {
+    /// Would you join?
+    Invitation {
+        /// What the group says of itself.
+        about: About,
+        /// How many are in it.
+        members: u32,
+    },
+    /// I would join.
+    JoinRequest {
+        /// The asker's encoded record.
+        record: Bytes,
+        /// Where the asker listens.
+        addresses: Vec<String>,
+        /// From a link.
+        pass: Option<InvitePass>,
+    },
+    /// The answer to a [`GroupControl::JoinRequest`] that waits or was refused.
+    JoinAnswer(JoinAnswer),
+    /// Operations on the membership, parents first.
+    Operations {
+        /// Encoded [`OperationIn`](crate::membership::OperationIn)s.
+        operations: Vec<Bytes>,
+    },
+    /// You are in: all operations have been told before this.
+    Welcome {
+        /// The newest of them.
+        heads: Vec<OperationId>,
+        /// The present group secret.
+        secret: SecretIn,
+        /// Where members listen.
+        people: Vec<PersonIn>,
+    },
+    /// The group secret from now on.
+    Secret(SecretIn),
+    /// The author's chain.
+    Chain(ChainIn),
+    /// The recipient's chain is missing here.
+    ChainRequest {
+        /// Which.
+        chain: ChainId,
+    },
+    /// Where members listen.
+    People {
+        /// At most [`GROUP_LIST_MAX`].
+        people: Vec<PersonIn>,
+    },
+    /// Messages of the recipient that were read.
+    Receipt {
+        /// Read.
+        kind: ReceiptKind,
+        /// At most [`RECEIPT_MAX_IDS`].
+        ids: Vec<MessageId>,
+    },
+}
+
+/// What became of a request to join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum JoinAnswer {
+    /// An admin will decide.
+    Waiting,
+    /// No.
+    Rejected,
+    /// The link is over or was revoked.
+    InviteOver,
+    /// The group is full.
+    Full,
+    /// The asker is banned.
+    Banned,
+    /// The one who was asked can't take anybody in (any more).
+    NotHere,
+}
+
+/// A group secret with its place in their order.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretIn {
+    /// One more than that of the secret before; of two with one number that of the
+    /// lower author counts.
+    pub generation: u64,
+    /// The secret.
+    pub secret: Fixed<32>,
+}
+
+impl std::fmt::Debug for SecretIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SecretIn({})", self.generation)
+    }
+}
+
+fn within(people: &[PersonIn]) -> bool {
+    let bounded = |person: &PersonIn| {
+        person.addresses.len() <= ADDRESSES_MAX && person.addresses.iter().all(|a| a.len() <= ADDRESS_MAX_BYTES)
+    };
+    people.len() <= GROUP_LIST_MAX && people.iter().all(bounded)
+}
+
+impl GroupControl {
+    /// Its encoding, with the version.
+    ///
+    /// # Errors
+    /// [`EncodeError`]
+    pub fn encode(self) -> Result<Vec<u8>, EncodeError> {
+        codec::encode(&GroupControlIn { version: GROUP_CONTROL_VERSION, body: self }, PLAINTEXT_MAX_BYTES)
+    }
+
+    /// Decodes and checks every bound.
+    ///
+    /// # Errors
+    /// [`DecodeError`] (the sender's fault).
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let control: GroupControlIn = codec::decode(bytes, PLAINTEXT_MAX_BYTES)?;
+        if control.version == GROUP_CONTROL_VERSION && control.body.within_bounds() {
+            Ok(control.body)
+        } else {
+            Err(DecodeError::Malformed)
+        }
+    }
+
+    fn within_bounds(&self) -> bool {
+        match self {
+            Self::Invitation { about, .. } => about.check().is_ok(),
+            Self::JoinRequest { record, addresses, .. } => {
+                record.0.len() <= RECORD_MAX_BYTES
+                    && addresses.len() <= ADDRESSES_MAX
+                    && addresses.iter().all(|address| address.len() <= ADDRESS_MAX_BYTES)
+            }
+            Self::Operations { operations } => {
+                operations.iter().all(|operation| operation.0.len() <= GROUP_OPERATION_MAX_BYTES)
+            }
+            Self::Welcome { heads, people, .. } => heads.len() <= GROUP_LIST_MAX && within(people),
+            Self::People { people } => within(people),
+            Self::Receipt { ids, .. } => ids.len() <= RECEIPT_MAX_IDS,
+            Self::JoinAnswer(_) | Self::Secret(_) | Self::Chain(_) | Self::ChainRequest { .. } => true,
+        }
+    }
+}
+
+/// What a member has, and would have from another: over a connection whose other
+/// end has said who they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupFetch {
+    /// Which group.
+    pub group: GroupId,
+    /// The newest operations that the asker knows.
+    pub heads: Vec<OperationId>,
+    /// For each chain, the number from which on messages are missing, at most [`GROUP_PLACES_MAX`].
+    pub places: Vec<(ChainId, u32)>,
+}
+
+impl GroupFetch {
+    /// Whether it keeps the bounds.
+    #[must_use]
+    pub fn within_bounds(&self) -> bool {
+        self.heads.len() <= GROUP_LIST_MAX.max(GROUP_PARENTS_MAX) && self.places.len() <= GROUP_PLACES_MAX
+    }
+}
+
+/// What the asker lacks, as far as it fits one answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupMissing {
+    /// Encoded operations, parents first.
+    pub operations: Vec<Bytes>,
+    /// Encoded messages, in the order in which they came to whoever answers.
+    pub messages: Vec<Bytes>,
+    /// For each of the asker's own chains, up to where whoever answers has it.
+    pub yours: Vec<(ChainId, u32)>,
+    /// There is more.
+    pub more: bool,
+}
+
+impl GroupMissing {
+    /// Whether it keeps the bounds.
+    #[must_use]
+    pub fn within_bounds(&self) -> bool {
+        self.operations.iter().all(|operation| operation.0.len() <= GROUP_OPERATION_MAX_BYTES)
+            && self.messages.iter().all(|message| message.0.len() <= GROUP_MESSAGE_MAX_BYTES)
+            && self.yours.len() <= GROUP_PLACES_MAX
+    }
+}
+
+/// A link that lets in whoever has it, until it ends or is revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupInvite {
+    version: u8,
+    /// Which group.
+    pub group: GroupId,
+    /// Its name when the link was made.
+    pub name: String,
+    /// What lets in.
+    pub pass: InvitePass,
+    /// When it ends.
+    pub expires: Option<Timestamp>,
+    /// Whom to ask: the text of an [`Invite`](crate::invite::Invite).
+    pub inviter: String,
+}
+
+/// Why a text is no group invite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GroupInviteError {
+    /// It does not start with [`GROUP_INVITE_SCHEME`].
+    #[error("a group invite starts with {GROUP_INVITE_SCHEME}")]
+    NotAnInvite,
+    /// Cut short, changed or too long.
+    #[error("the invite is damaged or incomplete: copy all of it, or ask for a new one")]
+    Damaged,
+}
+
+impl GroupInvite {
+    /// A link.
+    #[must_use]
+    pub fn new(group: GroupId, name: String, pass: InvitePass, expires: Option<Timestamp>, inviter: String) -> Self {
+        Self { version: GROUP_INVITE_VERSION, group, name, pass, expires, inviter }
+    }
+
+    /// The text. Who has it may join: it is to be kept as secret as the group.
+    ///
+    /// # Errors
+    /// [`EncodeError`]
+    pub fn to_link(&self) -> Result<String, EncodeError> {
+        let mut bytes = codec::encode(self, INVITE_MAX_BYTES.saturating_mul(2))?;
+        let check = crate::crypto::kdf::hash_fields("group-invite-check", &[&bytes]);
+        bytes.extend_from_slice(check.first_chunk::<4>().unwrap_or(&[0; 4]));
+        Ok(format!("{GROUP_INVITE_SCHEME}{}", BASE32_NOPAD.encode(&bytes).to_ascii_lowercase()))
+    }
+
+    /// Reads a link. White space and upper case make no difference.
+    ///
+    /// # Errors
+    /// [`GroupInviteError`]
+    pub fn parse(text: &str) -> Result<Self, GroupInviteError> {
+        if text.len() > INVITE_MAX_BYTES.saturating_mul(8) {
+            return Err(GroupInviteError::Damaged);
+        }
+        let text: String = text.split_whitespace().collect();
+        let scheme = text.get(..GROUP_INVITE_SCHEME.len()).ok_or(GroupInviteError::NotAnInvite)?;
+        if !scheme.eq_ignore_ascii_case(GROUP_INVITE_SCHEME) {
+            return Err(GroupInviteError::NotAnInvite);
+        }
+        let payload = text.get(GROUP_INVITE_SCHEME.len()..).unwrap_or_default().to_ascii_uppercase();
+        let bytes = BASE32_NOPAD.decode(payload.as_bytes()).map_err(|_| GroupInviteError::Damaged)?;
+        let (body, check) = bytes.split_last_chunk::<4>().ok_or(GroupInviteError::Damaged)?;
+        let expected = crate::crypto::kdf::hash_fields("group-invite-check", &[body]);
+        if !expected.starts_with(check) {
+            return Err(GroupInviteError::Damaged);
+        }
+        let invite: Self =
+            codec::decode(body, INVITE_MAX_BYTES.saturating_mul(2)).map_err(|_| GroupInviteError::Damaged)?;
+        if invite.version == GROUP_INVITE_VERSION { Ok(invite) } else { Err(GroupInviteError::Damaged) }
+    }
+}
+
+/// Room that messages and operations may take in one [`GroupMissing`], in bytes.
+pub const GROUP_MISSING_MAX_BYTES: usize = PEER_FRAME_MAX_BYTES / 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_survives_mail_programs_and_refuses_a_changed_character() {
+        let pass = InvitePass { id: Fixed([1; 16]), secret: Fixed([2; 16]) };
+        let invite = GroupInvite::new(GroupId([3; 32]), "Hikers".into(), pass, Some(Timestamp(5)), "x".repeat(600));
+        let link = invite.to_link().unwrap();
+        let wrapped: String =
+            link.as_bytes().chunks(70).map(|line| format!("{}\r\n", std::str::from_utf8(line).unwrap())).collect();
+        for text in [link.clone(), wrapped, link.to_ascii_uppercase()] {
+            assert_eq!(GroupInvite::parse(&text), Ok(invite.clone()));
+        }
+        for at in GROUP_INVITE_SCHEME.len()..link.len() {
+            let mut changed = link.clone().into_bytes();
+            changed[at] = if changed[at] == b'a' { b'b' } else { b'a' };
+            assert!(GroupInvite::parse(std::str::from_utf8(&changed).unwrap()).is_err(), "character {at}");
+        }
+        assert_eq!(GroupInvite::parse("secure-chat:abc"), Err(GroupInviteError::NotAnInvite));
+    }
+
+    #[test]
+    fn lists_beyond_their_bounds_are_refused() {
+        let person = PersonIn { account: AccountId([1; 32]), addresses: vec![String::new(); ADDRESSES_MAX + 1] };
+        let control = GroupControl::People { people: vec![person] };
+        assert_eq!(GroupControl::decode(&control.encode().unwrap()), Err(DecodeError::Malformed));
+        let ids = vec![MessageId([0; 16]); RECEIPT_MAX_IDS + 1];
+        let control = GroupControl::Receipt { kind: ReceiptKind::Read, ids };
+        assert_eq!(GroupControl::decode(&control.encode().unwrap()), Err(DecodeError::Malformed));
+        let about = About { name: " ".into(), ..crate::membership::View::default().about };
+        let control = GroupControl::Invitation { about, members: 1 };
+        assert_eq!(GroupControl::decode(&control.encode().unwrap()), Err(DecodeError::Malformed));
+    }
+}

@@ -263,6 +263,53 @@ commands! {
     /// Full-text search: messages in which every word of the query begins a word.
     "messages.search" MessagesSearch messages_search(query: String, conversation: Option<String>, limit: Option<u32>) -> Messages;
 
+    /// Makes a group, with this account as its owner.
+    "groups.create" GroupsCreate groups_create(name: String, description: Option<String>, public: bool, join: JoinPolicy) -> GroupMade;
+    /// Public groups in the directories of the rendezvous nodes.
+    "groups.search" GroupsSearch groups_search(query: String) -> GroupsFound;
+    /// Accepts an invitation, uses a link, or asks to join a public group.
+    "groups.join" GroupsJoin groups_join(group_id: Option<String>, invite: Option<String>) -> GroupJoining;
+    /// Invites a contact, or without one makes a link.
+    "groups.invite" GroupsInvite groups_invite(group_id: String, user: Option<String>, expires: Option<At>) -> GroupInviteMade;
+    /// Who asks to join.
+    "groups.requests" GroupsRequests groups_requests(group_id: String) -> GroupRequests;
+    /// Lets somebody in who asked.
+    "groups.approve" GroupsApprove groups_approve(group_id: String, user: String) -> Done;
+    /// Does not.
+    "groups.reject" GroupsReject groups_reject(group_id: String, user: String) -> Done;
+    /// Leaves a group, or takes back a request or an invitation.
+    "groups.leave" GroupsLeave groups_leave(group_id: String) -> Done;
+    /// All groups.
+    "groups.list" GroupsList groups_list() -> Groups;
+    /// Who is in a group.
+    "groups.members" GroupsMembers groups_members(group_id: String) -> GroupMembers;
+    /// Gives a member another role.
+    "groups.set_role" GroupsSetRole groups_set_role(group_id: String, user: String, role: Role) -> Done;
+    /// Puts somebody out.
+    "groups.remove_member" GroupsRemoveMember groups_remove_member(group_id: String, user: String) -> Done;
+    /// Changes what a group says of itself.
+    "groups.update" GroupsUpdate groups_update(group_id: String, name: Option<String>, description: Option<String>, join: Option<JoinPolicy>) -> Done;
+    /// Puts somebody out, and keeps them out.
+    "groups.ban" GroupsBan groups_ban(group_id: String, user: String) -> Done;
+    /// Ends a ban.
+    "groups.unban" GroupsUnban groups_unban(group_id: String, user: String) -> Done;
+    /// Makes somebody else the owner.
+    "groups.transfer" GroupsTransfer groups_transfer(group_id: String, user: String) -> Done;
+    /// Open invite links.
+    "groups.invites" GroupsInvites groups_invites(group_id: String) -> GroupInvites;
+    /// Ends an invite link: given by its text or id.
+    "groups.revoke_invite" GroupsRevokeInvite groups_revoke_invite(group_id: String, invite: String) -> Done;
+    /// Silences a group until a time, for good without one; a past time ends it.
+    "groups.mute" GroupsMute groups_mute(group_id: String, until: Option<At>) -> Done;
+    /// Forgets a group here that was left, with its messages.
+    "groups.delete_local" GroupsDeleteLocal groups_delete_local(group_id: String) -> Done;
+    /// Marks a group as read up to a message.
+    "groups.mark_read" GroupsMarkRead groups_mark_read(group_id: String, up_to: String) -> Done;
+    /// Sends a text to a group; answers once it is durable here.
+    "groups.send" GroupsSend groups_send(group_id: String, text: String, reply_to: Option<String>) -> Sent;
+    /// A page of a group's conversation.
+    "groups.history" GroupsHistory groups_history(group_id: String, before: Option<String>, limit: Option<u32>) -> Messages;
+
     /// Everything at a glance.
     "status" StatusGet status() -> NodeStatus;
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use super::{Account, At, ChatRequest, Contact, Message, MessageState, Status};
+use super::{Account, At, ChatRequest, Contact, Group, GroupRequest, Message, MessageState, Role, Status};
 
 /// Events kept for a listener that falls behind.
 pub(crate) const EVENTS_BUFFERED: usize = 16_384;
@@ -145,6 +145,70 @@ pub enum Event {
         /// Writing.
         active: bool,
     },
+    /// A contact invites to a group: `groups.join` accepts.
+    #[serde(rename = "group.invited")]
+    GroupInvited {
+        /// The group.
+        group_id: String,
+        /// Its name.
+        name: String,
+        /// Who invites.
+        username: String,
+        /// Their account.
+        account_id: String,
+    },
+    /// This account is in a group now.
+    #[serde(rename = "group.joined")]
+    GroupJoined(Box<Group>),
+    /// This account is no longer in a group, or was not let in.
+    #[serde(rename = "group.left")]
+    GroupLeft {
+        /// The group.
+        group_id: String,
+        /// Why, in a sentence.
+        reason: String,
+    },
+    /// Somebody came in.
+    #[serde(rename = "group.member_joined")]
+    GroupMemberJoined {
+        /// The group.
+        group_id: String,
+        /// Who.
+        username: String,
+        /// Their account.
+        account_id: String,
+    },
+    /// Somebody left or was removed.
+    #[serde(rename = "group.member_left")]
+    GroupMemberLeft {
+        /// The group.
+        group_id: String,
+        /// Who.
+        username: String,
+        /// Their account.
+        account_id: String,
+    },
+    /// Somebody has another role.
+    #[serde(rename = "group.role_changed")]
+    GroupRoleChanged {
+        /// The group.
+        group_id: String,
+        /// Who.
+        username: String,
+        /// Their account.
+        account_id: String,
+        /// Which.
+        role: Role,
+    },
+    /// What a group says of itself, or how it stands, has changed.
+    #[serde(rename = "group.updated")]
+    GroupUpdated(Box<Group>),
+    /// Somebody asks to join, and an admin decides.
+    #[serde(rename = "group.join_requested")]
+    GroupJoinRequested(GroupRequest),
+    /// A message in a group came in.
+    #[serde(rename = "group.message")]
+    GroupMessage(Box<Message>),
     /// Something for the audit log.
     #[serde(rename = "security.audit")]
     SecurityAudit {

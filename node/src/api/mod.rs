@@ -4,6 +4,7 @@
 mod command;
 mod error;
 mod event;
+mod group_view;
 mod text;
 mod view;
 
@@ -11,5 +12,7 @@ pub use command::{Answer, Command, METHODS, NodeHandle, Reply, call, params, sub
 pub use error::{ApiError, CallError, ErrorKind};
 pub(crate) use event::EVENTS_BUFFERED;
 pub use event::{Event, EventStream, NumberedEvent};
+pub use group_view::*;
+pub use secure_chat_protocol::membership::{JoinPolicy, Role};
 pub use text::{At, Password};
 pub use view::*;

@@ -237,7 +237,7 @@ impl Open {
                 step.reply(reply, result);
             }
             Command::MessagesSearch(params, reply) => self.search(step, params, reply),
-            other => other.refuse(ApiError::new(ErrorKind::Internal, "This can't be done now.")),
+            other => self.group_command(step, other),
         }
     }
 }

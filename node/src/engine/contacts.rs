@@ -3,6 +3,7 @@
 use secure_chat_protocol::id::{AccountId, MessageId};
 use secure_chat_protocol::identity::{IdentityIn, PublicIdentity};
 use secure_chat_protocol::invite::Invite;
+use secure_chat_protocol::limits::REQUESTS_WAITING_MAX;
 use secure_chat_protocol::record::Record;
 use secure_chat_protocol::safety_number::safety_number;
 use secure_chat_protocol::validate::{Username, check_greeting};
@@ -20,6 +21,7 @@ use crate::api::{
 use crate::messaging::contact::{Contact, Standing};
 use crate::messaging::limits::CONTACTS_MAX;
 use crate::messaging::request::Request;
+use crate::messaging::settings::WhoMayRequest;
 use crate::network::PeerId;
 use crate::store::Table;
 
@@ -37,7 +39,8 @@ impl Open {
         let folded = user.to_ascii_lowercase();
         let named: Vec<&Contact> =
             self.contacts.values().filter(|contact| contact.username.to_ascii_lowercase() == folded).collect();
-        let visible: Vec<&&Contact> = named.iter().filter(|contact| contact.standing != Standing::Gone).collect();
+        let chats = |contact: &&&Contact| !matches!(contact.standing, Standing::Gone | Standing::Member);
+        let visible: Vec<&&Contact> = named.iter().filter(chats).collect();
         match (visible.as_slice(), named.as_slice()) {
             ([contact], _) => return Ok(contact.account),
             ([], [contact]) => return Ok(contact.account),
@@ -236,6 +239,7 @@ impl Open {
     /// A contact asks, though it stands otherwise: both asked each other, or they lost their contacts.
     pub(super) fn asked_again(&mut self, step: &mut Step<'_>, from: AccountId, profile: &Profile, message: &MessageIn) {
         self.apply_profile(step, from, profile);
+        let takes = self.takes_requests();
         let Some(contact) = self.contacts.get_mut(&from) else { return };
         match contact.standing {
             Standing::Requested | Standing::Accepted => {
@@ -262,8 +266,18 @@ impl Open {
                 }
                 self.note_request(step, from, message);
             }
-            Standing::Gone => {}
+            // A member of a group asks: as if they were new.
+            Standing::Member if takes => {
+                contact.standing = Standing::Asked;
+                self.note_request(step, from, message);
+            }
+            Standing::Member | Standing::Gone => {}
         }
+    }
+
+    fn takes_requests(&self) -> bool {
+        let waiting = self.requests.values().filter(|request| request.incoming && request.is_pending()).count();
+        self.settings.who_may_request != WhoMayRequest::Nobody && waiting < REQUESTS_WAITING_MAX
     }
 
     fn incoming(&self, id: &str) -> Result<(MessageId, AccountId), ApiError> {
@@ -338,8 +352,9 @@ impl Open {
     }
 
     fn part(&mut self, step: &mut Step<'_>, account: AccountId) {
+        let shared = self.shares_group(account);
         if let Some(contact) = self.contacts.get_mut(&account) {
-            contact.standing = Standing::Gone;
+            contact.standing = if shared { Standing::Member } else { Standing::Gone };
             step.contacts.insert(account);
         }
     }
@@ -430,8 +445,10 @@ impl Open {
     fn shown_contact(&mut self, step: &mut Step<'_>, user: &str) -> Result<&mut Contact, ApiError> {
         let account = self.resolve(user)?;
         step.contacts.insert(account);
-        let contact =
-            self.contacts.get_mut(&account).filter(|contact| contact.standing != Standing::Gone || contact.blocked);
+        let contact = self
+            .contacts
+            .get_mut(&account)
+            .filter(|contact| !matches!(contact.standing, Standing::Gone | Standing::Member) || contact.blocked);
         contact.ok_or_else(|| ApiError::not_found("There is no such contact."))
     }
 

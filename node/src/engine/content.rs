@@ -129,6 +129,10 @@ impl Open {
                 self.apply_profile(step, from, profile);
                 Ok(())
             }
+            Content::Group { group, payload } => {
+                self.group_control(step, from, *group, &payload.0);
+                Ok(())
+            }
             Content::SessionReset => {
                 self.encrypt_anew(step, from);
                 Ok(())

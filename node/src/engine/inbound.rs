@@ -49,6 +49,10 @@ impl Open {
                 Some(_) => PeerResponse::Refused(PeerRefusal::NotAvailable),
                 None => PeerResponse::Refused(PeerRefusal::HelloFirst),
             },
+            PeerRequest::GroupFetch(fetch) => match account {
+                Some(account) => self.answer_fetch(step, account, &fetch),
+                None => PeerResponse::Refused(PeerRefusal::HelloFirst),
+            },
             PeerRequest::Deliver { messages } => match account {
                 Some(account) => {
                     let receive = |message: &Bytes| self.receive(step, account, &message.0, Via::Connection);
@@ -222,9 +226,6 @@ impl Open {
         if identity.account_id() != from || from == self.me {
             return DeliveryStatus::Invalid;
         }
-        if self.settings.who_may_request == WhoMayRequest::Nobody {
-            return DeliveryStatus::Taken;
-        }
         if self.requests.values().filter(|request| request.incoming && request.is_pending()).count()
             >= REQUESTS_WAITING_MAX
         {
@@ -243,16 +244,25 @@ impl Open {
             Err(error) => return self.did_not_open(step, from, error, via),
         };
         step.prekeys = true;
-        let message = match MessageIn::decode(opened.plaintext.expose()) {
-            Ok(message) if matches!(message.body, Content::Request { .. }) => message,
-            _ => return DeliveryStatus::Invalid,
+        let Ok(message) = MessageIn::decode(opened.plaintext.expose()) else { return DeliveryStatus::Invalid };
+        let heard = match &message.body {
+            Content::Request { .. } if self.settings.who_may_request == WhoMayRequest::Nobody => {
+                return DeliveryStatus::Taken;
+            }
+            Content::Request { .. } => self.asked(step, &identity, &message),
+            Content::Group { group, payload } => self.meet_in_group(step, &identity, *group, &payload.0),
+            _ => false,
         };
-        if !self.asked(step, &identity, &message) {
+        if !heard {
             return DeliveryStatus::Invalid;
         }
         self.sessions.insert(from, sessions);
         step.sessions.insert(from);
         self.mark_seen(step, mark, &message);
+        if matches!(message.body, Content::Group { .. }) {
+            self.arrive(step, from, message, via);
+            return DeliveryStatus::Stored;
+        }
         if via == Via::Mailbox {
             self.owe_receipt(step, from, message.id);
         }

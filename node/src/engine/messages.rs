@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use secure_chat_protocol::id::{AccountId, MessageId, Timestamp};
+use secure_chat_protocol::id::{AccountId, GroupId, MessageId, Timestamp};
 use secure_chat_protocol::limits::RECEIPT_MAX_IDS;
 use secure_chat_protocol::validate::{TextError, check_reaction, check_text};
 use secure_chat_protocol::wire::codec::Bytes;
@@ -16,7 +16,7 @@ use crate::messaging::outbox::Outgoing;
 use crate::messaging::stored::{StoredMessage, message_name, parse_message_name};
 use crate::store::{Entry, HistoryReader, NewEntry, Page, Table};
 
-fn text_error(error: &TextError) -> ApiError {
+pub(super) fn text_error(error: &TextError) -> ApiError {
     match error {
         TextError::TooLong { .. } => ApiError {
             limit_bytes: Some(secure_chat_protocol::limits::TEXT_MAX_BYTES as u64),
@@ -127,7 +127,9 @@ impl Open {
         message: MessageRef,
         stored: &StoredMessage,
     ) -> Result<Entry, crate::store::StoreError> {
-        let last = self.contacts.get(&conversation).map_or(0, |contact| contact.last_place.0);
+        let group = GroupId(conversation.0);
+        let last = self.groups.get(&group).map_or(0, |group| group.row.last_place.0);
+        let last = self.contacts.get(&conversation).map_or(last, |contact| contact.last_place.0);
         let at = step.now.0.max(last);
         let body = stored.encode().unwrap_or_default();
         let new = NewEntry {
@@ -142,6 +144,9 @@ impl Open {
         if let Some(contact) = self.contacts.get_mut(&conversation) {
             contact.last_place = (at, arrival);
             step.contacts.insert(conversation);
+        } else if let Some(group) = self.groups.get_mut(&group) {
+            group.row.last_place = (at, arrival);
+            step.groups.insert(group.row.group);
         }
         Ok(Entry {
             arrival,
@@ -191,6 +196,17 @@ impl Open {
         }
     }
 
+    /// Says something in a conversation that it does not show by itself.
+    fn tell_conversation(&mut self, step: &mut Step<'_>, to: AccountId, body: Content) -> Result<(), ApiError> {
+        let id = MessageId::random(&mut rng());
+        if self.groups.contains_key(&GroupId(to.0)) {
+            let group = self.joined(&to.to_string())?;
+            return self.say(step, group, id, body);
+        }
+        self.chat_with(&to.to_string())?;
+        self.enqueue(step, to, id, body, false).map(|_| ())
+    }
+
     pub(crate) fn edit(&mut self, step: &mut Step<'_>, name: &str, text: &str) -> Result<Done, ApiError> {
         let (message, entry, mut stored) = self.existing(step, name)?;
         self.own(message)?;
@@ -199,16 +215,9 @@ impl Open {
             return Err(ApiError::new(ErrorKind::NotAllowed, "The message was deleted."));
         }
         let to = AccountId(entry.conversation);
-        self.chat_with(&to.to_string())?;
         text.clone_into(&mut stored.text);
         stored.edited = Some(step.now);
-        self.enqueue(
-            step,
-            to,
-            MessageId::random(&mut rng()),
-            Content::Edit { target: message.id, text: text.to_owned() },
-            false,
-        )?;
+        self.tell_conversation(step, to, Content::Edit { target: message.id, text: text.to_owned() })?;
         self.store_message(step, entry.arrival, &stored)?;
         step.tell(Event::MessageEdited(Box::new(self.view(&entry, &stored))));
         Ok(Done {})
@@ -219,14 +228,7 @@ impl Open {
         let conversation = AccountId(entry.conversation);
         if for_everyone {
             self.own(message)?;
-            self.chat_with(&conversation.to_string())?;
-            self.enqueue(
-                step,
-                conversation,
-                MessageId::random(&mut rng()),
-                Content::Delete { target: message.id },
-                false,
-            )?;
+            self.tell_conversation(step, conversation, Content::Delete { target: message.id })?;
             stored.text.clear();
             stored.reactions.clear();
             stored.deleted = true;
@@ -245,10 +247,9 @@ impl Open {
         let (message, entry, mut stored) = self.existing(step, name)?;
         let emoji = check_reaction(emoji).map_err(|error| ApiError::invalid("emoji", sentence(&error.to_string())))?;
         let to = AccountId(entry.conversation);
-        self.chat_with(&to.to_string())?;
         let emoji = emoji.unwrap_or_default().to_owned();
         if stored.react(self.me, &emoji) {
-            self.enqueue(step, to, MessageId::random(&mut rng()), Content::Reaction { target: message, emoji }, false)?;
+            self.tell_conversation(step, to, Content::Reaction { target: message, emoji })?;
             self.store_message(step, entry.arrival, &stored)?;
             step.tell(Event::MessageReaction(Box::new(self.view(&entry, &stored))));
         }
@@ -259,6 +260,9 @@ impl Open {
         let (message, entry, mut stored) = self.existing(step, name)?;
         self.own(message)?;
         let to = AccountId(entry.conversation);
+        if self.groups.contains_key(&GroupId(to.0)) {
+            return self.retry_in_group(step, GroupId(to.0));
+        }
         if let Some(lane) = self.lanes.get_mut(&to) {
             lane.retry_now();
         }
@@ -364,6 +368,10 @@ impl Open {
     pub(crate) fn mark_read(&mut self, step: &mut Step<'_>, conversation: &str, up_to: &str) -> Result<Done, ApiError> {
         let account = self.resolve(conversation)?;
         let (_, entry, _) = self.existing(step, up_to)?;
+        let group = GroupId(account.0);
+        if self.groups.contains_key(&group) && entry.conversation == account.0 {
+            return self.mark_group_read(step, group, (entry.at, entry.arrival));
+        }
         let Some(contact) = self.contacts.get(&account).filter(|_| entry.conversation == account.0) else {
             return Err(ApiError::invalid("up_to", "There is no such message in this conversation."));
         };

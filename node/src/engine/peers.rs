@@ -50,6 +50,7 @@ impl Open {
                 self.local.remove(&peer);
             }
             NetworkEvent::Inbound { peer, request, responder } => self.inbound(step, peer, request, responder),
+            NetworkEvent::Gossip { topic, data, .. } => self.gossiped(step, &topic, &data),
             NetworkEvent::Push { node, push } => self.pushed(step, node, push),
             NetworkEvent::RendezvousConnected { node } => self.home_connected(step, node),
             NetworkEvent::RendezvousDisconnected { node, .. } => self.home_lost(step, node),
@@ -173,7 +174,11 @@ impl Open {
         if let Some(status) = hello.status {
             self.told.insert(account, status);
         }
-        let chats = self.contacts.get(&account).is_some_and(|contact| contact.standing == Standing::Accepted);
+        let chats = self
+            .contacts
+            .get(&account)
+            .is_some_and(|contact| matches!(contact.standing, Standing::Accepted | Standing::Member));
+        self.met_member(step, account);
         self.lane(account).succeeded();
         step.deliver.insert(account);
         self.tell_presence(step, account, before);

@@ -264,6 +264,8 @@ impl Open {
                 );
             }
             Work::Network { status: Some(status), want } => self.network_answered(step, &status, want),
+            Work::GroupPublished { group, message, taken } => self.published(step, group, message, taken),
+            Work::GroupFetched { group, from, result } => self.group_fetched(step, group, from, result),
             Work::Network { status: None, .. } | Work::Hosted { .. } | Work::Tried => {}
         }
     }
@@ -376,7 +378,7 @@ impl Open {
     pub(super) fn counts(&self) -> Counts {
         Counts {
             contacts: self.contacts.values().filter(|contact| contact.state().is_some()).count(),
-            groups: 0,
+            groups: self.groups.values().filter(|group| group.is_joined()).count(),
             messages: self.vault.history().total().unwrap_or_default(),
             files: 0,
         }

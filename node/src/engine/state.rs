@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::CryptoRng;
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::crypto::secret::Secret;
-use secure_chat_protocol::id::{AccountId, MessageId, Timestamp};
+use secure_chat_protocol::id::{AccountId, GroupId, MessageId, Timestamp};
 use secure_chat_protocol::identity::IdentityKeyPair;
 use secure_chat_protocol::limits::{ADDRESSES_MAX, HOMES_MAX};
 use secure_chat_protocol::prekey::PreKeys;
@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::audit::AuditTail;
 use super::deliver::Lane;
+use super::groups::Group;
 use super::homes::Home;
 use super::step::Step;
 use crate::api::{ApiError, ErrorKind, TrafficPoint};
@@ -53,6 +54,7 @@ pub(crate) struct Held {
     pub(crate) contacts: BTreeMap<AccountId, Contact>,
     pub(crate) requests: BTreeMap<MessageId, Request>,
     pub(crate) outbox: Outbox,
+    pub(crate) groups: BTreeMap<GroupId, Group>,
     pub(crate) audit: AuditTail,
     pub(crate) last_write: Option<Timestamp>,
 }
@@ -87,6 +89,9 @@ pub(crate) struct Open {
     pub(crate) requests: BTreeMap<MessageId, Request>,
     pub(crate) sessions: HashMap<AccountId, SessionSet>,
     pub(crate) outbox: Outbox,
+    pub(crate) groups: BTreeMap<GroupId, Group>,
+    /// Gossip topics that are listened to, and whose they are.
+    pub(crate) topics: HashMap<String, GroupId>,
     pub(crate) audit: AuditTail,
     /// Deliveries under way, for each recipient.
     pub(crate) lanes: HashMap<AccountId, Lane>,
@@ -169,6 +174,7 @@ impl Held {
             }
         }
         let outbox = Outbox::load(rows, number(meta(b"outbox-next")?).unwrap_or(1));
+        let groups = super::groups::load(vault)?;
         let audit = AuditTail::load(vault)?;
         let held = Self {
             username,
@@ -182,6 +188,7 @@ impl Held {
             contacts,
             requests,
             outbox,
+            groups,
             audit,
             last_write,
         };
@@ -232,6 +239,8 @@ impl Open {
             requests: held.requests,
             sessions: HashMap::new(),
             outbox: held.outbox,
+            groups: held.groups,
+            topics: HashMap::new(),
             audit: held.audit,
             lanes: HashMap::new(),
             met: HashMap::new(),
@@ -268,6 +277,7 @@ impl Open {
         self.contacts = held.contacts;
         self.requests = held.requests;
         self.outbox = held.outbox;
+        self.groups = held.groups;
         self.audit = held.audit;
         self.drained = held.drained;
         self.sessions.clear();

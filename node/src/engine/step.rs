@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use secure_chat_protocol::id::{AccountId, Timestamp};
+use secure_chat_protocol::id::{AccountId, GroupId, Timestamp};
 use secure_chat_protocol::wire::peer::PeerResponse;
 
 use super::state::Open;
@@ -32,6 +32,10 @@ pub(crate) struct Step<'v> {
     pub(crate) prekeys: bool,
     /// Rows of the outbox that changed or came.
     pub(crate) rows: BTreeSet<u64>,
+    /// Groups that changed.
+    pub(crate) groups: BTreeSet<GroupId>,
+    /// Chains in groups that changed, by their owners.
+    pub(crate) chains: BTreeSet<(GroupId, AccountId)>,
     /// Contacts for whom there may be something to deliver.
     pub(crate) deliver: BTreeSet<AccountId>,
     /// The own record has to be made anew.
@@ -51,6 +55,8 @@ impl<'v> Step<'v> {
             sessions: BTreeSet::new(),
             prekeys: false,
             rows: BTreeSet::new(),
+            groups: BTreeSet::new(),
+            chains: BTreeSet::new(),
             deliver: BTreeSet::new(),
             new_record: false,
             events: Vec::new(),
@@ -199,6 +205,7 @@ impl Open {
                 step.txn.put(Table::Sessions, account.as_ref(), sessions.to_secret_bytes().expose());
             }
         }
+        self.finish_groups(step);
         if std::mem::take(&mut step.prekeys) {
             step.txn.put(Table::Prekeys, b"own", self.prekeys.to_secret_bytes().expose());
         }

@@ -44,6 +44,7 @@ impl Open {
         if self.next_connect <= now {
             self.next_connect = now + Duration::from_millis(CONNECT_EVERY_MS);
             self.seek_contacts(step);
+            self.seek_all_neighbours(step);
         }
         if self.next_maintenance <= now {
             self.next_maintenance = now + Duration::from_millis(MAINTENANCE_EVERY_MS);
@@ -58,6 +59,7 @@ impl Open {
         for account in owed {
             self.send_receipts(step, account);
         }
+        self.tick_groups(step);
         step.deliver.extend(self.outbox.recipients());
         let waits =
             self.lanes.values().flat_map(|lane| [lane.receipts_at, lane.not_before]).flatten().filter(|at| *at > now);
@@ -124,6 +126,7 @@ impl Open {
         if let Err(error) = step.txn.expire(Table::Seen, today, SWEEP_ROWS) {
             tracing::warn!(%error, "the vault could not be swept");
         }
+        self.maintain_groups(step, today);
         let over: Vec<MessageId> =
             self.requests.values_mut().filter_map(|request| request.expire(step.now).then_some(request.id)).collect();
         for id in over {

@@ -1,6 +1,7 @@
 //! Asynchronous work of the engine, and the results that come back as inputs.
 
-use secure_chat_protocol::id::{AccountId, EnvelopeId};
+use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId, MessageId};
+use secure_chat_protocol::wire::group::GroupMissing;
 use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerResponse};
 use secure_chat_protocol::wire::rendezvous::{Found, Presence, Refusal, Response, StoredEnvelope};
 
@@ -44,6 +45,10 @@ pub(crate) enum Work {
     Network { status: Option<Status>, want: NetworkWant },
     /// The host of a rendezvous node answered.
     Hosted { result: Result<String, String>, reply: Reply<HostedAddress> },
+    /// A group message was published, or nobody listened.
+    GroupPublished { group: GroupId, message: MessageId, taken: bool },
+    /// A member answered what is missing of a group.
+    GroupFetched { group: GroupId, from: AccountId, result: Result<GroupMissing, RequestError> },
     /// A contact was tried, so that it may be reached from now on.
     Tried,
 }

@@ -24,6 +24,8 @@ pub enum Standing {
     Accepted,
     /// We said no, or removed them; only what still has to be delivered is left.
     Gone,
+    /// No contact, but in a group with us, or asked to be: sessions carry the group's life.
+    Member,
 }
 
 /// What we granted them: single-use tokens for our mailboxes.
@@ -220,7 +222,7 @@ impl Contact {
             Standing::Accepted if self.new_key.is_some() => Some(ContactState::KeyChanged),
             Standing::Accepted => Some(ContactState::Accepted),
             Standing::Requested => Some(ContactState::Requested),
-            Standing::Asked | Standing::Gone => None,
+            Standing::Asked | Standing::Gone | Standing::Member => None,
         }
     }
 

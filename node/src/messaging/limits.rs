@@ -78,3 +78,33 @@ pub const CONNECT_EVERY_MS: u64 = 60 * SECOND_MS;
 pub const CONNECT_AT_ONCE_MAX: usize = 16;
 /// Longest encoded record of the vault that messaging writes, in bytes.
 pub const ROW_MAX_BYTES: usize = 1024 * 1024;
+/// Groups, left ones and invitations included.
+pub const GROUPS_MAX: usize = 1_000;
+/// Requests to join one group that wait for an admin.
+pub const GROUP_APPLICANTS_MAX: usize = 256;
+/// Control messages of one group that came before their author was known to be a member.
+pub const GROUP_EARLY_MAX: usize = 64;
+/// Own messages of one group that not all members are known to have.
+pub const GROUP_UNACKNOWLEDGED_MAX: usize = 2_000;
+/// Operations in one row of the vault.
+pub const GROUP_PAGE_OPERATIONS: usize = 64;
+/// Messages of one group whose chain did not come yet, in memory.
+pub const GROUP_WAITING_MAX: usize = 512;
+/// Operations of one group that wait for those before them, in memory.
+pub const GROUP_ORPHANS_MAX: usize = 1_024;
+/// Chains of one group that were seen and not handed over.
+pub const GROUP_UNKNOWN_CHAINS_MAX: usize = 256;
+/// Messages in one answer to another member.
+pub const GROUP_ANSWER_MAX_MESSAGES: usize = 2_000;
+/// Group messages are kept this long for members who lack them.
+pub const GROUP_KEEP_DAYS: u32 = 30;
+/// Members compare what they have this often.
+pub const GROUP_SYNC_EVERY_MS: u64 = 10 * SECOND_MS;
+/// After an own message, members are asked whether it came, this much later.
+pub const GROUP_SYNC_SOON_MS: u64 = 500;
+/// Members that are asked at once.
+pub const GROUP_SYNC_AT_ONCE: usize = 8;
+/// Connections to members of one group that are sought.
+pub const GROUP_NEIGHBOURS: usize = 8;
+/// The owner of a chain that is missing is asked for it after this time, and again.
+pub const GROUP_CHAIN_ASK_MS: u64 = 20 * SECOND_MS;

@@ -34,6 +34,8 @@ pub enum Table {
     Groups,
     /// Shared files.
     Files,
+    /// Messages of groups as they travelled, kept for members who lack them.
+    GroupLog,
 }
 
 /// How the rows of a table are named and sealed.
@@ -56,7 +58,7 @@ pub(super) type NumberedTable = TableDefinition<'static, u64, &'static [u8]>;
 
 impl Table {
     /// All of them, in the order of their numbers.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Meta,
         Self::Contacts,
         Self::Sessions,
@@ -71,6 +73,7 @@ impl Table {
         Self::Audit,
         Self::Groups,
         Self::Files,
+        Self::GroupLog,
     ];
 
     /// Those under the daily key.
@@ -79,7 +82,7 @@ impl Table {
     pub(super) const fn kind(self) -> Kind {
         match self {
             Self::Sessions | Self::Prekeys | Self::SenderKeys => Kind::Ratchet,
-            Self::Seen => Kind::Expiring,
+            Self::Seen | Self::GroupLog => Kind::Expiring,
             Self::Outbox | Self::Audit => Kind::Numbered,
             _ => Kind::Keyed,
         }
@@ -102,6 +105,7 @@ impl Table {
             Self::Audit => "audit",
             Self::Groups => "groups",
             Self::Files => "files",
+            Self::GroupLog => "group-log",
         }
     }
 
@@ -122,6 +126,7 @@ impl Table {
             Self::Audit => "l",
             Self::Groups => "m",
             Self::Files => "n",
+            Self::GroupLog => "o",
         }
     }
 

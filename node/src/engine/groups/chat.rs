@@ -1,0 +1,347 @@
+//! What is said in groups: encrypted once with the own chain, opened with the author's.
+
+use std::time::{Duration, Instant};
+
+use secure_chat_protocol::id::{AccountId, GroupId, MessageHash, MessageId};
+use secure_chat_protocol::limits::DAY_MS;
+use secure_chat_protocol::sender_key::{GroupDecryptError, GroupMessageIn, SendContext, SenderKey};
+use secure_chat_protocol::validate::{check_reaction, check_text};
+use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn, MessageRef};
+use secure_chat_protocol::wire::group::GroupControl;
+
+use super::Group;
+use crate::api::{ApiError, ErrorKind, Event, MessageState, Sent};
+use crate::engine::audit::Severity;
+use crate::engine::messages::{plausible, text_error};
+use crate::engine::state::{Open, rng};
+use crate::engine::step::{Step, sentence, storage};
+use crate::messaging::group::{Progress, Unacknowledged};
+use crate::messaging::limits::{GROUP_KEEP_DAYS, GROUP_SYNC_SOON_MS, GROUP_UNKNOWN_CHAINS_MAX, GROUP_WAITING_MAX};
+use crate::messaging::stored::{StoredMessage, message_name, parse_message_name};
+use crate::store::Table;
+
+/// Names a kept message by its place.
+pub(super) fn place_key(group: GroupId, chain: secure_chat_protocol::id::ChainId, number: u32) -> Vec<u8> {
+    [group.as_ref(), b"m", chain.as_ref(), &number.to_be_bytes()].concat()
+}
+
+fn hash_key(group: GroupId, hash: &MessageHash) -> Vec<u8> {
+    [group.as_ref(), b"h", hash.as_ref()].concat()
+}
+
+fn failed(error: &impl std::fmt::Display) -> ApiError {
+    ApiError::new(ErrorKind::Internal, sentence(&error.to_string()))
+}
+
+impl Open {
+    /// `groups.send`.
+    pub(super) fn send_to_group(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        text: &str,
+        reply_to: Option<&str>,
+    ) -> Result<Sent, ApiError> {
+        let text = check_text(text).map_err(|error| text_error(&error))?.to_owned();
+        let wrong = || ApiError::invalid("reply_to", "There is no such message.");
+        let reply_to = reply_to.map(|name| parse_message_name(name).ok_or_else(wrong)).transpose()?;
+        let id = MessageId::random(&mut rng());
+        let stored = StoredMessage {
+            sent: step.now,
+            text: text.clone(),
+            reply_to,
+            edited: None,
+            deleted: false,
+            reactions: Vec::new(),
+            state: MessageState::Queued,
+            reason: None,
+            seq: 0,
+        };
+        let name = MessageRef { author: self.me, id };
+        self.append(step, AccountId(group.0), name, &stored).map_err(|error| storage(&error))?;
+        self.say(step, group, id, Content::Text { text, reply_to })?;
+        Ok(Sent { message_id: message_name(name) })
+    }
+
+    /// Encrypts something for all members, keeps it for those who are away, and publishes it.
+    pub(in crate::engine) fn say(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        id: MessageId,
+        body: Content,
+    ) -> Result<(), ApiError> {
+        self.ready_chain(step, group)?;
+        let plaintext = MessageIn {
+            version: MESSAGE_VERSION,
+            id,
+            seq: 0,
+            floor: 0,
+            sent: step.now,
+            record_seq: self.record.seq(),
+            body,
+        };
+        let plaintext = plaintext.encode().map_err(|error| failed(&error))?;
+        let me = self.me;
+        let held = self.groups.get_mut(&group).ok_or_else(|| ApiError::not_found("There is no such group."))?;
+        let Some(view) = held.membership.as_ref().map(|membership| membership.view()) else {
+            return Err(ApiError::not_found("There is no such group."));
+        };
+        let Some(own) = held.own.as_mut() else { return Err(failed(&"there is no chain")) };
+        let (roster, heads) = (view.roster(), held.row.heads.clone());
+        let context = SendContext { group, author: me, view: view.id, roster: &roster, heads: &heads, now: step.now };
+        let message = own.encrypt(&context, &plaintext, &mut rng()).map_err(|error| failed(&error))?;
+        let encoded = message.encode().map_err(|error| failed(&error))?;
+        step.chains.insert((group, me));
+        held.row.sent(Unacknowledged { chain: message.chain, number: message.number, message: id });
+        let soon = Instant::now() + Duration::from_millis(GROUP_SYNC_SOON_MS);
+        held.sync_at = Some(held.sync_at.map_or(soon, |at| at.min(soon)));
+        self.wake_at(soon);
+        self.keep(step, group, &message, &encoded);
+        self.publish(step, group, id, &encoded);
+        self.settle_acknowledged(step, group);
+        Ok(())
+    }
+
+    /// Begins a new chain if the present one may not be used, and sees to it that
+    /// all members have it before anything is sent with it.
+    fn ready_chain(&mut self, step: &mut Step<'_>, group: GroupId) -> Result<(), ApiError> {
+        self.load_own_chain(step, group).map_err(|error| storage(&error))?;
+        let me = self.me;
+        let held = self.groups.get_mut(&group).ok_or_else(|| ApiError::not_found("There is no such group."))?;
+        let Some(view) = held.membership.as_ref().map(|membership| membership.view()) else {
+            return Err(ApiError::not_found("There is no such group."));
+        };
+        let (roster, view) = (view.roster(), view.id);
+        let own = match held.own.take() {
+            Some(own) if !own.must_rotate(&roster, step.now) => held.own.insert(own),
+            _ => held.own.insert(SenderKey::generate(view, step.now, &mut rng())),
+        };
+        let lacking: Vec<AccountId> =
+            roster.iter().filter(|account| **account != me && !own.holders().contains(account)).copied().collect();
+        let handed: Vec<_> = lacking.into_iter().map(|account| (account, own.hand_to(account))).collect();
+        step.chains.insert((group, me));
+        for (account, chain) in handed {
+            self.tell_member(step, account, group, GroupControl::Chain(chain));
+        }
+        Ok(())
+    }
+
+    /// Keeps a message for members who lack it, and notes that it was seen.
+    fn keep(&mut self, step: &mut Step<'_>, group: GroupId, message: &GroupMessageIn, encoded: &[u8]) {
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        let hash = GroupMessageIn::hash(encoded);
+        let now = step.now;
+        let progress = held
+            .row
+            .places
+            .entry(message.chain)
+            .or_insert_with(|| Progress::new(message.author, true, message.number, now));
+        progress.read(message.number, now);
+        held.row.advance_heads(hash, &message.heads);
+        held.row.kept = held.row.kept.saturating_add(1);
+        let day = u32::try_from(now.0 / DAY_MS).unwrap_or(u32::MAX).saturating_add(GROUP_KEEP_DAYS);
+        let row = [&held.row.kept.to_be_bytes(), encoded].concat();
+        step.txn.put_until(Table::GroupLog, &place_key(group, message.chain, message.number), day, &row);
+        step.txn.put_until(Table::GroupLog, &hash_key(group, &hash), day, b"");
+        step.groups.insert(group);
+    }
+
+    pub(super) fn has_seen(&self, step: &Step<'_>, group: GroupId, hash: &MessageHash) -> bool {
+        step.txn.get(Table::GroupLog, &hash_key(group, hash)).is_ok_and(|seen| seen.is_some())
+    }
+
+    /// A message, from wherever it came. Says whether it was new and could be read.
+    pub(super) fn group_message(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        encoded: &[u8],
+        from: Option<AccountId>,
+    ) -> bool {
+        let Ok(message) = GroupMessageIn::decode(encoded) else { return false };
+        let hash = GroupMessageIn::hash(encoded);
+        if message.author == self.me || self.has_seen(step, group, &hash) {
+            return false;
+        }
+        let Some(held) = self.groups.get(&group).filter(|held| held.is_joined()) else { return false };
+        if !counts(held, &message) {
+            return false;
+        }
+        let Ok(chains) = self.chains_of(step, group, message.author) else { return false };
+        let opened = match chains.decrypt(&message, step.now) {
+            Ok(opened) => opened,
+            Err(GroupDecryptError::UnknownChain) => {
+                self.wait_for_chain(step, group, message);
+                return false;
+            }
+            Err(GroupDecryptError::Duplicate | GroupDecryptError::TooOld) => return false,
+            Err(error) => {
+                let text = format!("A group message could not be opened: {error}.");
+                let subject = (error == GroupDecryptError::Malformed).then(|| message.author.to_string());
+                self.alert(step, "group.undecryptable", Severity::Warning, subject, &text);
+                return false;
+            }
+        };
+        step.chains.insert((group, message.author));
+        self.keep(step, group, &message, encoded);
+        match MessageIn::decode(opened.expose()) {
+            Ok(said) => {
+                if let Err(error) = self.apply_group(step, group, message.author, said) {
+                    tracing::debug!(%error, "a group message was not applied");
+                }
+            }
+            Err(error) => {
+                let text = format!("A member sent a message that can't be understood: {error}.");
+                self.alert(step, "group.malformed", Severity::Warning, Some(message.author.to_string()), &text);
+            }
+        }
+        self.note_gaps(step, group, &message, from);
+        true
+    }
+
+    /// Whoever wrote this has seen more than we have: asks for it.
+    fn note_gaps(&mut self, step: &mut Step<'_>, group: GroupId, message: &GroupMessageIn, from: Option<AccountId>) {
+        let lacks = message.heads.iter().any(|head| !self.has_seen(step, group, head));
+        let other = self.groups.get(&group).and_then(Group::view).is_some_and(|view| view.id != message.view);
+        if (lacks || other) && from.is_none() {
+            self.ask_members(step, group, Some(message.author));
+        }
+    }
+
+    /// Its chain did not come yet: keeps it in memory until then.
+    fn wait_for_chain(&mut self, step: &mut Step<'_>, group: GroupId, message: GroupMessageIn) {
+        let now = step.now;
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        let unknown = held.row.places.values().filter(|progress| !progress.known).count();
+        if unknown < GROUP_UNKNOWN_CHAINS_MAX {
+            let (chain, author) = (message.chain, message.author);
+            held.row.places.entry(chain).or_insert_with(|| Progress::new(author, false, 0, now));
+            step.groups.insert(group);
+        }
+        if held.waiting.len() >= GROUP_WAITING_MAX {
+            held.waiting.pop_front();
+        }
+        held.waiting.push_back(message);
+    }
+
+    /// A chain came: what waited for it can be opened.
+    pub(super) fn retry_waiting(&mut self, step: &mut Step<'_>, group: GroupId) {
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        for message in std::mem::take(&mut held.waiting) {
+            if let Ok(encoded) = message.encode() {
+                self.group_message(step, group, &encoded, None);
+            }
+        }
+    }
+
+    fn apply_group(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        author: AccountId,
+        said: MessageIn,
+    ) -> Result<(), ApiError> {
+        let own = |target| MessageRef { author, id: target };
+        match &said.body {
+            Content::Text { text, reply_to } => self.apply_group_text(step, group, author, &said, text, *reply_to),
+            Content::Edit { target, text } => {
+                let Some((entry, mut stored)) = self.load(step, own(*target))? else { return Ok(()) };
+                if entry.conversation == group.0 && !stored.deleted && check_text(text).is_ok() {
+                    text.clone_into(&mut stored.text);
+                    stored.edited = Some(plausible(said.sent, step.now));
+                    self.store_message(step, entry.arrival, &stored)?;
+                    step.tell(Event::MessageEdited(Box::new(self.view(&entry, &stored))));
+                }
+                Ok(())
+            }
+            Content::Delete { target } => {
+                let Some((entry, mut stored)) = self.load(step, own(*target))? else { return Ok(()) };
+                if entry.conversation == group.0 {
+                    stored.text.clear();
+                    stored.reactions.clear();
+                    stored.deleted = true;
+                    self.store_message(step, entry.arrival, &stored)?;
+                    let message_id = message_name(own(*target));
+                    step.tell(Event::MessageDeleted { message_id, conversation: group.to_string() });
+                }
+                Ok(())
+            }
+            Content::Reaction { target, emoji } => {
+                let Some((entry, mut stored)) = self.load(step, *target)? else { return Ok(()) };
+                let Ok(emoji) = check_reaction(emoji) else { return Ok(()) };
+                let fits = entry.conversation == group.0 && !stored.deleted;
+                if fits && stored.react(author, emoji.unwrap_or_default()) {
+                    self.store_message(step, entry.arrival, &stored)?;
+                    step.tell(Event::MessageReaction(Box::new(self.view(&entry, &stored))));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn apply_group_text(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        author: AccountId,
+        said: &MessageIn,
+        text: &str,
+        reply_to: Option<MessageRef>,
+    ) -> Result<(), ApiError> {
+        let name = MessageRef { author, id: said.id };
+        if check_text(text).is_err() || self.load(step, name)?.is_some() {
+            return Ok(());
+        }
+        let stored = StoredMessage {
+            sent: plausible(said.sent, step.now),
+            text: text.to_owned(),
+            reply_to,
+            edited: None,
+            deleted: false,
+            reactions: Vec::new(),
+            state: MessageState::Received,
+            reason: None,
+            seq: 0,
+        };
+        let entry = self.append(step, AccountId(group.0), name, &stored).map_err(|error| storage(&error))?;
+        let named = mentions(text, self.username.as_str());
+        if let Some(held) = self.groups.get_mut(&group) {
+            held.row.unread = held.row.unread.saturating_add(1);
+            held.row.mentions = held.row.mentions.saturating_add(u64::from(named));
+        }
+        step.tell(Event::GroupMessage(Box::new(self.view(&entry, &stored))));
+        Ok(())
+    }
+}
+
+/// Whether a message's author is heard: a member, or somebody who was one, as far
+/// as whoever removed them had read.
+fn counts(held: &Group, message: &GroupMessageIn) -> bool {
+    let Some(view) = held.view() else { return false };
+    let place = view.former.get(&message.author).copied().flatten();
+    view.has(&message.author) || place.is_some_and(|place| place.chain == message.chain && message.number < place.next)
+}
+
+/// Whether a text names somebody, as `@name`.
+pub(super) fn mentions(text: &str, name: &str) -> bool {
+    let (text, name) = (text.to_lowercase(), format!("@{}", name.to_lowercase()));
+    text.match_indices(&name).any(|(at, _)| {
+        let after = text.get(at.saturating_add(name.len())..).and_then(|rest| rest.chars().next());
+        let before = text.get(..at).and_then(|start| start.chars().next_back());
+        let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        !joins(after) && !joins(before)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mentions;
+
+    #[test]
+    fn a_name_is_mentioned_only_as_a_whole() {
+        assert!(mentions("Hi @Bob!", "bob") && mentions("@bob", "Bob"));
+        assert!(!mentions("@bobby", "bob") && !mentions("mail x@bob", "bob") && !mentions("bob", "bob"));
+    }
+}

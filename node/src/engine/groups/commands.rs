@@ -1,0 +1,523 @@
+//! The application's commands about groups.
+
+use rand::Rng as _;
+use secure_chat_protocol::id::{AccountId, GroupId, Timestamp};
+use secure_chat_protocol::invite::{Invite, InviteFields};
+use secure_chat_protocol::limits::{DAY_MS, GROUP_INVITES_MAX};
+use secure_chat_protocol::membership::{About, Action, GroupSecret, Membership, Role, invite_hash};
+use secure_chat_protocol::record::Record;
+use secure_chat_protocol::wire::codec::Fixed;
+use secure_chat_protocol::wire::group::{GroupControl, GroupInvite, InvitePass, JoinAnswer, SecretIn};
+
+use super::Group;
+use crate::api::{ApiError, At, Command, Done, ErrorKind, Event, GroupInviteMade, GroupJoining, GroupMade, params};
+use crate::engine::audit::Severity;
+use crate::engine::state::{Open, rng};
+use crate::engine::step::{Step, sentence, storage};
+use crate::messaging::contact::Standing;
+use crate::messaging::group::{GroupRow, GroupStanding};
+use crate::messaging::limits::GROUPS_MAX;
+use crate::store::Page;
+
+/// Longest text of a search in the directories, in bytes.
+const QUERY_MAX_BYTES: usize = 256;
+
+impl Open {
+    /// A command about groups.
+    pub(in crate::engine) fn group_command(&mut self, step: &mut Step<'_>, command: Command) {
+        match command {
+            Command::GroupsCreate(params, reply) => {
+                let result = self.create_group(step, params);
+                step.reply(reply, result);
+            }
+            Command::GroupsJoin(params, reply) => {
+                let result = self.join_group(step, params);
+                step.reply(reply, result);
+            }
+            Command::GroupsInvite(params, reply) => {
+                let result = self.invite_to_group(step, params);
+                step.reply(reply, result);
+            }
+            Command::GroupsRequests(params, reply) => {
+                let result = self.deciding(&params.group_id).map(|group| self.applicants_view(group));
+                step.reply(reply, result);
+            }
+            Command::GroupsApprove(params, reply) => {
+                let result = self.approve(step, &params.group_id, &params.user);
+                step.reply(reply, result);
+            }
+            Command::GroupsReject(params, reply) => {
+                let result = self.reject(step, &params.group_id, &params.user);
+                step.reply(reply, result);
+            }
+            Command::GroupsLeave(params, reply) => {
+                let result = self.group_named(&params.group_id).and_then(|group| self.leave_group(step, group));
+                step.reply(reply, result);
+            }
+            Command::GroupsList(_, reply) => {
+                let groups = self.groups_view(step);
+                step.reply(reply, Ok(groups));
+            }
+            Command::GroupsMembers(params, reply) => {
+                let result = self.group_named(&params.group_id).map(|group| self.members_view(group));
+                step.reply(reply, result);
+            }
+            Command::GroupsInvites(params, reply) => {
+                let result = self.deciding(&params.group_id).and_then(|group| self.links_view(step, group));
+                step.reply(reply, result);
+            }
+            Command::GroupsRevokeInvite(params, reply) => {
+                let result = self.revoke(step, &params.group_id, &params.invite);
+                step.reply(reply, result);
+            }
+            other => self.role_command(step, other),
+        }
+    }
+
+    /// Commands about members and roles.
+    fn role_command(&mut self, step: &mut Step<'_>, command: Command) {
+        match command {
+            Command::GroupsSetRole(params, reply) => {
+                let result = self.set_role(step, &params.group_id, &params.user, params.role);
+                step.reply(reply, result);
+            }
+            Command::GroupsRemoveMember(params, reply) => {
+                let result = self.put_out(step, &params.group_id, &params.user, false);
+                step.reply(reply, result);
+            }
+            Command::GroupsBan(params, reply) => {
+                let result = self.put_out(step, &params.group_id, &params.user, true);
+                step.reply(reply, result);
+            }
+            Command::GroupsUnban(params, reply) => {
+                let result = self.unban(step, &params.group_id, &params.user);
+                step.reply(reply, result);
+            }
+            Command::GroupsTransfer(params, reply) => {
+                let result = self.transfer(step, &params.group_id, &params.user);
+                step.reply(reply, result);
+            }
+            Command::GroupsUpdate(params, reply) => {
+                let result = self.update_group(step, params);
+                step.reply(reply, result);
+            }
+            other => self.talk_command(step, other),
+        }
+    }
+
+    /// Commands about what is said, and about how a group is shown.
+    fn talk_command(&mut self, step: &mut Step<'_>, command: Command) {
+        match command {
+            Command::GroupsSend(params, reply) => {
+                let result = self.joined(&params.group_id);
+                let result =
+                    result.and_then(|group| self.send_to_group(step, group, &params.text, params.reply_to.as_deref()));
+                step.reply(reply, result);
+            }
+            Command::GroupsHistory(params, reply) => {
+                let group = self.group_named(&params.group_id);
+                let result = group.and_then(|group| {
+                    let conversation = group.to_string();
+                    let params::GroupsHistory { before, limit, .. } = params;
+                    let page = params::MessagesHistory { conversation, before, after: None, around: None, limit };
+                    self.history(step, &page)
+                });
+                step.reply(reply, result);
+            }
+            Command::GroupsMarkRead(params, reply) => {
+                let group = self.group_named(&params.group_id);
+                let result = group.and_then(|group| self.mark_read(step, &group.to_string(), &params.up_to));
+                step.reply(reply, result);
+            }
+            Command::GroupsMute(params, reply) => {
+                let result = self.mute_group(step, &params.group_id, params.until);
+                step.reply(reply, result);
+            }
+            Command::GroupsDeleteLocal(params, reply) => {
+                let result = self.delete_group(step, &params.group_id);
+                step.reply(reply, result);
+            }
+            Command::GroupsSearch(params, reply) => {
+                if params.query.len() > QUERY_MAX_BYTES {
+                    return step.reply(reply, Err(ApiError::invalid("query", "The query is too long.")));
+                }
+                self.search_groups(step, params.query, reply);
+            }
+            other => other.refuse(ApiError::new(ErrorKind::Internal, "This can't be done now.")),
+        }
+    }
+
+    /// A group where this account takes others in.
+    fn deciding(&self, name: &str) -> Result<GroupId, ApiError> {
+        let group = self.joined(name)?;
+        if self.groups.get(&group).and_then(|held| held.role(&self.me)).is_some_and(|role| role >= Role::Admin) {
+            Ok(group)
+        } else {
+            Err(ApiError::new(ErrorKind::NotAllowed, "Only admins and owners can do this."))
+        }
+    }
+
+    /// A member, or somebody banned, by name, account id or peer id.
+    fn member_named(&self, group: GroupId, user: &str) -> Result<AccountId, ApiError> {
+        let view = self.groups.get(&group).and_then(Group::view);
+        let view = view.ok_or_else(|| ApiError::not_found("There is no such group."))?;
+        let name = user.trim().trim_start_matches('@');
+        let known = view.members.keys().chain(&view.banned);
+        let named: Vec<AccountId> =
+            known.filter(|account| self.conversation_name(**account).eq_ignore_ascii_case(name)).copied().collect();
+        match named.as_slice() {
+            [account] => return Ok(*account),
+            [] => {}
+            several => {
+                let fingerprints = several.iter().map(AccountId::fingerprint).collect();
+                let text = "Several members have this name. Name one by the account id.";
+                return Err(ApiError { fingerprints, ..ApiError::new(ErrorKind::Conflict, text) });
+            }
+        }
+        let account = self.resolve(name).ok().filter(|account| view.has(account) || view.banned.contains(account));
+        account.ok_or_else(|| ApiError::not_found(format!("There is no member named {name:?}.")))
+    }
+
+    fn create_group(&mut self, step: &mut Step<'_>, params: params::GroupsCreate) -> Result<GroupMade, ApiError> {
+        if self.groups.len() >= GROUPS_MAX {
+            return Err(ApiError::new(ErrorKind::Full, format!("You can be in at most {GROUPS_MAX} groups.")));
+        }
+        let about = About {
+            name: params.name.trim().to_owned(),
+            description: params.description.unwrap_or_default(),
+            join: params.join,
+            public: params.public,
+        };
+        checked(&about)?;
+        let membership = Membership::create(&self.identity, &self.record, about.clone(), &mut rng())
+            .map_err(|error| super::roster::refused(&error))?;
+        let group = membership.group();
+        let mut row = GroupRow::new(group, GroupStanding::Joined, about);
+        row.members = 1;
+        let secret = SecretIn { generation: 1, secret: GroupSecret::generate(&mut rng()).to_wire() };
+        row.keep_secret(self.me, secret);
+        self.groups.insert(group, Group::new(row, Some(membership)));
+        step.groups.insert(group);
+        self.follow_topics(step);
+        self.list_group(step, group);
+        if let Some(view) = self.group_view(step, group) {
+            step.tell(Event::GroupJoined(Box::new(view)));
+        }
+        self.audit(step, "group.created", Severity::Info, "A group was made.");
+        Ok(GroupMade { group_id: group.to_string() })
+    }
+
+    fn join_group(&mut self, step: &mut Step<'_>, params: params::GroupsJoin) -> Result<GroupJoining, ApiError> {
+        if let Some(link) = params.invite.filter(|link| !link.trim().is_empty()) {
+            return self.join_by_link(step, &link);
+        }
+        let name = params.group_id.unwrap_or_default();
+        if name.trim().is_empty() {
+            return Err(ApiError::invalid("group_id", "Say which group: by its id, or with an invite."));
+        }
+        if self.group_named(&name).is_err() {
+            return self.join_listed(step, &name);
+        }
+        let group = self.group_named(&name)?;
+        let Some(held) = self.groups.get(&group) else { return Err(ApiError::not_found("There is no such group.")) };
+        match (held.row.standing, held.row.via) {
+            (GroupStanding::Invited, Some(via)) => self.ask_to_join(step, group, held.row.about.clone(), via, None),
+            (GroupStanding::Joined, _) => Err(ApiError::new(ErrorKind::Conflict, "You are in this group already.")),
+            (GroupStanding::Asking, _) => Err(ApiError::new(ErrorKind::Conflict, "Your request waits for an answer.")),
+            _ => self.join_listed(step, &name),
+        }
+    }
+
+    fn invite_to_group(
+        &mut self,
+        step: &mut Step<'_>,
+        params: params::GroupsInvite,
+    ) -> Result<GroupInviteMade, ApiError> {
+        let group = self.deciding(&params.group_id)?;
+        let Some(user) = params.user else {
+            let expires = params.expires.map_or_else(|| step.now.plus_ms(30 * DAY_MS), |at| at.0);
+            return self.make_link(step, group, expires);
+        };
+        let account = self.resolve(&user)?;
+        let chats = self.contacts.get(&account).is_some_and(|contact| contact.standing == Standing::Accepted);
+        if !chats {
+            let text = "Only contacts can be invited. For others, make a link.";
+            return Err(ApiError::new(ErrorKind::NotAllowed, text));
+        }
+        let Some(held) = self.groups.get_mut(&group) else {
+            return Err(ApiError::not_found("There is no such group."));
+        };
+        let Some(view) = held.membership.as_ref().map(Membership::view).cloned() else {
+            return Err(ApiError::not_found("There is no such group."));
+        };
+        if view.has(&account) {
+            return Err(ApiError::new(ErrorKind::Conflict, "They are in this group already."));
+        }
+        if view.banned.contains(&account) {
+            return Err(ApiError::new(ErrorKind::NotAllowed, "They are banned. End the ban first."));
+        }
+        held.row.invited.insert(account);
+        step.groups.insert(group);
+        let members = u32::try_from(view.members.len()).unwrap_or(u32::MAX);
+        self.tell_member(step, account, group, GroupControl::Invitation { about: view.about, members });
+        Ok(GroupInviteMade { invite: None })
+    }
+
+    fn make_link(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        expires: Timestamp,
+    ) -> Result<GroupInviteMade, ApiError> {
+        if expires <= step.now {
+            return Err(ApiError::invalid("expires", "The invite would be over already."));
+        }
+        let open = self.groups.get(&group).and_then(Group::view).map_or(0, |view| view.invites.len());
+        if open >= GROUP_INVITES_MAX {
+            let text = format!("At most {GROUP_INVITES_MAX} invites can be open. Revoke one first.");
+            return Err(ApiError::new(ErrorKind::Full, text));
+        }
+        let (mut id, mut secret) = ([0; 16], [0; 16]);
+        rng().fill_bytes(&mut id);
+        rng().fill_bytes(&mut secret);
+        let link = self.link_text(step, group, id, Fixed(secret), Some(expires))?;
+        let hash = Fixed(invite_hash(&id, &secret));
+        self.act_on_group(step, group, Action::Invite { id: Fixed(id), hash, expires: Some(expires) })?;
+        if let Some(held) = self.groups.get_mut(&group) {
+            held.row.links.insert(id, Fixed(secret));
+        }
+        Ok(GroupInviteMade { invite: Some(link) })
+    }
+
+    /// The text of a link.
+    pub(super) fn link_text(
+        &self,
+        step: &Step<'_>,
+        group: GroupId,
+        id: [u8; 16],
+        secret: Fixed<16>,
+        expires: Option<Timestamp>,
+    ) -> Result<String, ApiError> {
+        let internal = |error: &dyn std::fmt::Display| ApiError::new(ErrorKind::Internal, sentence(&error.to_string()));
+        let mut addresses = if self.settings.share_addresses { self.told_addresses() } else { Vec::new() };
+        addresses.truncate(2);
+        let fields = InviteFields {
+            name: self.username.clone(),
+            peers: self.peer_id.to_ed25519().into_iter().collect(),
+            addresses,
+            homes: self.home_addresses(),
+            mailbox: Some(self.mailbox.mailbox_id()),
+            expires: Some(expires.unwrap_or_else(|| step.now.plus_ms(365 * DAY_MS))),
+        };
+        let inviter = Invite::create(&self.identity, fields, &mut rng()).map_err(|error| internal(&error))?;
+        let name = self.groups.get(&group).map(|held| held.row.about.name.clone()).unwrap_or_default();
+        let pass = InvitePass { id: Fixed(id), secret };
+        let invite = GroupInvite::new(group, name, pass, expires, inviter.to_link());
+        invite.to_link().map_err(|error| internal(&error))
+    }
+
+    fn revoke(&mut self, step: &mut Step<'_>, group: &str, invite: &str) -> Result<Done, ApiError> {
+        let group = self.deciding(group)?;
+        let missing = || ApiError::not_found("There is no such open invite.");
+        let id = match GroupInvite::parse(invite) {
+            Ok(link) if link.group == group => link.pass.id.0,
+            Ok(_) => return Err(missing()),
+            Err(_) => invite.trim().parse::<secure_chat_protocol::id::MessageId>().map_err(|_| missing())?.0,
+        };
+        if !self.groups.get(&group).and_then(Group::view).is_some_and(|view| view.invites.contains_key(&id)) {
+            return Err(missing());
+        }
+        self.act_on_group(step, group, Action::RevokeInvite { id: Fixed(id) })?;
+        if let Some(held) = self.groups.get_mut(&group) {
+            held.row.links.remove(&id);
+        }
+        Ok(Done {})
+    }
+
+    fn applicant(&self, group: GroupId, user: &str) -> Result<AccountId, ApiError> {
+        let name = user.trim().trim_start_matches('@');
+        let applicants = self.groups.get(&group).map(|held| &held.row.applicants);
+        let fits = |(account, applicant): &(&AccountId, &crate::messaging::group::Applicant)| {
+            applicant.username.eq_ignore_ascii_case(name) || account.to_string() == name
+        };
+        let found: Vec<AccountId> =
+            applicants.into_iter().flatten().filter(fits).map(|(account, _)| *account).collect();
+        match found.as_slice() {
+            [account] => Ok(*account),
+            [] => Err(ApiError::not_found("Nobody of this name asks to join.")),
+            several => {
+                let fingerprints = several.iter().map(AccountId::fingerprint).collect();
+                let text = "Several people of this name ask to join. Name one by the account id.";
+                Err(ApiError { fingerprints, ..ApiError::new(ErrorKind::Conflict, text) })
+            }
+        }
+    }
+
+    fn approve(&mut self, step: &mut Step<'_>, group: &str, user: &str) -> Result<Done, ApiError> {
+        let group = self.deciding(group)?;
+        let account = self.applicant(group, user)?;
+        let record = self.groups.get(&group).and_then(|held| held.row.applicants.get(&account));
+        let record = record.and_then(|applicant| Record::decode(&applicant.record.0).ok());
+        let record = record.ok_or_else(|| ApiError::not_found("Nobody of this name asks to join."))?;
+        self.take_in(step, group, &record)?;
+        Ok(Done {})
+    }
+
+    fn reject(&mut self, step: &mut Step<'_>, group: &str, user: &str) -> Result<Done, ApiError> {
+        let group = self.deciding(group)?;
+        let account = self.applicant(group, user)?;
+        if let Some(held) = self.groups.get_mut(&group) {
+            held.row.applicants.remove(&account);
+        }
+        step.groups.insert(group);
+        self.tell_member(step, account, group, GroupControl::JoinAnswer(JoinAnswer::Rejected));
+        Ok(Done {})
+    }
+
+    fn owners(&self, group: GroupId) -> usize {
+        let view = self.groups.get(&group).and_then(Group::view);
+        view.map_or(0, |view| view.members.values().filter(|member| member.role == Role::Owner).count())
+    }
+
+    fn set_role(&mut self, step: &mut Step<'_>, group: &str, user: &str, role: Role) -> Result<Done, ApiError> {
+        let group = self.joined(group)?;
+        let member = self.member_named(group, user)?;
+        let present = self.groups.get(&group).and_then(|held| held.role(&member));
+        if present == Some(role) {
+            return Ok(Done {});
+        }
+        if present == Some(Role::Owner) && self.owners(group) == 1 {
+            let text = "The group would have no owner. Make somebody else the owner first.";
+            return Err(ApiError::new(ErrorKind::NotAllowed, text));
+        }
+        self.act_on_group(step, group, Action::SetRole { member, role })?;
+        Ok(Done {})
+    }
+
+    fn put_out(&mut self, step: &mut Step<'_>, group: &str, user: &str, ban: bool) -> Result<Done, ApiError> {
+        let group = self.joined(group)?;
+        let member = self.member_named(group, user)?;
+        if member == self.me {
+            return Err(ApiError::new(ErrorKind::NotAllowed, "That is you. Leave the group instead."));
+        }
+        let seen = self.read_of(group, member);
+        let action = if ban { Action::Ban { member, seen } } else { Action::Remove { member, seen } };
+        self.act_on_group(step, group, action)?;
+        self.audit(step, "group.member_removed", Severity::Info, "Somebody was removed from a group.");
+        Ok(Done {})
+    }
+
+    fn unban(&mut self, step: &mut Step<'_>, group: &str, user: &str) -> Result<Done, ApiError> {
+        let group = self.joined(group)?;
+        let member = self.member_named(group, user)?;
+        let banned = self.groups.get(&group).and_then(Group::view).is_some_and(|view| view.banned.contains(&member));
+        if !banned {
+            return Err(ApiError::not_found("They are not banned."));
+        }
+        self.act_on_group(step, group, Action::Unban { member })?;
+        Ok(Done {})
+    }
+
+    fn transfer(&mut self, step: &mut Step<'_>, group: &str, user: &str) -> Result<Done, ApiError> {
+        let group = self.joined(group)?;
+        let member = self.member_named(group, user)?;
+        if member == self.me {
+            return Err(ApiError::new(ErrorKind::Conflict, "You are the owner already."));
+        }
+        self.act_on_group(step, group, Action::Transfer { member })?;
+        Ok(Done {})
+    }
+
+    fn update_group(&mut self, step: &mut Step<'_>, params: params::GroupsUpdate) -> Result<Done, ApiError> {
+        let group = self.joined(&params.group_id)?;
+        let about = self.groups.get(&group).and_then(Group::view).map(|view| view.about.clone());
+        let mut about = about.ok_or_else(|| ApiError::not_found("There is no such group."))?;
+        let before = about.clone();
+        if let Some(name) = params.name {
+            name.trim().clone_into(&mut about.name);
+        }
+        about.description = params.description.unwrap_or(about.description);
+        about.join = params.join.unwrap_or(about.join);
+        checked(&about)?;
+        if about != before {
+            self.act_on_group(step, group, Action::Update { about })?;
+            self.list_group(step, group);
+        }
+        Ok(Done {})
+    }
+
+    fn mute_group(&mut self, step: &mut Step<'_>, group: &str, until: Option<At>) -> Result<Done, ApiError> {
+        let group = self.group_named(group)?;
+        let now = step.now;
+        if let Some(held) = self.groups.get_mut(&group) {
+            let for_good = Timestamp(253_402_300_799_000);
+            held.row.muted_until = Some(until.map_or(for_good, |at| at.0)).filter(|at| *at > now);
+        }
+        step.groups.insert(group);
+        self.tell_group(step, group);
+        Ok(Done {})
+    }
+
+    /// Forgets a group with its messages. One that this account is in is left first.
+    fn delete_group(&mut self, step: &mut Step<'_>, group: &str) -> Result<Done, ApiError> {
+        let group = self.group_named(group)?;
+        if self.groups.get(&group).is_some_and(Group::is_joined) {
+            return Err(ApiError::new(ErrorKind::NotAllowed, "Leave the group first."));
+        }
+        let (history, mut page) = (self.vault.history(), Page::Latest);
+        loop {
+            let (entries, more) = history.page(&group.0, page, 1_000).map_err(|error| storage(&error))?;
+            for entry in &entries {
+                step.txn.remove(entry.arrival).map_err(|error| storage(&error))?;
+            }
+            match entries.first() {
+                Some(first) if more => page = Page::Before((first.at, first.arrival)),
+                _ => break,
+            }
+        }
+        self.forget_group(step, group);
+        Ok(Done {})
+    }
+
+    /// `messages.mark_read` for a group.
+    pub(in crate::engine) fn mark_group_read(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        place: (u64, u64),
+    ) -> Result<Done, ApiError> {
+        let Some(from) = self.groups.get(&group).map(|held| held.row.read_place) else { return Ok(Done {}) };
+        if place <= from {
+            return Ok(Done {});
+        }
+        let (history, mut at, mut left) = (self.vault.history(), place, 0_u64);
+        loop {
+            let (entries, more) = history.page(&group.0, Page::After(at), 1_000).map_err(|error| storage(&error))?;
+            let theirs = entries.iter().filter(|entry| entry.author != self.me.0).count();
+            left = left.saturating_add(u64::try_from(theirs).unwrap_or(u64::MAX));
+            match entries.last() {
+                Some(last) if more => at = (last.at, last.arrival),
+                _ => break,
+            }
+        }
+        if let Some(held) = self.groups.get_mut(&group) {
+            (held.row.read_place, held.row.unread, held.row.mentions) = (place, left, held.row.mentions.min(left));
+        }
+        step.groups.insert(group);
+        step.tell(Event::UnreadChanged { conversation: group.to_string(), unread: left });
+        Ok(Done {})
+    }
+}
+
+fn checked(about: &About) -> Result<(), ApiError> {
+    use secure_chat_protocol::membership::AboutError::{
+        DescriptionCharacters, DescriptionTooLong, Empty, NameCharacters, NameTooLong,
+    };
+    about.check().map_err(|error| {
+        let field = match error {
+            Empty | NameTooLong | NameCharacters => "name",
+            DescriptionTooLong | DescriptionCharacters => "description",
+        };
+        ApiError::invalid(field, sentence(&error.to_string()))
+    })
+}

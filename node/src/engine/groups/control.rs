@@ -1,0 +1,158 @@
+//! What other members tell over their pairwise sessions. Every rule about who may
+//! do what is kept here, by each receiver, whatever the sender says.
+
+use secure_chat_protocol::id::{AccountId, GroupId};
+use secure_chat_protocol::limits::RECEIPT_MAX_IDS;
+use secure_chat_protocol::membership::{About, Role};
+use secure_chat_protocol::sender_key::ChainIn;
+use secure_chat_protocol::wire::content::ReceiptKind;
+use secure_chat_protocol::wire::group::{GroupControl, PersonIn, SecretIn};
+
+use super::Group;
+use crate::api::{Event, MessageState};
+use crate::engine::audit::Severity;
+use crate::engine::state::Open;
+use crate::engine::step::Step;
+use crate::messaging::contact::Standing;
+use crate::messaging::group::{GroupRow, GroupStanding, Progress};
+use crate::messaging::limits::GROUPS_MAX;
+
+impl Open {
+    /// A control message of somebody, who has proved to be `from`.
+    pub(in crate::engine) fn group_control(
+        &mut self,
+        step: &mut Step<'_>,
+        from: AccountId,
+        group: GroupId,
+        payload: &[u8],
+    ) {
+        let Ok(control) = GroupControl::decode(payload) else {
+            let text = "A control message of a group could not be understood.";
+            return self.alert(step, "group.malformed", Severity::Warning, Some(from.to_string()), text);
+        };
+        match control {
+            GroupControl::Invitation { about, members } => self.invited(step, from, group, about, members),
+            GroupControl::JoinRequest { record, addresses, pass } => {
+                self.join_requested(step, from, group, &record, addresses, pass);
+            }
+            GroupControl::JoinAnswer(answer) => self.join_answered(step, from, group, answer),
+            GroupControl::Operations { operations } => self.operations_told(step, from, group, &operations),
+            GroupControl::Welcome { heads, secret, people } => {
+                self.welcomed(step, from, group, &heads, secret, &people);
+            }
+            GroupControl::Secret(secret) => self.secret_told(step, from, group, secret, payload),
+            GroupControl::Chain(chain) => self.chain_told(step, from, group, &chain, payload),
+            GroupControl::ChainRequest { chain } => {
+                let member = self.groups.get(&group).is_some_and(|held| held.is_joined() && held.has(&from));
+                if member && self.load_own_chain(step, group).is_ok() {
+                    let own = self.groups.get_mut(&group).and_then(|held| held.own.as_mut());
+                    if let Some(own) = own.filter(|own| own.chain() == chain) {
+                        let chain = own.hand_to(from);
+                        step.chains.insert((group, self.me));
+                        self.tell_member(step, from, group, GroupControl::Chain(chain));
+                    }
+                }
+            }
+            GroupControl::People { people } => self.people_told(step, from, group, &people),
+            GroupControl::Receipt { kind: ReceiptKind::Read, ids } => {
+                if self.groups.get(&group).is_some_and(|held| held.is_joined() && held.has(&from)) {
+                    for id in ids.into_iter().take(RECEIPT_MAX_IDS) {
+                        if let Err(error) = self.advance_state(step, AccountId(group.0), id, MessageState::Read, None) {
+                            tracing::debug!(%error, "a receipt was not noted");
+                        }
+                    }
+                }
+            }
+            GroupControl::Receipt { kind: ReceiptKind::Delivered, .. } => {}
+        }
+    }
+
+    /// A contact would have us in a group. Strangers can't.
+    fn invited(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, about: About, members: u32) {
+        let chats = self.contacts.get(&from).is_some_and(|contact| contact.standing == Standing::Accepted);
+        let known = self.groups.get(&group).map(|held| held.row.standing);
+        let open = !matches!(known, Some(GroupStanding::Joined | GroupStanding::Asking));
+        if !chats || !open || (known.is_none() && self.groups.len() >= GROUPS_MAX) {
+            return;
+        }
+        let name = about.name.clone();
+        let held = self
+            .groups
+            .entry(group)
+            .or_insert_with(|| Group::new(GroupRow::new(group, GroupStanding::Invited, about.clone()), None));
+        held.row.standing = GroupStanding::Invited;
+        (held.row.about, held.row.members, held.row.via) = (about, members, Some(from));
+        step.groups.insert(group);
+        step.tell(Event::GroupInvited {
+            group_id: group.to_string(),
+            name,
+            username: self.conversation_name(from),
+            account_id: from.to_string(),
+        });
+    }
+
+    /// A fresh group secret: only an admin's counts.
+    fn secret_told(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, secret: SecretIn, payload: &[u8]) {
+        let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_joined()) else { return };
+        if held.role(&from).is_some_and(|role| role >= Role::Admin) {
+            held.row.keep_secret(from, secret);
+            step.groups.insert(group);
+            self.follow_topics(step);
+        } else {
+            // The operation that made them an admin may be on its way.
+            held.row.keep_early(from, payload);
+            step.groups.insert(group);
+        }
+    }
+
+    /// A member's chain. It counts only from its author, who came over their own
+    /// session, and only while they are in the roster.
+    fn chain_told(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, chain: &ChainIn, payload: &[u8]) {
+        let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_joined()) else { return };
+        if !held.has(&from) {
+            held.row.keep_early(from, payload);
+            step.groups.insert(group);
+            return;
+        }
+        let Ok(chains) = self.chains_of(step, group, from) else { return };
+        match chains.accept(chain) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                let text = format!("A member's chain was refused: {error}.");
+                return self.alert(step, "group.invalid_chain", Severity::Warning, Some(from.to_string()), &text);
+            }
+        }
+        step.chains.insert((group, from));
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        let missed = held.row.places.insert(chain.chain, Progress::new(from, true, chain.number, step.now)).is_some();
+        step.groups.insert(group);
+        self.retry_waiting(step, group);
+        if missed {
+            self.ask_members(step, group, Some(from));
+        }
+    }
+
+    /// What came before its author was known to be a member.
+    pub(super) fn take_early(&mut self, step: &mut Step<'_>, group: GroupId) {
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        for (from, payload) in std::mem::take(&mut held.row.early) {
+            self.group_control(step, from, group, &payload.0);
+        }
+    }
+
+    pub(super) fn people_told(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, people: &[PersonIn]) {
+        let Some(held) = self.groups.get(&group).filter(|held| held.is_joined() && held.has(&from)) else { return };
+        let members: Vec<&PersonIn> = people.iter().filter(|person| held.has(&person.account)).collect();
+        for person in members {
+            // A contact says for themselves where they listen.
+            let Some(contact) = self.contacts.get_mut(&person.account) else { continue };
+            let theirs = contact.standing == Standing::Member || contact.addresses.is_empty();
+            if theirs && !self.met.values().any(|met| met.account == Some(person.account)) {
+                contact.addresses.clone_from(&person.addresses);
+                step.contacts.insert(person.account);
+            }
+        }
+        self.seek_neighbours(step, group);
+    }
+}

@@ -1,0 +1,399 @@
+//! How messages and operations get around: published to those who are there, and
+//! compared with other members, which gets everything that was missed. Published
+//! is not delivered: only what a member says to have counts as that.
+
+use std::time::{Duration, Instant};
+
+use rand::seq::{IndexedRandom, IteratorRandom};
+use secure_chat_protocol::id::{AccountId, ChainId, GroupId, MessageId};
+use secure_chat_protocol::membership::{GroupSecret, Membership};
+use secure_chat_protocol::wire::codec::Bytes;
+use secure_chat_protocol::wire::group::{GROUP_MISSING_MAX_BYTES, GroupControl, GroupFetch, GroupMissing};
+use secure_chat_protocol::wire::peer::{PeerRefusal, PeerRequest, PeerResponse};
+
+use super::Group;
+use super::chat::place_key;
+use crate::api::{ApiError, Done, MessageState};
+use crate::engine::state::{Open, rng};
+use crate::engine::step::Step;
+use crate::engine::work::Work;
+use crate::messaging::group::GroupRow;
+use crate::messaging::limits::{
+    GROUP_ANSWER_MAX_MESSAGES, GROUP_CHAIN_ASK_MS, GROUP_NEIGHBOURS, GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS,
+};
+use crate::network::RequestError;
+use crate::store::Table;
+
+/// Topics that are listened to for one group: of the newest secrets, since not
+/// everybody has the newest at the same time.
+const TOPICS_PER_GROUP: usize = 3;
+/// Rows that one sweep takes out.
+const SWEEP_ROWS: usize = 2_000;
+
+fn secrets(row: &GroupRow) -> impl Iterator<Item = GroupSecret> {
+    row.secrets.iter().rev().map(|kept| GroupSecret::from_wire(kept.secret.secret))
+}
+
+impl Open {
+    /// Listens to the topics of all groups, and to no others.
+    pub(in crate::engine) fn follow_topics(&mut self, step: &mut Step<'_>) {
+        let joined = self.groups.values().filter(|held| held.is_joined());
+        let wanted: std::collections::HashMap<String, GroupId> = joined
+            .flat_map(|held| {
+                let current = held.secret().into_iter();
+                current.chain(secrets(&held.row).take(TOPICS_PER_GROUP)).map(|secret| (secret.topic(), held.row.group))
+            })
+            .collect();
+        let old: Vec<String> = self.topics.keys().filter(|topic| !wanted.contains_key(*topic)).cloned().collect();
+        let new: Vec<String> = wanted.keys().filter(|topic| !self.topics.contains_key(*topic)).cloned().collect();
+        self.topics = wanted;
+        if old.is_empty() && new.is_empty() {
+            return;
+        }
+        let net = self.net.clone();
+        step.work(async move {
+            for topic in new {
+                if let Err(error) = net.subscribe(topic).await {
+                    tracing::warn!(%error, "a group's topic can't be listened to");
+                }
+            }
+            for topic in old {
+                net.unsubscribe(topic).await;
+            }
+            Work::Tried
+        });
+    }
+
+    /// Publishes a message to those who are there.
+    pub(super) fn publish(&mut self, step: &mut Step<'_>, group: GroupId, message: MessageId, encoded: &[u8]) {
+        let Some(secret) = self.groups.get(&group).and_then(Group::secret) else { return };
+        let (net, topic, sealed) = (self.net.clone(), secret.topic(), secret.seal(encoded, &mut rng()));
+        step.work(async move {
+            let taken = net.publish(topic, sealed).await.is_ok();
+            Work::GroupPublished { group, message, taken }
+        });
+    }
+
+    /// A message was published, or nobody listens.
+    pub(in crate::engine) fn published(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        message: MessageId,
+        taken: bool,
+    ) {
+        if taken && let Err(error) = self.advance_state(step, AccountId(group.0), message, MessageState::Sent, None) {
+            tracing::error!(%error, "a message's state can't be stored");
+        }
+    }
+
+    /// Something came on a topic.
+    pub(in crate::engine) fn gossiped(&mut self, step: &mut Step<'_>, topic: &str, sealed: &[u8]) {
+        let Some(group) = self.topics.get(topic).copied() else { return };
+        let Some(held) = self.groups.get(&group) else { return };
+        let opened = secrets(&held.row).find_map(|secret| secret.open(sealed));
+        if let Some(encoded) = opened {
+            self.group_message(step, group, &encoded, None);
+        }
+    }
+
+    /// Asks members for what is missing here: `first` if they are connected, else any.
+    pub(super) fn ask_members(&mut self, step: &mut Step<'_>, group: GroupId, first: Option<AccountId>) {
+        let Some(view) = self.groups.get(&group).and_then(Group::view) else { return };
+        let there: Vec<AccountId> =
+            view.members.keys().copied().filter(|who| *who != self.me && self.is_connected(*who)).collect();
+        let chosen = first.filter(|first| there.contains(first)).or_else(|| there.choose(&mut rng()).copied());
+        if let Some(chosen) = chosen {
+            self.ask_member(step, group, chosen);
+        }
+    }
+
+    fn ask_member(&mut self, step: &mut Step<'_>, group: GroupId, account: AccountId) {
+        let Some((peer, _)) = self.peer_of(account) else { return };
+        let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_joined()) else { return };
+        let Some(membership) = &held.membership else { return };
+        if !held.asking.insert(account) {
+            // What is to be asked has changed meanwhile: again, soon.
+            held.sync_at = Some(Instant::now() + Duration::from_millis(20));
+            self.wake_at(Instant::now() + Duration::from_millis(20));
+            return;
+        }
+        let fetch = GroupFetch { group, heads: membership.heads(), places: held.row.missing_from() };
+        let net = self.net.clone();
+        step.work(async move {
+            let result = match net.request(peer, Vec::new(), PeerRequest::GroupFetch(fetch)).await {
+                Ok(PeerResponse::GroupMissing(missing)) => Ok(missing),
+                Ok(_) => Err(RequestError::Malformed),
+                Err(error) => Err(error),
+            };
+            Work::GroupFetched { group, from: account, result }
+        });
+    }
+
+    /// Another member has answered what was missing.
+    pub(in crate::engine) fn group_fetched(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        from: AccountId,
+        result: Result<GroupMissing, RequestError>,
+    ) {
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        held.asking.remove(&from);
+        let Ok(missing) = result else { return };
+        if !held.is_joined() || !held.has(&from) {
+            return;
+        }
+        if !missing.operations.is_empty() {
+            self.take_operations(step, group, from, &missing.operations);
+        }
+        let mut news = false;
+        for message in &missing.messages {
+            news |= self.group_message(step, group, &message.0, Some(from));
+        }
+        self.acknowledge(step, group, from, &missing.yours);
+        if missing.more && news {
+            self.ask_member(step, group, from);
+        }
+    }
+
+    /// A member asks for what they lack: what they name shows what they have.
+    pub(in crate::engine) fn answer_fetch(
+        &mut self,
+        step: &mut Step<'_>,
+        from: AccountId,
+        fetch: &GroupFetch,
+    ) -> PeerResponse {
+        let group = fetch.group;
+        let member = self.groups.get(&group).is_some_and(|held| held.is_joined() && held.has(&from));
+        if !member || !fetch.within_bounds() {
+            return PeerResponse::Refused(PeerRefusal::NotAvailable);
+        }
+        self.acknowledge(step, group, from, &fetch.places);
+        let Some(held) = self.groups.get(&group) else { return PeerResponse::Refused(PeerRefusal::NotAvailable) };
+        let Some(membership) = &held.membership else { return PeerResponse::Refused(PeerRefusal::NotAvailable) };
+        let ahead = fetch.heads.iter().any(|head| !membership.knows(head))
+            || fetch.places.iter().any(|(chain, next)| {
+                let own = held.row.places.get(chain);
+                *next != u32::MAX && own.is_some_and(|own| own.known && own.author != self.me && own.next < *next)
+            });
+        let missing = collect(step, held, membership, from, fetch);
+        if ahead {
+            self.ask_member(step, group, from);
+        }
+        PeerResponse::GroupMissing(missing)
+    }
+
+    /// A member has our chains up to these numbers.
+    fn acknowledge(&mut self, step: &mut Step<'_>, group: GroupId, from: AccountId, places: &[(ChainId, u32)]) {
+        let me = self.me;
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        let mut any = false;
+        for (chain, next) in places {
+            let sent = held.row.places.get(chain).filter(|progress| progress.author == me).map(|own| own.next);
+            let Some(next) = sent.filter(|sent| next <= sent).map(|_| *next) else { continue };
+            let known = held.acknowledged.entry(from).or_default().entry(*chain).or_insert(0);
+            any |= next > *known;
+            *known = next.max(*known);
+        }
+        if any {
+            self.settle_acknowledged(step, group);
+        }
+    }
+
+    /// Own messages that all members have are delivered; that some have, sent.
+    pub(super) fn settle_acknowledged(&mut self, step: &mut Step<'_>, group: GroupId) {
+        let me = self.me;
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        let Some(view) = held.membership.as_ref().map(Membership::view) else { return };
+        let others: Vec<&AccountId> = view.members.keys().filter(|account| **account != me).collect();
+        let acknowledged = &held.acknowledged;
+        let (mut sent, mut delivered) = (Vec::new(), Vec::new());
+        held.row.unacknowledged.retain(|message| {
+            let has = |account: &&AccountId| {
+                let upto = acknowledged.get(*account).and_then(|chains| chains.get(&message.chain));
+                upto.is_some_and(|upto| *upto > message.number)
+            };
+            let count = others.iter().filter(|account| has(account)).count();
+            if count == others.len() && !others.is_empty() {
+                delivered.push(message.message);
+                return false;
+            }
+            if count > 0 {
+                sent.push(message.message);
+            }
+            true
+        });
+        if !delivered.is_empty() {
+            step.groups.insert(group);
+        }
+        let sent = sent.into_iter().map(|message| (message, MessageState::Sent));
+        for (message, state) in sent.chain(delivered.into_iter().map(|message| (message, MessageState::Delivered))) {
+            if let Err(error) = self.advance_state(step, AccountId(group.0), message, state, None) {
+                tracing::error!(%error, "a message's state can't be stored");
+            }
+        }
+    }
+
+    /// A member is connected: both compare what they have.
+    pub(in crate::engine) fn met_member(&mut self, step: &mut Step<'_>, account: AccountId) {
+        let shared: Vec<GroupId> = self
+            .groups
+            .values()
+            .filter(|held| held.is_joined() && held.has(&account))
+            .map(|held| held.row.group)
+            .collect();
+        for group in shared {
+            self.ask_member(step, group, account);
+        }
+    }
+
+    /// What is due for groups; says when to come back.
+    pub(in crate::engine) fn tick_groups(&mut self, step: &mut Step<'_>) {
+        let now = Instant::now();
+        if self.topics.is_empty() && !self.groups.is_empty() {
+            self.follow_topics(step);
+        }
+        let mut due = Vec::new();
+        for held in self.groups.values_mut().filter(|held| held.is_joined()) {
+            if held.sync_at.is_none_or(|at| at <= now) {
+                held.sync_at = Some(now + Duration::from_millis(GROUP_SYNC_EVERY_MS));
+                due.push(held.row.group);
+            }
+        }
+        for group in due {
+            self.compare(step, group);
+            self.ask_for_chains(step, group);
+        }
+        if let Some(next) = self.groups.values().filter(|held| held.is_joined()).filter_map(|held| held.sync_at).min() {
+            self.wake_at(next);
+        }
+    }
+
+    /// Compares with one member at random, and with some of those who are not known to
+    /// have everything of ours.
+    fn compare(&mut self, step: &mut Step<'_>, group: GroupId) {
+        let Some(held) = self.groups.get(&group) else { return };
+        let Some(view) = held.view() else { return };
+        let others = view.members.keys().copied().filter(|account| *account != self.me);
+        let there: Vec<AccountId> = others.filter(|account| self.is_connected(*account)).collect();
+        let behind = |account: &AccountId| {
+            held.row.unacknowledged.iter().any(|message| {
+                let upto = held.acknowledged.get(account).and_then(|chains| chains.get(&message.chain));
+                upto.is_none_or(|upto| *upto <= message.number)
+            })
+        };
+        let mut asked: Vec<AccountId> = there.iter().copied().filter(behind).sample(&mut rng(), GROUP_SYNC_AT_ONCE);
+        asked.extend(there.choose(&mut rng()).copied());
+        for account in asked {
+            if !self.groups.get(&group).is_some_and(|held| held.asking.contains(&account)) {
+                self.ask_member(step, group, account);
+            }
+        }
+    }
+
+    /// Chains that were seen and not handed over are asked for.
+    fn ask_for_chains(&mut self, step: &mut Step<'_>, group: GroupId) {
+        let now = step.now;
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        let Some(view) = held.membership.as_ref().map(Membership::view) else { return };
+        let mut asked = Vec::new();
+        for (chain, progress) in held.row.places.iter_mut().filter(|(_, progress)| !progress.known) {
+            let since = progress.asked.unwrap_or(progress.touched);
+            if view.has(&progress.author) && now.since_ms(since) >= GROUP_CHAIN_ASK_MS {
+                progress.asked = Some(now.plus_ms(GROUP_CHAIN_ASK_MS.saturating_mul(30)));
+                asked.push((progress.author, *chain));
+            }
+        }
+        for (author, chain) in asked {
+            step.groups.insert(group);
+            self.tell_member(step, author, group, GroupControl::ChainRequest { chain });
+        }
+    }
+
+    /// Connects to some members, so that what is published gets around.
+    pub(in crate::engine) fn seek_neighbours(&mut self, step: &mut Step<'_>, group: GroupId) {
+        let Some(view) = self.groups.get(&group).filter(|held| held.is_joined()).and_then(Group::view) else { return };
+        let others: Vec<AccountId> = view.members.keys().copied().filter(|account| *account != self.me).collect();
+        let (there, away): (Vec<_>, Vec<_>) = others.into_iter().partition(|account| self.is_connected(*account));
+        let wanted = GROUP_NEIGHBOURS.saturating_sub(there.len());
+        for account in away.into_iter().sample(&mut rng(), wanted) {
+            if !self.lanes.get(&account).is_some_and(|lane| lane.must_wait()) {
+                self.reach(step, account);
+            }
+        }
+    }
+
+    /// `messages.retry` in a group: compares with everybody who is there, now.
+    pub(in crate::engine) fn retry_in_group(&mut self, step: &mut Step<'_>, group: GroupId) -> Result<Done, ApiError> {
+        self.joined(&group.to_string())?;
+        self.seek_neighbours(step, group);
+        self.compare(step, group);
+        Ok(Done {})
+    }
+
+    /// Sweeps what is over.
+    pub(in crate::engine) fn maintain_groups(&mut self, step: &mut Step<'_>, today: u32) {
+        if let Err(error) = step.txn.expire(Table::GroupLog, today, SWEEP_ROWS) {
+            tracing::warn!(%error, "group messages could not be swept");
+        }
+        for held in self.groups.values_mut().filter(|held| held.is_joined()) {
+            let before = held.row.places.len();
+            held.row.expire(step.now);
+            if held.row.places.len() != before {
+                step.groups.insert(held.row.group);
+            }
+        }
+    }
+
+    pub(in crate::engine) fn seek_all_neighbours(&mut self, step: &mut Step<'_>) {
+        let groups: Vec<GroupId> = self.groups.keys().copied().collect();
+        for group in groups {
+            self.seek_neighbours(step, group);
+        }
+    }
+}
+
+/// What a member lacks, as far as it fits one answer.
+fn collect(
+    step: &Step<'_>,
+    held: &Group,
+    membership: &Membership,
+    from: AccountId,
+    fetch: &GroupFetch,
+) -> GroupMissing {
+    let mut room = GROUP_MISSING_MAX_BYTES;
+    let mut more = false;
+    let mut operations = Vec::new();
+    for operation in membership.missing_at(&fetch.heads) {
+        let Some(left) = room.checked_sub(operation.encoded().len().saturating_add(8)) else {
+            more = true;
+            break;
+        };
+        room = left;
+        operations.push(Bytes(operation.encoded().to_vec()));
+    }
+    let has: std::collections::HashMap<ChainId, u32> = fetch.places.iter().copied().collect();
+    let mut found = Vec::new();
+    'chains: for (chain, progress) in held.row.places.iter().filter(|(_, p)| p.known && p.author != from) {
+        for number in has.get(chain).copied().unwrap_or(0)..progress.end() {
+            let row = step.txn.get(Table::GroupLog, &place_key(fetch.group, *chain, number)).ok().flatten();
+            let Some((order, encoded)) = row.as_deref().and_then(|row| row.split_first_chunk::<8>()) else { continue };
+            let left = room.checked_sub(encoded.len().saturating_add(8));
+            let Some(left) = left.filter(|_| found.len() < GROUP_ANSWER_MAX_MESSAGES) else {
+                more = true;
+                break 'chains;
+            };
+            room = left;
+            found.push((u64::from_be_bytes(*order), Bytes(encoded.to_vec())));
+        }
+    }
+    found.sort_by_key(|(order, _)| *order);
+    let theirs = held.row.places.iter().filter(|(_, progress)| progress.author == from && progress.known);
+    GroupMissing {
+        operations,
+        messages: found.into_iter().map(|(_, message)| message).collect(),
+        yours: theirs.map(|(chain, progress)| (*chain, progress.next)).collect(),
+        more,
+    }
+}

@@ -1,0 +1,270 @@
+//! Groups: what the engine knows of them in memory, mirrored in the vault.
+//!
+//! Control messages travel in pairwise sessions through the outbox, and so arrive
+//! in order, each once, whoever is away. Messages are encrypted once with the
+//! author's chain and published; whoever misses one fetches it from any member.
+
+mod chat;
+mod commands;
+mod control;
+mod directory;
+mod exchange;
+mod joining;
+mod roster;
+mod views;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
+
+use secure_chat_protocol::id::{AccountId, ChainId, GroupId, MessageId};
+use secure_chat_protocol::membership::{GroupSecret, Membership, Role, View};
+use secure_chat_protocol::sender_key::{GroupMessageIn, MemberChains, SenderKey};
+use secure_chat_protocol::wire::codec::Bytes;
+use secure_chat_protocol::wire::content::Content;
+use secure_chat_protocol::wire::group::GroupControl;
+
+use super::state::{Open, rng};
+use super::step::Step;
+use crate::api::{ApiError, ErrorKind};
+use crate::messaging::contact::{Contact, Standing};
+use crate::messaging::group::{GroupRecord, GroupRow, GroupStanding};
+use crate::messaging::limits::GROUP_PAGE_OPERATIONS;
+use crate::store::{StoreError, Table, Vault};
+
+/// A group in memory.
+pub(crate) struct Group {
+    pub(crate) row: GroupRow,
+    /// Unknown until somebody who is in it has told.
+    pub(crate) membership: Option<Membership>,
+    /// Operations that are in the vault.
+    stored_operations: usize,
+    /// Operations that wait for those before them.
+    orphans: VecDeque<Vec<u8>>,
+    /// Messages whose chain did not come yet.
+    waiting: VecDeque<GroupMessageIn>,
+    /// Up to where members have the own chains.
+    acknowledged: HashMap<AccountId, BTreeMap<ChainId, u32>>,
+    /// Members who are being asked for what is missing.
+    asking: BTreeSet<AccountId>,
+    /// When members are to be asked next.
+    sync_at: Option<Instant>,
+    own: Option<SenderKey>,
+    chains: HashMap<AccountId, MemberChains>,
+}
+
+impl Group {
+    pub(crate) fn new(row: GroupRow, membership: Option<Membership>) -> Self {
+        let stored_operations = 0;
+        Self {
+            row,
+            membership,
+            stored_operations,
+            orphans: VecDeque::new(),
+            waiting: VecDeque::new(),
+            acknowledged: HashMap::new(),
+            asking: BTreeSet::new(),
+            sync_at: None,
+            own: None,
+            chains: HashMap::new(),
+        }
+    }
+
+    /// What its members agree on, as far as it is known here.
+    pub(crate) fn view(&self) -> Option<&View> {
+        self.membership.as_ref().map(Membership::view)
+    }
+
+    pub(crate) fn is_joined(&self) -> bool {
+        self.row.standing == GroupStanding::Joined
+    }
+
+    pub(crate) fn has(&self, account: &AccountId) -> bool {
+        self.view().is_some_and(|view| view.has(account))
+    }
+
+    pub(crate) fn role(&self, account: &AccountId) -> Option<Role> {
+        self.view().and_then(|view| view.role(account))
+    }
+
+    /// The secret that counts.
+    fn secret(&self) -> Option<GroupSecret> {
+        let kept = self.row.secret(self.view()?)?;
+        Some(GroupSecret::from_wire(kept.secret.secret))
+    }
+}
+
+fn damaged() -> StoreError {
+    StoreError::Damaged { what: "a group" }
+}
+
+fn operations_key(group: GroupId, page: u32) -> Vec<u8> {
+    [group.as_ref(), b"operations", &page.to_be_bytes()].concat()
+}
+
+fn chain_key(group: GroupId, account: AccountId) -> Vec<u8> {
+    [group.as_ref(), account.as_ref()].concat()
+}
+
+/// Reads all groups.
+pub(crate) fn load(vault: &Vault) -> Result<BTreeMap<GroupId, Group>, StoreError> {
+    let mut rows = Vec::new();
+    let mut pages = BTreeMap::<(GroupId, u32), Vec<Bytes>>::new();
+    for record in vault.scan(Table::Groups)? {
+        match GroupRecord::decode(&record).map_err(|_| damaged())? {
+            GroupRecord::Row(row) => rows.push(*row),
+            GroupRecord::Operations { group, page, operations } => drop(pages.insert((group, page), operations)),
+        }
+    }
+    let mut groups = BTreeMap::new();
+    for row in rows {
+        let own = pages.range((row.group, 0)..=(row.group, u32::MAX)).flat_map(|(_, operations)| operations);
+        let own: Vec<&[u8]> = own.map(|operation| operation.0.as_slice()).collect();
+        let membership =
+            if own.is_empty() { None } else { Some(Membership::load(own.iter().copied()).map_err(|_| damaged())?) };
+        let mut group = Group::new(row, membership);
+        group.stored_operations = own.len();
+        groups.insert(group.row.group, group);
+    }
+    Ok(groups)
+}
+
+impl Open {
+    /// A group that is known, by its name in the application API.
+    pub(super) fn group_named(&self, name: &str) -> Result<GroupId, ApiError> {
+        let missing = || ApiError::not_found("There is no such group.");
+        let group = name.trim().parse::<GroupId>().map_err(|_| missing())?;
+        self.groups.get(&group).map(|group| group.row.group).ok_or_else(missing)
+    }
+
+    /// A group that this account is in.
+    pub(super) fn joined(&self, name: &str) -> Result<GroupId, ApiError> {
+        let group = self.group_named(name)?;
+        if self.groups.get(&group).is_some_and(Group::is_joined) {
+            Ok(group)
+        } else {
+            Err(ApiError::new(ErrorKind::NotAllowed, "You are not in this group."))
+        }
+    }
+
+    /// Whether somebody is in a group with us.
+    pub(super) fn shares_group(&self, account: AccountId) -> bool {
+        self.groups.values().any(|group| group.is_joined() && group.has(&account))
+    }
+
+    /// Makes sure that there can be sessions with all members.
+    pub(super) fn know_members(&mut self, step: &mut Step<'_>, group: GroupId) {
+        let Some(membership) = self.groups.get(&group).and_then(|group| group.membership.as_ref()) else { return };
+        let mut learned = Vec::new();
+        for account in membership.view().members.keys().filter(|account| **account != self.me) {
+            let Some(record) = membership.record(account) else { continue };
+            let known = self.contacts.get(account);
+            if known.is_none_or(|contact| contact.standing == Standing::Gone || contact.peers.is_empty()) {
+                learned.push((*account, record.clone()));
+            }
+        }
+        for (account, record) in learned {
+            let contact = self.contacts.entry(account).or_insert_with(|| {
+                Contact::new(account, record.identity().to_wire(), record.name().as_str(), Standing::Member)
+            });
+            if contact.standing == Standing::Gone {
+                contact.standing = Standing::Member;
+            }
+            if contact.record.0.is_empty() && contact.standing == Standing::Member {
+                record.name().as_str().clone_into(&mut contact.username);
+            }
+            contact.learn(&record);
+            step.contacts.insert(account);
+        }
+    }
+
+    /// Tells somebody something about a group, through the outbox.
+    pub(super) fn tell_member(&mut self, step: &mut Step<'_>, to: AccountId, group: GroupId, control: GroupControl) {
+        let payload = match control.encode() {
+            Ok(payload) => Bytes(payload),
+            Err(error) => return tracing::error!(%error, "a group message can't be encoded"),
+        };
+        let id = MessageId::random(&mut rng());
+        if let Err(error) = self.enqueue(step, to, id, Content::Group { group, payload }, false) {
+            tracing::debug!(%error, "a member is not told");
+        }
+    }
+
+    /// The own chain in a group, read when it is first needed.
+    fn load_own_chain(&mut self, step: &Step<'_>, group: GroupId) -> Result<(), StoreError> {
+        let me = self.me;
+        let Some(held) = self.groups.get_mut(&group) else { return Err(damaged()) };
+        if held.own.is_none() {
+            let stored = step.txn.get(Table::SenderKeys, &chain_key(group, me))?;
+            held.own = stored.and_then(|bytes| SenderKey::from_secret_bytes(&bytes).ok());
+        }
+        Ok(())
+    }
+
+    /// The chains of a member, read when they are first needed.
+    fn chains_of(
+        &mut self,
+        step: &Step<'_>,
+        group: GroupId,
+        account: AccountId,
+    ) -> Result<&mut MemberChains, StoreError> {
+        let held = self.groups.get_mut(&group).ok_or_else(damaged)?;
+        if !held.chains.contains_key(&account) {
+            let stored = step.txn.get(Table::SenderKeys, &chain_key(group, account))?;
+            let chains = stored.and_then(|bytes| MemberChains::from_secret_bytes(&bytes).ok());
+            held.chains.insert(account, chains.unwrap_or_else(|| MemberChains::new(group, account)));
+        }
+        held.chains.get_mut(&account).ok_or_else(damaged)
+    }
+
+    /// Stages everything of groups that the step changed in memory.
+    pub(super) fn finish_groups(&mut self, step: &mut Step<'_>) {
+        for group in std::mem::take(&mut step.groups) {
+            match self.groups.get_mut(&group) {
+                Some(held) => {
+                    store_operations(step, held);
+                    match GroupRecord::Row(Box::new(held.row.clone())).encode() {
+                        Ok(bytes) => step.txn.put(Table::Groups, group.as_ref(), &bytes),
+                        Err(error) => tracing::error!(%error, "a group can't be encoded"),
+                    }
+                }
+                None => step.txn.delete(Table::Groups, group.as_ref()),
+            }
+        }
+        for (group, account) in std::mem::take(&mut step.chains) {
+            let Some(held) = self.groups.get(&group) else { continue };
+            let bytes = if account == self.me {
+                held.own.as_ref().map(SenderKey::to_secret_bytes)
+            } else {
+                held.chains.get(&account).map(MemberChains::to_secret_bytes)
+            };
+            match bytes {
+                Some(bytes) => step.txn.put(Table::SenderKeys, &chain_key(group, account), bytes.expose()),
+                None => step.txn.delete(Table::SenderKeys, &chain_key(group, account)),
+            }
+        }
+    }
+}
+
+/// Stages the pages of operations that have grown.
+fn store_operations(step: &mut Step<'_>, held: &mut Group) {
+    let Some(membership) = &held.membership else { return };
+    let count = membership.operations().len();
+    if count <= held.stored_operations {
+        return;
+    }
+    let first = held.stored_operations / GROUP_PAGE_OPERATIONS;
+    let pages = count.div_ceil(GROUP_PAGE_OPERATIONS);
+    for page in first..pages {
+        let operations = membership.operations().skip(page.saturating_mul(GROUP_PAGE_OPERATIONS));
+        let operations = operations.take(GROUP_PAGE_OPERATIONS);
+        let operations = operations.map(|operation| Bytes(operation.encoded().to_vec())).collect();
+        let page = u32::try_from(page).unwrap_or(u32::MAX);
+        let group = held.row.group;
+        match (GroupRecord::Operations { group, page, operations }).encode() {
+            Ok(bytes) => step.txn.put(Table::Groups, &operations_key(group, page), &bytes),
+            Err(error) => tracing::error!(%error, "operations can't be encoded"),
+        }
+    }
+    held.stored_operations = count;
+    held.row.pages = u32::try_from(pages).unwrap_or(u32::MAX);
+}

@@ -1,0 +1,265 @@
+//! Operations on a group's membership: own ones, those that came, and what they bring about.
+
+use secure_chat_protocol::id::{AccountId, GroupId};
+use secure_chat_protocol::limits::GROUP_SYNC_MAX_BYTES;
+use secure_chat_protocol::membership::{Action, ChainPlace, GroupSecret, OperationError, View};
+use secure_chat_protocol::wire::codec::Bytes;
+use secure_chat_protocol::wire::group::{GroupControl, PersonIn, SecretIn};
+
+use super::Group;
+use crate::api::{ApiError, ErrorKind, Event};
+use crate::engine::audit::Severity;
+use crate::engine::state::{Open, rng};
+use crate::engine::step::Step;
+use crate::messaging::group::GroupStanding;
+use crate::messaging::limits::GROUP_ORPHANS_MAX;
+
+pub(super) fn refused(error: &OperationError) -> ApiError {
+    match error {
+        OperationError::NotAllowed => {
+            ApiError::new(ErrorKind::NotAllowed, "Your role in this group does not allow this.")
+        }
+        OperationError::Full => {
+            ApiError::new(ErrorKind::Full, "The group is full: it can't have more members or changes.")
+        }
+        other => ApiError::new(ErrorKind::Internal, crate::engine::step::sentence(&other.to_string())),
+    }
+}
+
+/// Splits encoded operations so that each control message fits a session's message.
+pub(super) fn pages<'a>(operations: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<Bytes>> {
+    let (mut pages, mut page, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
+    for operation in operations {
+        if bytes.saturating_add(operation.len()) > GROUP_SYNC_MAX_BYTES && !page.is_empty() {
+            pages.push(std::mem::take(&mut page));
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(operation.len());
+        page.push(Bytes(operation.to_vec()));
+    }
+    if !page.is_empty() {
+        pages.push(page);
+    }
+    pages
+}
+
+impl Open {
+    /// Does something to a group's membership, and tells all members: those before and those after.
+    pub(super) fn act_on_group(&mut self, step: &mut Step<'_>, group: GroupId, action: Action) -> Result<(), ApiError> {
+        let held = self.groups.get_mut(&group).ok_or_else(|| ApiError::not_found("There is no such group."))?;
+        let membership = held.membership.as_mut().ok_or_else(|| ApiError::not_found("There is no such group."))?;
+        let before = membership.view().clone();
+        let operation = membership.act(&self.identity, action).map_err(|error| refused(&error))?;
+        step.groups.insert(group);
+        let (encoded, after) = (operation.encoded().to_vec(), membership.view().clone());
+        let newcomer = operation.record().map(|record| record.account_id());
+        self.view_changed(step, group, &before);
+        let told: Vec<AccountId> =
+            before.members.keys().chain(after.members.keys()).copied().filter(|who| *who != self.me).collect();
+        let told: std::collections::BTreeSet<AccountId> = told.into_iter().collect();
+        for account in told.iter().filter(|account| Some(**account) != newcomer || before.has(account)) {
+            let operations = vec![Bytes(encoded.clone())];
+            self.tell_member(step, *account, group, GroupControl::Operations { operations });
+        }
+        if before.roster() != after.roster() && after.has(&self.me) {
+            self.renew_secret(step, group, newcomer);
+        }
+        Ok(())
+    }
+
+    /// Makes a fresh group secret, and hands it to all members but `except`, who gets it otherwise.
+    pub(super) fn renew_secret(&mut self, step: &mut Step<'_>, group: GroupId, except: Option<AccountId>) {
+        let me = self.me;
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        let Some(view) = held.view().cloned() else { return };
+        let secret =
+            SecretIn { generation: held.row.next_generation(), secret: GroupSecret::generate(&mut rng()).to_wire() };
+        held.row.keep_secret(me, secret.clone());
+        step.groups.insert(group);
+        for account in view.members.keys().filter(|account| **account != me && Some(**account) != except) {
+            self.tell_member(step, *account, group, GroupControl::Secret(secret.clone()));
+        }
+        self.follow_topics(step);
+    }
+
+    /// Operations that somebody told. Those whose parents are missing wait for them.
+    pub(super) fn take_operations(&mut self, step: &mut Step<'_>, group: GroupId, from: AccountId, told: &[Bytes]) {
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        let Some(membership) = held.membership.as_mut() else { return };
+        let before = membership.view().clone();
+        let mut waiting: Vec<Vec<u8>> = told.iter().map(|operation| operation.0.clone()).collect();
+        waiting.extend(held.orphans.drain(..));
+        let (mut fresh, mut wrong) = (false, None);
+        loop {
+            let count = waiting.len();
+            waiting.retain(|operation| match membership.add(operation) {
+                Ok(new) => {
+                    fresh |= new;
+                    false
+                }
+                Err(OperationError::MissingParents(_)) => true,
+                Err(error) => {
+                    wrong = Some(error);
+                    false
+                }
+            });
+            if waiting.len() == count {
+                break;
+            }
+        }
+        let incomplete = !waiting.is_empty();
+        waiting.truncate(GROUP_ORPHANS_MAX);
+        held.orphans = waiting.into();
+        if let Some(error) = wrong {
+            let text = format!("An operation on a group was refused: {error}.");
+            self.alert(step, "group.invalid_operation", Severity::Warning, Some(from.to_string()), &text);
+        }
+        if fresh {
+            step.groups.insert(group);
+            self.view_changed(step, group, &before);
+        }
+        if incomplete {
+            self.ask_members(step, group, Some(from));
+        }
+    }
+
+    /// The membership may have changed from `before`: draws the consequences.
+    pub(super) fn view_changed(&mut self, step: &mut Step<'_>, group: GroupId, before: &View) {
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        let Some(after) = held.view().cloned() else { return };
+        held.row.about = after.about.clone();
+        held.row.members = u32::try_from(after.members.len()).unwrap_or(u32::MAX);
+        step.groups.insert(group);
+        if !held.is_joined() {
+            return;
+        }
+        if !after.has(&self.me) {
+            let reason = match after.banned.contains(&self.me) {
+                true => "You were banned.",
+                false if left_by_themselves(held, &self.me) => "You left.",
+                false => "You were removed.",
+            };
+            return self.out_of_group(step, group, reason);
+        }
+        self.know_members(step, group);
+        for account in after.members.keys().filter(|account| !before.has(account)) {
+            self.member_came(step, group, *account);
+        }
+        for account in before.members.keys().filter(|account| !after.has(account)) {
+            self.member_went(step, group, *account);
+        }
+        for (account, member) in &after.members {
+            if before.role(account).is_some_and(|role| role != member.role) {
+                let (username, account_id) = (self.conversation_name(*account), account.to_string());
+                let (group_id, role) = (group.to_string(), member.role);
+                step.tell(Event::GroupRoleChanged { group_id, username, account_id, role });
+            }
+        }
+        if before.about != after.about {
+            self.tell_group(step, group);
+        }
+        for account in after.equivocators.difference(&before.equivocators) {
+            let text = "A member of a group signed two different changes as the same one.";
+            self.alert(step, "group.equivocation", Severity::Critical, Some(account.to_string()), text);
+        }
+        // Somebody must make a secret that those who went don't know: the first of the admins.
+        let lacks = self.groups.get(&group).is_some_and(|held| held.row.secret(&after).is_none());
+        let left = before.members.keys().any(|account| {
+            !after.has(account) && self.groups.get(&group).is_some_and(|held| left_by_themselves(held, account))
+        });
+        if after.admins().first() == Some(&self.me) && (left || lacks) {
+            self.renew_secret(step, group, None);
+        }
+        self.follow_topics(step);
+        self.take_early(step, group);
+    }
+
+    fn member_came(&mut self, step: &mut Step<'_>, group: GroupId, account: AccountId) {
+        if account == self.me {
+            return;
+        }
+        if let Err(error) = self.load_own_chain(step, group) {
+            tracing::error!(%error, "the own chain can't be read");
+        }
+        let chain = self.groups.get_mut(&group).and_then(|held| held.own.as_mut()).map(|own| own.hand_to(account));
+        if let Some(chain) = chain {
+            step.chains.insert((group, self.me));
+            self.tell_member(step, account, group, GroupControl::Chain(chain));
+        }
+        step.tell(Event::GroupMemberJoined {
+            group_id: group.to_string(),
+            username: self.conversation_name(account),
+            account_id: account.to_string(),
+        });
+        self.reach(step, account);
+    }
+
+    fn member_went(&mut self, step: &mut Step<'_>, group: GroupId, account: AccountId) {
+        if let Some(held) = self.groups.get_mut(&group) {
+            held.acknowledged.remove(&account);
+            held.row.invited.remove(&account);
+        }
+        self.settle_acknowledged(step, group);
+        step.tell(Event::GroupMemberLeft {
+            group_id: group.to_string(),
+            username: self.conversation_name(account),
+            account_id: account.to_string(),
+        });
+    }
+
+    /// This account is no longer in a group.
+    pub(super) fn out_of_group(&mut self, step: &mut Step<'_>, group: GroupId, reason: &str) {
+        let me = self.me;
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        held.row.standing = GroupStanding::Left;
+        held.row.secrets.clear();
+        held.row.applicants.clear();
+        held.row.links.clear();
+        held.row.early.clear();
+        let authors: Vec<AccountId> = held.row.places.values().map(|progress| progress.author).collect();
+        held.own = None;
+        held.chains.clear();
+        held.waiting.clear();
+        step.groups.insert(group);
+        step.chains.extend(authors.into_iter().map(|author| (group, author)));
+        step.chains.insert((group, me));
+        step.tell(Event::GroupLeft { group_id: group.to_string(), reason: reason.to_owned() });
+        self.audit(step, "group.left", Severity::Info, "A group was left.");
+        self.follow_topics(step);
+    }
+
+    /// How far somebody's chain was read here: what is said with their removal.
+    pub(super) fn read_of(&self, group: GroupId, account: AccountId) -> Option<ChainPlace> {
+        let places = &self.groups.get(&group)?.row.places;
+        let theirs = places.iter().filter(|(_, progress)| progress.author == account && progress.known);
+        let (chain, progress) = theirs.max_by_key(|(_, progress)| progress.touched)?;
+        Some(ChainPlace { chain: *chain, next: progress.end() })
+    }
+
+    /// Where members listen, as far as it is known here.
+    pub(super) fn people(&self, group: GroupId) -> Vec<PersonIn> {
+        let Some(view) = self.groups.get(&group).and_then(Group::view) else { return Vec::new() };
+        let mut people = Vec::new();
+        let mut bytes = 0_usize;
+        for account in view.members.keys() {
+            let addresses = if *account == self.me {
+                if self.settings.share_addresses { self.told_addresses() } else { Vec::new() }
+            } else {
+                self.contacts.get(account).map(|contact| contact.addresses.clone()).unwrap_or_default()
+            };
+            bytes = bytes.saturating_add(40).saturating_add(addresses.iter().map(String::len).sum());
+            if !addresses.is_empty() && bytes < GROUP_SYNC_MAX_BYTES / 2 {
+                people.push(PersonIn { account: *account, addresses });
+            }
+        }
+        people
+    }
+}
+
+/// Whether somebody went on their own: whoever removes somebody makes the next secret.
+fn left_by_themselves(held: &Group, account: &AccountId) -> bool {
+    let Some(membership) = &held.membership else { return false };
+    let last =
+        membership.operations().filter(|operation| operation.action().removes(operation.author()) == Some(*account));
+    last.last().is_some_and(|operation| operation.author() == *account)
+}

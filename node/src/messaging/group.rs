@@ -1,0 +1,317 @@
+//! A group, as the vault keeps it besides the operations on its membership: how
+//! it stands, its secrets, how far each chain was read, and what the person sees.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use secure_chat_protocol::id::{AccountId, ChainId, GroupId, MessageHash, MessageId, Timestamp};
+use secure_chat_protocol::limits::{
+    DAY_MS, GROUP_HEADS_MAX, GROUP_PLACES_MAX, GROUP_SECRETS_MAX, SKIP_MAX, SKIPPED_KEYS_KEEP_MS,
+};
+use secure_chat_protocol::membership::{About, View};
+use secure_chat_protocol::wire::codec::{self, Bytes, DecodeError, EncodeError, Fixed};
+use secure_chat_protocol::wire::group::{InvitePass, SecretIn};
+use serde::{Deserialize, Serialize};
+
+use super::limits::{GROUP_EARLY_MAX, GROUP_UNACKNOWLEDGED_MAX, ROW_MAX_BYTES};
+
+/// How it stands between this account and a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupStanding {
+    /// A contact invited us.
+    Invited,
+    /// We asked to join.
+    Asking,
+    /// We are in it.
+    Joined,
+    /// We left, or were removed: what was said stays readable.
+    Left,
+}
+
+/// How far somebody's chain was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Whose chain.
+    pub author: AccountId,
+    /// The chain was handed over; before that nothing of it can be read.
+    pub known: bool,
+    /// Below this number nothing is missing.
+    pub next: u32,
+    /// Numbers behind a gap that were read.
+    pub later: BTreeSet<u32>,
+    /// When something of it came last.
+    pub touched: Timestamp,
+    /// When its owner was asked for it.
+    pub asked: Option<Timestamp>,
+}
+
+impl Progress {
+    /// A chain from `first` on.
+    #[must_use]
+    pub const fn new(author: AccountId, known: bool, first: u32, now: Timestamp) -> Self {
+        Self { author, known, next: first, later: BTreeSet::new(), touched: now, asked: None }
+    }
+
+    /// A message of this number was read.
+    pub fn read(&mut self, number: u32, now: Timestamp) {
+        self.touched = now;
+        if number >= self.next && self.later.len() <= SKIP_MAX as usize {
+            self.later.insert(number);
+        }
+        while self.later.remove(&self.next) {
+            self.next = self.next.saturating_add(1);
+        }
+    }
+
+    /// One more than the highest number that was read.
+    #[must_use]
+    pub fn end(&self) -> u32 {
+        self.later.last().map_or(self.next, |last| last.saturating_add(1))
+    }
+}
+
+/// A group secret, and who made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptSecret {
+    /// Who made it.
+    pub author: AccountId,
+    /// The secret with its place in their order.
+    pub secret: SecretIn,
+    /// How far each rendezvous node's log was read.
+    pub cursors: BTreeMap<String, u64>,
+}
+
+/// Somebody who asks to join, until an admin decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applicant {
+    /// Their name.
+    pub username: String,
+    /// Their encoded record.
+    pub record: Bytes,
+    /// Where they listen.
+    pub addresses: Vec<String>,
+    /// When they asked.
+    pub at: Timestamp,
+}
+
+/// An own message that not all members are known to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unacknowledged {
+    /// Its chain.
+    pub chain: ChainId,
+    /// Its number there.
+    pub number: u32,
+    /// Its name, if the conversation shows it.
+    pub message: MessageId,
+}
+
+/// A group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRow {
+    /// Which.
+    pub group: GroupId,
+    /// How it stands.
+    pub standing: GroupStanding,
+    /// What it said of itself last.
+    pub about: About,
+    /// How many members it had last.
+    pub members: u32,
+    /// Who invited us, or was asked.
+    pub via: Option<AccountId>,
+    /// The link with which we asked.
+    pub pass: Option<InvitePass>,
+    /// Whom we invited.
+    pub invited: BTreeSet<AccountId>,
+    /// Who asks us.
+    pub applicants: BTreeMap<AccountId, Applicant>,
+    /// Secrets of invite links that were made here.
+    pub links: BTreeMap<[u8; 16], Fixed<16>>,
+    /// Group secrets, by generation.
+    pub secrets: Vec<KeptSecret>,
+    /// The newest messages seen.
+    pub heads: Vec<MessageHash>,
+    /// How far each chain was read; own chains: what was sent.
+    pub places: BTreeMap<ChainId, Progress>,
+    /// What came from somebody before they were known to be members.
+    pub early: Vec<(AccountId, Bytes)>,
+    /// Own messages that not all members are known to have.
+    pub unacknowledged: VecDeque<Unacknowledged>,
+    /// Messages kept for others so far.
+    pub kept: u64,
+    /// Pages of operations in the vault.
+    pub pages: u32,
+    /// Messages not read yet.
+    pub unread: u64,
+    /// Unread messages that name us.
+    pub mentions: u64,
+    /// The place of the last message that was read.
+    pub read_place: (u64, u64),
+    /// The place of the last message.
+    pub last_place: (u64, u64),
+    /// Muted until then.
+    pub muted_until: Option<Timestamp>,
+}
+
+impl GroupRow {
+    /// A group of which nothing but this is known yet.
+    #[must_use]
+    pub fn new(group: GroupId, standing: GroupStanding, about: About) -> Self {
+        Self {
+            group,
+            standing,
+            about,
+            members: 0,
+            via: None,
+            pass: None,
+            invited: BTreeSet::new(),
+            applicants: BTreeMap::new(),
+            links: BTreeMap::new(),
+            secrets: Vec::new(),
+            heads: Vec::new(),
+            places: BTreeMap::new(),
+            early: Vec::new(),
+            unacknowledged: VecDeque::new(),
+            kept: 0,
+            pages: 0,
+            unread: 0,
+            mentions: 0,
+            read_place: (0, 0),
+            last_place: (0, 0),
+            muted_until: None,
+        }
+    }
+
+    /// The secret that counts: of those that present admins made, the one of the
+    /// highest generation; of two the one of the lower account.
+    #[must_use]
+    pub fn secret(&self, view: &View) -> Option<&KeptSecret> {
+        let admins = view.admins();
+        let made = self.secrets.iter().filter(|kept| admins.contains(&kept.author));
+        made.max_by_key(|kept| (kept.secret.generation, std::cmp::Reverse(kept.author)))
+    }
+
+    /// Keeps a secret. Says whether it was new.
+    pub fn keep_secret(&mut self, author: AccountId, secret: SecretIn) -> bool {
+        if self.secrets.iter().any(|kept| kept.author == author && kept.secret == secret) {
+            return false;
+        }
+        self.secrets.push(KeptSecret { author, secret, cursors: BTreeMap::new() });
+        self.secrets.sort_by_key(|kept| kept.secret.generation);
+        if self.secrets.len() > GROUP_SECRETS_MAX {
+            self.secrets.remove(0);
+        }
+        true
+    }
+
+    /// The generation of the next secret.
+    #[must_use]
+    pub fn next_generation(&self) -> u64 {
+        self.secrets.iter().map(|kept| kept.secret.generation).max().unwrap_or(0).saturating_add(1)
+    }
+
+    /// A message was read that had seen these: it is the newest now.
+    pub fn advance_heads(&mut self, hash: MessageHash, seen: &[MessageHash]) {
+        self.heads.retain(|head| !seen.contains(head) && *head != hash);
+        if self.heads.len() >= GROUP_HEADS_MAX {
+            self.heads.remove(0);
+        }
+        self.heads.push(hash);
+    }
+
+    /// For each chain, the number from which on messages are missing.
+    #[must_use]
+    pub fn missing_from(&self) -> Vec<(ChainId, u32)> {
+        // A chain that was not handed over is not asked for: nothing of it could be read.
+        let from = |progress: &Progress| if progress.known { progress.next } else { u32::MAX };
+        self.places.iter().map(|(chain, progress)| (*chain, from(progress))).take(GROUP_PLACES_MAX).collect()
+    }
+
+    /// Forgets chains of which nothing came for long.
+    pub fn expire(&mut self, now: Timestamp) {
+        let keep = SKIPPED_KEYS_KEEP_MS.saturating_add(DAY_MS);
+        self.places.retain(|_, progress| now.since_ms(progress.touched) <= keep);
+    }
+
+    /// Keeps something that came too early; the oldest goes when there is no room.
+    pub fn keep_early(&mut self, from: AccountId, payload: &[u8]) {
+        if self.early.len() >= GROUP_EARLY_MAX {
+            self.early.remove(0);
+        }
+        self.early.push((from, Bytes(payload.to_vec())));
+    }
+
+    /// An own message is on its way.
+    pub fn sent(&mut self, message: Unacknowledged) {
+        if self.unacknowledged.len() >= GROUP_UNACKNOWLEDGED_MAX {
+            self.unacknowledged.pop_front();
+        }
+        self.unacknowledged.push_back(message);
+    }
+}
+
+/// A row of the groups' table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GroupRecord {
+    /// The group itself.
+    Row(Box<GroupRow>),
+    /// Some of its operations, in order.
+    Operations {
+        /// Which group.
+        group: GroupId,
+        /// The place of the page.
+        page: u32,
+        /// Encoded operations.
+        operations: Vec<Bytes>,
+    },
+}
+
+impl GroupRecord {
+    /// For the vault.
+    ///
+    /// # Errors
+    /// [`EncodeError`]
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        codec::encode(self, ROW_MAX_BYTES)
+    }
+
+    /// From the vault.
+    ///
+    /// # Errors
+    /// [`DecodeError`]
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode_own(bytes, ROW_MAX_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1);
+
+    #[test]
+    fn a_gap_stays_until_it_is_filled() {
+        let mut progress = Progress::new(AccountId([1; 32]), true, 3, NOW);
+        for number in [3, 5, 6, 2] {
+            progress.read(number, NOW);
+        }
+        assert_eq!((progress.next, progress.end()), (4, 7));
+        progress.read(4, NOW);
+        assert_eq!((progress.next, progress.end(), progress.later.len()), (7, 7, 0));
+    }
+
+    #[test]
+    fn the_newest_messages_are_those_that_no_other_has_seen() {
+        let about = View::default().about;
+        let mut row = GroupRow::new(GroupId([1; 32]), GroupStanding::Joined, about);
+        let hash = |number| MessageHash([number; 32]);
+        row.advance_heads(hash(1), &[]);
+        row.advance_heads(hash(2), &[]);
+        row.advance_heads(hash(3), &[hash(1), hash(2)]);
+        assert_eq!(row.heads, [hash(3)]);
+        for number in 10..40 {
+            row.advance_heads(hash(number), &[]);
+        }
+        assert_eq!(row.heads.len(), GROUP_HEADS_MAX);
+    }
+}

@@ -215,10 +215,6 @@ pub const GROUP_OPERATIONS_MAX: usize = 8_192;
 pub const GROUP_PARENTS_MAX: usize = 16;
 /// Longest encoded operation, in bytes: it may carry a record.
 pub const GROUP_OPERATION_MAX_BYTES: usize = 8 * 1024;
-/// Longest name of a group, in characters.
-pub const GROUP_NAME_MAX_CHARS: usize = 64;
-/// Longest description of a group, in bytes.
-pub const GROUP_DESCRIPTION_MAX_BYTES: usize = 2 * 1024;
 /// Invites of one group that are open at once.
 pub const GROUP_INVITES_MAX: usize = 256;
 /// Messages that one group message names as the newest it has seen.

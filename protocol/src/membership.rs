@@ -18,7 +18,7 @@ pub use self::graph::{Membership, OperationError};
 pub use self::operation::{
     About, AboutError, Action, ChainPlace, JoinPolicy, OPERATION_VERSION, Operation, OperationIn, Role, invite_hash,
 };
-pub use self::secret::{GroupSecret, LogKeys};
+pub use self::secret::GroupSecret;
 pub use self::view::{InviteView, MemberView, View};
 
 #[cfg(test)]

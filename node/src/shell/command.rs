@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 
 use super::session::Session;
-use super::{account, network, people, talk};
+use super::{account, groups, network, people, talk};
 use crate::api::{ApiError, CallError};
 
 /// What a command came to.
@@ -161,6 +161,30 @@ commands! {
         "search" "[@NAME] WORDS" "find messages" ["messages.search"] talk::search;
         "draft" "NAME [TEXT]" "keep or read an unsent text" ["messages.draft"] talk::draft;
         "typing" "NAME" "tell that you are writing" ["messages.typing"] talk::typing;
+    }
+    "Groups" {
+        "groups" "" "your groups and invitations" ["groups.list"] groups::groups;
+        "gcreate" "NAME [public] [open|approval|invite]" "make a group" ["groups.create"] groups::create;
+        "gsearch" "[WORDS]" "find public groups" ["groups.search"] groups::search;
+        "gjoin" "GROUP|LINK" "accept an invitation, use a link, or ask to join" ["groups.join"] groups::join;
+        "ginvite" "GROUP [NAME]" "invite a contact, or make a link" ["groups.invite"] groups::invite;
+        "ginvites" "GROUP" "open links" ["groups.invites"] groups::invites;
+        "grevoke" "GROUP LINK|ID" "end a link" ["groups.revoke_invite"] groups::revoke;
+        "grequests" "GROUP" "who asks to join" ["groups.requests"] groups::requests;
+        "gapprove" "GROUP NAME" "let somebody in" ["groups.approve"] groups::approve;
+        "greject" "GROUP NAME" "don't" ["groups.reject"] groups::reject;
+        "gmembers" "GROUP" "who is in a group" ["groups.members"] groups::members;
+        "grole" "GROUP NAME owner|admin|member" "give somebody a role" ["groups.set_role"] groups::role;
+        "gremove" "GROUP NAME" "put somebody out" ["groups.remove_member"] groups::remove;
+        "gban" "GROUP NAME" "put somebody out, and keep them out" ["groups.ban"] groups::ban;
+        "gunban" "GROUP NAME" "end a ban" ["groups.unban"] groups::unban;
+        "gtransfer" "GROUP NAME" "make somebody else the owner" ["groups.transfer"] groups::transfer;
+        "gupdate" "GROUP name|about|join TEXT" "change what a group says of itself" ["groups.update"] groups::update;
+        "gmsg" "GROUP TEXT" "say something in a group" ["groups.send"] groups::say;
+        "ghistory" "GROUP [COUNT]" "read a group" ["groups.history", "groups.mark_read"] groups::history;
+        "gmute" "GROUP [HOURS]" "silence a group; 0 hours ends it" ["groups.mute"] groups::mute;
+        "gleave" "GROUP" "leave a group" ["groups.leave"] groups::leave;
+        "gforget" "GROUP" "forget a group that you left" ["groups.delete_local"] groups::forget;
     }
     "Network" {
         "status" "" "everything at a glance" ["status"] network::status;

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::kdf;
 use crate::id::{AccountId, ChainId, GroupId, OperationId, Timestamp};
 use crate::identity::{IdentityKeyPair, PublicIdentity, Purpose, Signature};
-use crate::limits::{GROUP_DESCRIPTION_MAX_BYTES, GROUP_NAME_MAX_CHARS, GROUP_OPERATION_MAX_BYTES, GROUP_PARENTS_MAX};
+use crate::limits::{GROUP_OPERATION_MAX_BYTES, GROUP_PARENTS_MAX};
 use crate::record::Record;
+use crate::validate::{GroupName, GroupNameError, TextError, check_group_description};
 use crate::wire::codec::{self, Bytes, Fixed};
 
 /// The version of [`OperationIn`] that this code writes and understands.
@@ -53,21 +54,12 @@ pub struct About {
 /// Why a name or a description is none. The fault of whoever wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AboutError {
-    /// Nothing but white space.
-    #[error("a group needs a name")]
-    Empty,
-    /// Longer than [`GROUP_NAME_MAX_CHARS`].
-    #[error("a group's name has at most {GROUP_NAME_MAX_CHARS} characters")]
-    NameTooLong,
-    /// Begins or ends with white space, or holds characters that don't show.
-    #[error("a group's name holds no control or invisible characters, and no space at its ends")]
-    NameCharacters,
-    /// Longer than [`GROUP_DESCRIPTION_MAX_BYTES`].
-    #[error("a description takes at most {GROUP_DESCRIPTION_MAX_BYTES} bytes")]
-    DescriptionTooLong,
-    /// It holds U+0000, which texts don't have.
-    #[error("a description holds no NUL character")]
-    DescriptionCharacters,
+    /// The name is none.
+    #[error(transparent)]
+    Name(#[from] GroupNameError),
+    /// The description is none.
+    #[error(transparent)]
+    Description(#[from] TextError),
 }
 
 impl About {
@@ -76,24 +68,9 @@ impl About {
     /// # Errors
     /// [`AboutError`]
     pub fn check(&self) -> Result<(), AboutError> {
-        if self.name.trim().is_empty() {
-            return Err(AboutError::Empty);
-        }
-        // Counted only up to the bound: the text may be long.
-        if self.name.chars().take(GROUP_NAME_MAX_CHARS.saturating_add(1)).count() > GROUP_NAME_MAX_CHARS {
-            return Err(AboutError::NameTooLong);
-        }
-        let invisible = |c: char| {
-            c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}' | '\u{e0000}'..='\u{e007f}')
-        };
-        if self.name.trim() != self.name || self.name.chars().any(invisible) {
-            return Err(AboutError::NameCharacters);
-        }
-        if self.description.len() > GROUP_DESCRIPTION_MAX_BYTES {
-            return Err(AboutError::DescriptionTooLong);
-        }
-        if self.description.contains('\0') { Err(AboutError::DescriptionCharacters) } else { Ok(()) }
+        GroupName::parse(&self.name)?;
+        check_group_description(&self.description)?;
+        Ok(())
     }
 }
 

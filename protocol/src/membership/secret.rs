@@ -6,6 +6,7 @@ use rand_core::CryptoRng;
 use crate::crypto::aead::{self, TAG_BYTES, XNONCE_BYTES};
 use crate::crypto::kdf;
 use crate::crypto::secret::Secret;
+use crate::group_log::LogKeys;
 use crate::limits::GROUP_MESSAGE_MAX_BYTES;
 use crate::wire::codec::Fixed;
 
@@ -21,17 +22,6 @@ impl std::fmt::Debug for GroupSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("GroupSecret")
     }
-}
-
-/// What names and opens the group's log at a rendezvous node.
-#[derive(Debug)]
-pub struct LogKeys {
-    /// Names the log.
-    pub id: [u8; 32],
-    /// Shown to read from it.
-    pub read: Secret<32>,
-    /// Shown to append to it.
-    pub append: Secret<32>,
 }
 
 impl GroupSecret {
@@ -69,14 +59,10 @@ impl GroupSecret {
         topic
     }
 
-    /// The names and capabilities of the log.
+    /// The names and capabilities of the log at the rendezvous nodes.
     #[must_use]
     pub fn log_keys(&self) -> LogKeys {
-        LogKeys {
-            id: *self.derive("group/log").expose(),
-            read: self.derive("group/log-read"),
-            append: self.derive("group/log-append"),
-        }
+        LogKeys::derive(&self.0)
     }
 
     /// Hides an encoded group message from everybody outside: XChaCha20-Poly1305

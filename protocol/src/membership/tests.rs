@@ -260,7 +260,7 @@ fn what_follows_something_unknown_waits_for_it() {
 
 #[test]
 fn names_that_mislead_are_refused() {
-    for name in ["", "  ", " a", "a\u{200b}b", "a\u{202e}b", "a\nb", &"x".repeat(65)] {
+    for name in ["", "  ", " a", "a\u{200b}b", "a\u{202e}b", "a\nb", &"x".repeat(61)] {
         assert!(about(name).check().is_err(), "{name:?}");
     }
     assert!(about("Grüße aus 日本 🎉").check().is_ok());
@@ -273,7 +273,7 @@ fn a_secret_says_nothing_to_outsiders_and_opens_for_members() {
     let sealed = secret.seal(b"message", &mut rng);
     assert_eq!(secret.open(&sealed).as_deref(), Some(b"message".as_slice()));
     assert_eq!(other.open(&sealed), None);
-    assert!(secret.topic() != other.topic() && secret.log_keys().id != other.log_keys().id);
+    assert!(secret.topic() != other.topic() && secret.log_keys().log_id() != other.log_keys().log_id());
     assert_eq!(sealed.len(), secret.seal(&[0; 300], &mut rng).len(), "sizes are padded");
 }
 

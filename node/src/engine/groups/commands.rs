@@ -4,7 +4,7 @@ use rand::Rng as _;
 use secure_chat_protocol::id::{AccountId, GroupId, Timestamp};
 use secure_chat_protocol::invite::{Invite, InviteFields};
 use secure_chat_protocol::limits::{DAY_MS, GROUP_INVITES_MAX};
-use secure_chat_protocol::membership::{About, Action, GroupSecret, Membership, Role, invite_hash};
+use secure_chat_protocol::membership::{About, AboutError, Action, GroupSecret, Membership, Role, invite_hash};
 use secure_chat_protocol::record::Record;
 use secure_chat_protocol::wire::codec::Fixed;
 use secure_chat_protocol::wire::group::{GroupControl, GroupInvite, InvitePass, JoinAnswer, SecretIn};
@@ -510,13 +510,10 @@ impl Open {
 }
 
 fn checked(about: &About) -> Result<(), ApiError> {
-    use secure_chat_protocol::membership::AboutError::{
-        DescriptionCharacters, DescriptionTooLong, Empty, NameCharacters, NameTooLong,
-    };
     about.check().map_err(|error| {
         let field = match error {
-            Empty | NameTooLong | NameCharacters => "name",
-            DescriptionTooLong | DescriptionCharacters => "description",
+            AboutError::Name(_) => "name",
+            AboutError::Description(_) => "description",
         };
         ApiError::invalid(field, sentence(&error.to_string()))
     })

@@ -205,7 +205,9 @@ impl Open {
     pub(super) fn operations_told(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, told: &[Bytes]) {
         let Some(held) = self.groups.get_mut(&group) else { return };
         let asked = held.row.standing == GroupStanding::Asking && held.row.via == Some(from);
-        if !asked && !(held.is_joined() && held.membership.as_ref().is_some_and(|m| m.identity(&from).is_some())) {
+        let met = held.membership.as_ref().is_some_and(|membership| membership.identity(&from).is_some());
+        let heard = asked || (held.is_joined() && met);
+        if !heard {
             return;
         }
         let mut told = told;

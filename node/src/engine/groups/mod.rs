@@ -208,12 +208,14 @@ impl Open {
         account: AccountId,
     ) -> Result<&mut MemberChains, StoreError> {
         let held = self.groups.get_mut(&group).ok_or_else(damaged)?;
-        if !held.chains.contains_key(&account) {
-            let stored = step.txn.get(Table::SenderKeys, &chain_key(group, account))?;
-            let chains = stored.and_then(|bytes| MemberChains::from_secret_bytes(&bytes).ok());
-            held.chains.insert(account, chains.unwrap_or_else(|| MemberChains::new(group, account)));
+        match held.chains.entry(account) {
+            std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                let stored = step.txn.get(Table::SenderKeys, &chain_key(group, account))?;
+                let chains = stored.and_then(|bytes| MemberChains::from_secret_bytes(&bytes).ok());
+                Ok(place.insert(chains.unwrap_or_else(|| MemberChains::new(group, account))))
+            }
         }
-        held.chains.get_mut(&account).ok_or_else(damaged)
     }
 
     /// Stages everything of groups that the step changed in memory.

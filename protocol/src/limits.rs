@@ -229,6 +229,8 @@ pub const GROUP_CHAIN_ROTATE_MS: u64 = 7 * DAY_MS;
 pub const GROUP_MESSAGE_MAX_BYTES: usize = 48 * 1024;
 /// Operations in one control message, in bytes of their encodings.
 pub const GROUP_SYNC_MAX_BYTES: usize = 32 * 1024;
+/// Messages in one answer to a member who lacks some.
+pub const GROUP_ANSWER_MESSAGES_MAX: usize = 2_000;
 /// People in one list of a control message.
 pub const GROUP_LIST_MAX: usize = 1_000;
 /// Group secrets that are kept, the present one included: for what was sent under earlier ones.

@@ -51,6 +51,7 @@ pub struct GroupMessageIn {
     /// The membership that the author saw.
     pub view: ViewId,
     /// The newest messages that the author had seen, sorted, at most [`GROUP_HEADS_MAX`].
+    #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_HEADS_MAX>")]
     pub heads: Vec<MessageHash>,
     /// Nonce (24), padded body, tag (16).
     pub ciphertext: Bytes,

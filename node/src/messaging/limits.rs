@@ -94,8 +94,6 @@ pub const GROUP_WAITING_MAX: usize = 512;
 pub const GROUP_ORPHANS_MAX: usize = 1_024;
 /// Chains of one group that were seen and not handed over.
 pub const GROUP_UNKNOWN_CHAINS_MAX: usize = 256;
-/// Messages in one answer to another member.
-pub const GROUP_ANSWER_MAX_MESSAGES: usize = 2_000;
 /// Group messages are kept this long for members who lack them.
 pub const GROUP_KEEP_DAYS: u32 = 30;
 /// Members compare what they have this often.

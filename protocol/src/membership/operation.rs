@@ -211,6 +211,7 @@ pub struct OperationIn {
     /// The author's own count of operations in this group, from 1.
     pub seq: u64,
     /// The newest operations that the author knew, ascending, at most [`GROUP_PARENTS_MAX`].
+    #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_PARENTS_MAX>")]
     pub parents: Vec<OperationId>,
     /// What it does.
     pub action: Action,

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AccountId, ChainId, GroupId, MessageId, OperationId, Timestamp};
 use crate::limits::{
-    ADDRESS_MAX_BYTES, ADDRESSES_MAX, GROUP_LIST_MAX, GROUP_MESSAGE_MAX_BYTES, GROUP_OPERATION_MAX_BYTES,
-    GROUP_PARENTS_MAX, GROUP_PLACES_MAX, INVITE_MAX_BYTES, PEER_FRAME_MAX_BYTES, PLAINTEXT_MAX_BYTES, RECEIPT_MAX_IDS,
-    RECORD_MAX_BYTES,
+    ADDRESS_MAX_BYTES, ADDRESSES_MAX, GROUP_ANSWER_MESSAGES_MAX, GROUP_LIST_MAX, GROUP_MESSAGE_MAX_BYTES,
+    GROUP_OPERATION_MAX_BYTES, GROUP_OPERATIONS_MAX, GROUP_PARENTS_MAX, GROUP_PLACES_MAX, INVITE_MAX_BYTES,
+    PEER_FRAME_MAX_BYTES, PLAINTEXT_MAX_BYTES, RECEIPT_MAX_IDS, RECORD_MAX_BYTES,
 };
 use crate::membership::About;
 use crate::sender_key::ChainIn;
@@ -37,6 +37,7 @@ pub struct PersonIn {
     /// Whose addresses.
     pub account: AccountId,
     /// Multiaddr texts.
+    #[serde(deserialize_with = "codec::bounded::<_, _, ADDRESSES_MAX>")]
     pub addresses: Vec<String>,
 }
 
@@ -70,6 +71,7 @@ pub enum GroupControl {
         /// The asker's encoded record.
         record: Bytes,
         /// Where the asker listens.
+        #[serde(deserialize_with = "codec::bounded::<_, _, ADDRESSES_MAX>")]
         addresses: Vec<String>,
         /// From a link.
         pass: Option<InvitePass>,
@@ -79,15 +81,18 @@ pub enum GroupControl {
     /// Operations on the membership, parents first.
     Operations {
         /// Encoded [`OperationIn`](crate::membership::OperationIn)s.
+        #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_OPERATIONS_MAX>")]
         operations: Vec<Bytes>,
     },
     /// You are in: all operations have been told before this.
     Welcome {
         /// The newest of them.
+        #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_LIST_MAX>")]
         heads: Vec<OperationId>,
         /// The present group secret.
         secret: SecretIn,
         /// Where members listen.
+        #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_LIST_MAX>")]
         people: Vec<PersonIn>,
     },
     /// The group secret from now on.
@@ -102,6 +107,7 @@ pub enum GroupControl {
     /// Where members listen.
     People {
         /// At most [`GROUP_LIST_MAX`].
+        #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_LIST_MAX>")]
         people: Vec<PersonIn>,
     },
     /// Messages of the recipient that were read.
@@ -109,6 +115,7 @@ pub enum GroupControl {
         /// Read.
         kind: ReceiptKind,
         /// At most [`RECEIPT_MAX_IDS`].
+        #[serde(deserialize_with = "codec::bounded::<_, _, RECEIPT_MAX_IDS>")]
         ids: Vec<MessageId>,
     },
 }
@@ -147,9 +154,7 @@ impl std::fmt::Debug for SecretIn {
 }
 
 fn within(people: &[PersonIn]) -> bool {
-    let bounded = |person: &PersonIn| {
-        person.addresses.len() <= ADDRESSES_MAX && person.addresses.iter().all(|a| a.len() <= ADDRESS_MAX_BYTES)
-    };
+    let bounded = |person: &PersonIn| person.addresses.iter().all(|a| a.len() <= ADDRESS_MAX_BYTES);
     people.len() <= GROUP_LIST_MAX && people.iter().all(bounded)
 }
 
@@ -201,8 +206,10 @@ pub struct GroupFetch {
     /// Which group.
     pub group: GroupId,
     /// The newest operations that the asker knows.
+    #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_LIST_MAX>")]
     pub heads: Vec<OperationId>,
     /// For each chain, the number from which on messages are missing, at most [`GROUP_PLACES_MAX`].
+    #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_PLACES_MAX>")]
     pub places: Vec<(ChainId, u32)>,
 }
 
@@ -218,10 +225,13 @@ impl GroupFetch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupMissing {
     /// Encoded operations, parents first.
+    #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_OPERATIONS_MAX>")]
     pub operations: Vec<Bytes>,
     /// Encoded messages, in the order in which they came to whoever answers.
+    #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_ANSWER_MESSAGES_MAX>")]
     pub messages: Vec<Bytes>,
     /// For each of the asker's own chains, up to where whoever answers has it.
+    #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_PLACES_MAX>")]
     pub yours: Vec<(ChainId, u32)>,
     /// There is more.
     pub more: bool,

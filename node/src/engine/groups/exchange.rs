@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::seq::{IndexedRandom, IteratorRandom};
 use secure_chat_protocol::id::{AccountId, ChainId, GroupId, MessageId};
+use secure_chat_protocol::limits::GROUP_ANSWER_MESSAGES_MAX;
 use secure_chat_protocol::membership::{GroupSecret, Membership};
 use secure_chat_protocol::wire::codec::Bytes;
 use secure_chat_protocol::wire::group::{GROUP_MISSING_MAX_BYTES, GroupControl, GroupFetch, GroupMissing};
@@ -18,9 +19,7 @@ use crate::engine::state::{Open, rng};
 use crate::engine::step::Step;
 use crate::engine::work::Work;
 use crate::messaging::group::GroupRow;
-use crate::messaging::limits::{
-    GROUP_ANSWER_MAX_MESSAGES, GROUP_CHAIN_ASK_MS, GROUP_NEIGHBOURS, GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS,
-};
+use crate::messaging::limits::{GROUP_CHAIN_ASK_MS, GROUP_NEIGHBOURS, GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS};
 use crate::network::RequestError;
 use crate::store::Table;
 
@@ -380,7 +379,7 @@ fn collect(
             let row = step.txn.get(Table::GroupLog, &place_key(fetch.group, *chain, number)).ok().flatten();
             let Some((order, encoded)) = row.as_deref().and_then(|row| row.split_first_chunk::<8>()) else { continue };
             let left = room.checked_sub(encoded.len().saturating_add(8));
-            let Some(left) = left.filter(|_| found.len() < GROUP_ANSWER_MAX_MESSAGES) else {
+            let Some(left) = left.filter(|_| found.len() < GROUP_ANSWER_MESSAGES_MAX) else {
                 more = true;
                 break 'chains;
             };

@@ -146,6 +146,10 @@ pub const WORK_MIN_BITS: u8 = 16;
 /// Most proof of work that a peer is ready to do, in leading zero bits.
 pub const WORK_MAX_BITS: u8 = 26;
 
+/// Requests for mail, for entries of logs or for chunks that one peer has under way at one node: a
+/// node tells further ones to slow down, since their answers are large.
+pub const LARGE_ANSWERS_MAX: u32 = 8;
+
 // --- the directory of public groups
 
 /// Longest name of a group, in characters.

@@ -78,8 +78,6 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub const READ_TIMEOUT: Duration = Duration::from_secs(8);
 /// Requests under way on one connection.
 pub const STREAMS_PER_CONNECTION: usize = 128;
-/// Requests for mail, entries or chunks of one peer that are carried out or answered at once: their answers are large.
-pub const FETCHES_PER_PEER: u32 = 8;
 /// Pushes under way on one connection.
 pub const PUSH_STREAMS_PER_CONNECTION: usize = 4;
 /// Substreams on one connection, of all protocols.

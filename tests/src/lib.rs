@@ -50,6 +50,11 @@ impl TestNet {
         Ok(node)
     }
 
+    /// Everybody who starts later uses the rendezvous node at `address`, wherever it comes from.
+    pub fn use_home(&mut self, address: &str) {
+        self.homes.push(address.to_owned());
+    }
+
     /// Makes an account and starts its peer.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use secure_chat_protocol::id::{AccountId, EnvelopeId, MailboxId};
 use secure_chat_protocol::limits::{DELIVERY_MAX_MESSAGES, WORK_MIN_BITS};
 use secure_chat_protocol::prekey::BundleIn;
-use secure_chat_protocol::record::Record;
+use secure_chat_protocol::record::{Record, Succession};
 use secure_chat_protocol::sealed::{ENVELOPE_INNER_MAX_BYTES, EnvelopeIn, MailboxDescriptor, TokenSeed, seal};
 use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
 use secure_chat_protocol::wire::peer::{PeerRequest, PeerResponse};
@@ -256,12 +256,18 @@ impl Open {
         };
         let account = record.account_id();
         let Some(contact) = self.contacts.get_mut(&account) else { return };
+        if contact.record().is_some_and(|known| record.compared_with(&known) == Succession::Forked) {
+            let text = "A contact's identity has signed two different records under one number: the account is used \
+                        in two places that don't know of each other, or by somebody else as well.";
+            return self.alert(step, "record.forked", Severity::Critical, Some(account.to_string()), text);
+        }
         let newer = contact.learn(&record);
-        if !person.addresses.is_empty() && contact.addresses.is_empty() {
+        let reachable = !person.addresses.is_empty() && contact.addresses.is_empty();
+        if reachable {
             contact.addresses.clone_from(&person.addresses);
         }
         step.contacts.insert(account);
-        if newer {
+        if newer || reachable {
             step.deliver.insert(account);
         }
     }

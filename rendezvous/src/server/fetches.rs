@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use libp2p::PeerId;
 use libp2p::request_response::InboundRequestId;
-use secure_chat_protocol::limits::BLOB_CHUNK_MAX_BYTES;
+use secure_chat_protocol::limits::{BLOB_CHUNK_MAX_BYTES, LARGE_ANSWERS_MAX};
 use secure_chat_protocol::wire::rendezvous::{BlobRequest, GroupLogRequest, Request};
 
-use crate::limits::{FETCH_MAX_BYTES, FETCHES_PER_PEER};
+use crate::limits::FETCH_MAX_BYTES;
 use crate::server::codec::Lease;
 
 /// Large answers that are not written yet.
@@ -40,7 +40,7 @@ impl Fetches {
     ) -> bool {
         let Some(bytes) = large_answer(request) else { return true };
         let under_way = self.per_peer.get(&peer).copied().unwrap_or_default();
-        if under_way >= FETCHES_PER_PEER || !lease.as_mut().is_none_or(|lease| lease.grow(bytes)) {
+        if under_way >= LARGE_ANSWERS_MAX || !lease.as_mut().is_none_or(|lease| lease.grow(bytes)) {
             return false;
         }
         self.per_peer.insert(peer, under_way.saturating_add(1));

@@ -37,7 +37,8 @@ pub enum BlobRequest {
         /// Exactly the blob's `chunk_bytes`.
         sealed: Bytes,
     },
-    /// Reads a chunk. Answered by [`super::Response::Chunk`].
+    /// Reads a chunk. Answered by [`super::Response::Chunk`]. At most
+    /// [`crate::limits::LARGE_ANSWERS_MAX`] at once.
     Get {
         /// Which blob.
         blob: BlobId,

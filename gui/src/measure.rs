@@ -147,5 +147,6 @@ fn message(index: usize, next: &mut impl FnMut() -> u64, at_ms: u64) -> Message 
         edited: None,
         deleted: false,
         reactions: Default::default(),
+        file: None,
     }
 }

@@ -163,6 +163,7 @@ mod tests {
             edited: None,
             deleted: false,
             reactions: Default::default(),
+            file: None,
         }))
     }
 

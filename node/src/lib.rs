@@ -5,7 +5,7 @@
 //!
 //! 1. [`api`]: what the application sees: views, events, errors, [`api::NodeHandle`]
 //! 2. `store`: the sealed vault · `network`: the swarm and nothing else
-//! 3. `messaging`: state machines with no I/O · `security`: audit log, rate limits
+//! 3. `messaging`: state machines with no I/O · `files`: transfers, with tasks and threads of their own · `security`: audit log, rate limits
 //! 4. `engine`: the one actor
 //! 5. [`rpc`], [`shell`], [`status`]: doors onto the handle
 //!
@@ -15,6 +15,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod files;
 mod lines;
 pub mod messaging;
 pub mod network;

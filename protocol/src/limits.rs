@@ -241,3 +241,29 @@ pub const GROUP_LIST_MAX: usize = 1_000;
 pub const GROUP_SECRETS_MAX: usize = 8;
 /// Chains whose positions one request for missing messages names.
 pub const GROUP_PLACES_MAX: usize = 5_000;
+// --- files
+
+/// Smallest chunk of a file, in bytes of plaintext.
+pub const CHUNK_MIN_BYTES: u32 = 256 * 1024;
+/// Largest chunk of a file, in bytes of plaintext: those of very long files.
+pub const CHUNK_MAX_BYTES: u32 = 4 * 1024 * 1024;
+/// Chunks of one file: with the largest ones, 256 GiB.
+pub const FILE_CHUNKS_MAX: u32 = 65_536;
+/// The last chunk of a file is padded to a multiple of this.
+pub const LAST_CHUNK_STEP_BYTES: usize = 16 * 1024;
+/// Longest name of a file, in bytes.
+pub const FILE_NAME_MAX_BYTES: usize = 255;
+/// Longest media type, in bytes.
+pub const MIME_MAX_BYTES: usize = 127;
+/// Longest caption of a file, in bytes.
+pub const CAPTION_MAX_BYTES: usize = 4 * 1024;
+/// Longest preview of an image, in bytes.
+pub const PREVIEW_MAX_BYTES: usize = 10 * 1024;
+/// Longest side of a preview, in pixels.
+pub const PREVIEW_MAX_PIXELS: u16 = 320;
+/// Files with at most this number of chunks carry the hashes of them in the manifest.
+pub const MANIFEST_LEAVES_MAX: u32 = 512;
+/// Chunks that one request to a holder names.
+pub const FETCH_MAX_CHUNKS: u16 = 64;
+/// Longest request to a holder, in bytes.
+pub const FETCH_REQUEST_MAX_BYTES: usize = 64;

@@ -39,6 +39,12 @@ impl TestNet {
         Ok(Self { folder: tempfile::tempdir()?, homes: Vec::new() })
     }
 
+    /// Where everything is kept.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Starts a rendezvous node, which everybody who starts later uses.
     ///
     /// # Errors

@@ -203,5 +203,6 @@ pub(crate) fn blank() -> Message {
         edited: None,
         deleted: false,
         reactions: Default::default(),
+        file: None,
     }
 }

@@ -207,6 +207,7 @@ pub(crate) mod tests {
             edited: None,
             deleted: false,
             reactions: Default::default(),
+            file: None,
         }
     }
 

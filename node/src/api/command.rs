@@ -309,6 +309,24 @@ commands! {
     "groups.send" GroupsSend groups_send(group_id: String, text: String, reply_to: Option<String>) -> Sent;
     /// A page of a group's conversation.
     "groups.history" GroupsHistory groups_history(group_id: String, before: Option<String>, limit: Option<u32>) -> Messages;
+    /// Shares a file with a contact or a group; answers once the message that says so is durable here.
+    "files.share" FilesShare files_share(path: String, to: Option<String>, group_id: Option<String>, expires: Option<Expiry>, caption: Option<String>, confirm: Option<bool>) -> FileShared;
+    /// Shared files, own and others'.
+    "files.list" FilesList files_list(source: Option<FileSource>, group_id: Option<String>) -> Files;
+    /// Fetches a file into a folder, or under a name; answers when it is whole and verified.
+    "files.download" FilesDownload files_download(file_id: String, path: Option<String>, confirm: Option<bool>) -> Downloaded;
+    /// Gives a download up, and what came of it.
+    "files.cancel" FilesCancel files_cancel(file_id: String) -> Done;
+    /// Halts a download until `files.resume`.
+    "files.pause" FilesPause files_pause(file_id: String) -> Done;
+    /// Goes on with a halted download.
+    "files.resume" FilesResume files_resume(file_id: String) -> Done;
+    /// Tries a failed download, or an upload for somebody who is away, again.
+    "files.retry" FilesRetry files_retry(file_id: String) -> Done;
+    /// A small picture of an image.
+    "files.preview" FilesPreview files_preview(file_id: String) -> FilePreview;
+    /// Takes an own file back from everybody, or forgets somebody else's.
+    "files.delete" FilesDelete files_delete(file_id: String) -> Done;
 
     /// Everything at a glance.
     "status" StatusGet status() -> NodeStatus;

@@ -3,7 +3,10 @@
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use super::{Account, At, ChatRequest, Contact, Group, GroupRequest, Message, MessageState, Role, Status};
+use super::{
+    Account, At, ChatRequest, Contact, Direction, Downloaded, FileView, Group, GroupRequest, Message, MessageState,
+    Role, Status,
+};
 
 /// Events kept for a listener that falls behind.
 pub(crate) const EVENTS_BUFFERED: usize = 16_384;
@@ -209,6 +212,63 @@ pub enum Event {
     /// A message in a group came in.
     #[serde(rename = "group.message")]
     GroupMessage(Box<Message>),
+    /// Somebody shares a file.
+    #[serde(rename = "file.shared")]
+    FileShared(Box<FileView>),
+    /// A file is on its way.
+    #[serde(rename = "file.progress")]
+    FileProgress {
+        /// Which.
+        file_id: String,
+        /// Here or away.
+        direction: Direction,
+        /// So far.
+        bytes_done: u64,
+        /// In all.
+        bytes_total: u64,
+    },
+    /// A file is here, whole and verified; or waits at rendezvous nodes for its recipient.
+    #[serde(rename = "file.completed")]
+    FileCompleted {
+        /// Which.
+        file_id: String,
+        /// Here or away.
+        direction: Direction,
+        /// A file that is here.
+        #[serde(flatten, skip_serializing_if = "Option::is_none")]
+        downloaded: Option<Downloaded>,
+    },
+    /// A file does not come.
+    #[serde(rename = "file.failed")]
+    FileFailed {
+        /// Which.
+        file_id: String,
+        /// Here or away.
+        direction: Direction,
+        /// Why, and what to do now.
+        reason: String,
+    },
+    /// A file was taken back, forgotten, or its time is over.
+    #[serde(rename = "file.deleted")]
+    FileDeleted {
+        /// Which.
+        file_id: String,
+        /// Its time is over.
+        expired: bool,
+    },
+    /// Somebody has an own file whole.
+    #[serde(rename = "file.downloaded")]
+    FileDownloaded {
+        /// Which.
+        file_id: String,
+        /// Who.
+        username: String,
+        /// Their account.
+        account_id: String,
+    },
+    /// How it stands with a file has changed: waiting, on its way, halted.
+    #[serde(rename = "file.state")]
+    FileState(Box<FileView>),
     /// Something for the audit log.
     #[serde(rename = "security.audit")]
     SecurityAudit {

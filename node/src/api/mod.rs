@@ -4,6 +4,7 @@
 mod command;
 mod error;
 mod event;
+mod file_view;
 mod group_view;
 mod text;
 mod view;
@@ -12,6 +13,9 @@ pub use command::{Answer, Command, METHODS, NodeHandle, Reply, call, params, sub
 pub use error::{ApiError, CallError, ErrorKind};
 pub(crate) use event::EVENTS_BUFFERED;
 pub use event::{Event, EventStream, NumberedEvent};
+pub use file_view::{
+    Direction, Downloaded, Expiry, FilePreview, FileShared, FileSource, FileState, FileView, Files, Routes,
+};
 pub use group_view::*;
 pub use secure_chat_protocol::membership::{JoinPolicy, Role};
 pub use text::{At, Password};

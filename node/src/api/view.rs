@@ -437,6 +437,9 @@ pub struct Message {
     /// Emoji, and the accounts that chose it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub reactions: BTreeMap<String, Vec<String>>,
+    /// The file that it shares; its text is the caption.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<Box<super::FileView>>,
 }
 
 /// `messages.history` and `messages.search`.

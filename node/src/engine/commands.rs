@@ -237,6 +237,42 @@ impl Open {
                 step.reply(reply, result);
             }
             Command::MessagesSearch(params, reply) => self.search(step, params, reply),
+            other => self.file_command(step, other),
+        }
+    }
+
+    fn file_command(&mut self, step: &mut Step<'_>, command: Command) {
+        match command {
+            Command::FilesShare(params, reply) => self.share_file(step, params, reply),
+            Command::FilesList(params, reply) => {
+                let list = self.list_files(&params);
+                step.reply(reply, list);
+            }
+            Command::FilesDownload(params, reply) => self.download_file(step, params, reply),
+            Command::FilesCancel(params, reply) => {
+                let result = self.cancel_file(step, &params.file_id);
+                step.reply(reply, result);
+            }
+            Command::FilesPause(params, reply) => {
+                let result = self.pause_file(step, &params.file_id);
+                step.reply(reply, result);
+            }
+            Command::FilesResume(params, reply) => {
+                let result = self.resume_file(step, &params.file_id);
+                step.reply(reply, result);
+            }
+            Command::FilesRetry(params, reply) => {
+                let result = self.retry_file(step, &params.file_id);
+                step.reply(reply, result);
+            }
+            Command::FilesPreview(params, reply) => {
+                let result = self.preview_file(step, &params.file_id);
+                step.reply(reply, result);
+            }
+            Command::FilesDelete(params, reply) => {
+                let result = self.delete_file(step, &params.file_id);
+                step.reply(reply, result);
+            }
             other => self.group_command(step, other),
         }
     }

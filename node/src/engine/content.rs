@@ -8,6 +8,7 @@ use secure_chat_protocol::limits::{DAY_MS, RECEIPT_MAX_IDS, TOKENS_BATCH};
 use secure_chat_protocol::validate::{check_reaction, check_text};
 use secure_chat_protocol::wire::content::{Content, MessageIn, MessageRef, Profile, ReceiptKind};
 
+use super::files::Gone;
 use super::inbound::Via;
 use super::messages::plausible;
 use super::state::{Open, rng};
@@ -109,6 +110,7 @@ impl Open {
                 });
                 Ok(())
             }
+            Content::File { payload } if chats => self.apply_file(step, from, &message, &payload.0),
             Content::Request { profile, .. } => {
                 self.asked_again(step, from, profile, &message);
                 Ok(())
@@ -163,6 +165,7 @@ impl Open {
             state: MessageState::Received,
             reason: None,
             seq: message.seq,
+            file: None,
         };
         let entry = self.append(step, from, name, &stored).map_err(|error| super::step::storage(&error))?;
         if let Some(contact) = self.contacts.get_mut(&from) {
@@ -203,6 +206,9 @@ impl Open {
         stored.reactions.clear();
         stored.deleted = true;
         self.store_message(step, entry.arrival, &stored)?;
+        if let Some(file) = stored.file {
+            self.forget_file(step, file, Gone::Deleted);
+        }
         step.tell(Event::MessageDeleted { message_id: message_name(name), conversation: self.conversation_name(from) });
         Ok(())
     }

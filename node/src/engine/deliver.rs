@@ -210,6 +210,7 @@ impl Open {
         let accounts: Vec<AccountId> =
             self.contacts.keys().copied().filter(|account| self.peers_of(*account).contains(&peer)).collect();
         for account in accounts {
+            self.files.look_again();
             let lane = self.lane(account);
             lane.trying = None;
             if ok {
@@ -269,6 +270,7 @@ impl Open {
     pub(super) fn acknowledged(&mut self, step: &mut Step<'_>, row: u64, end_to_end: bool) {
         let Some(out) = self.outbox.remove(row) else { return };
         step.rows.insert(row);
+        self.file_announced(step, out.message);
         if out.shown {
             let state = if end_to_end { MessageState::Delivered } else { MessageState::Sent };
             if let Err(error) = self.advance_state(step, out.to, out.message, state, None) {

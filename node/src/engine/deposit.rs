@@ -120,6 +120,7 @@ impl Open {
         for row in rows {
             let Some(out) = self.outbox.get(row) else { continue };
             let (seq, shown, message) = (out.seq, out.shown, out.message);
+            self.file_announced(step, message);
             if seq == 0 {
                 self.acknowledged(step, row, false);
             } else if shown && let Err(error) = self.advance_state(step, to, message, MessageState::Sent, None) {

@@ -387,6 +387,7 @@ impl Open {
                 self.lane(presence.account).succeeded();
             }
             step.deliver.insert(presence.account);
+            self.files.look_again();
             self.tell_presence(step, presence.account, before);
         }
     }

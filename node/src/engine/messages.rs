@@ -8,6 +8,7 @@ use secure_chat_protocol::validate::{TextError, check_reaction, check_text};
 use secure_chat_protocol::wire::codec::Bytes;
 use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn, MessageRef, ReceiptKind};
 
+use super::files::Gone;
 use super::state::{Open, rng};
 use super::step::{Step, sentence, storage};
 use crate::api::{ApiError, At, Done, Draft, ErrorKind, Event, Message, MessageState, Messages, Reply, Sent, params};
@@ -70,7 +71,7 @@ impl Open {
         Ok((row, seq))
     }
 
-    fn chat_with(&self, user: &str) -> Result<AccountId, ApiError> {
+    pub(super) fn chat_with(&self, user: &str) -> Result<AccountId, ApiError> {
         let account = self.resolve(user)?;
         let contact = self.contacts.get(&account).ok_or_else(|| ApiError::not_found("There is no such contact."))?;
         if contact.new_key.is_some() && !contact.blocked {
@@ -114,6 +115,7 @@ impl Open {
             state: MessageState::Queued,
             reason: None,
             seq,
+            file: None,
         };
         self.append(step, account, MessageRef { author: self.me, id }, &stored).map_err(|error| storage(&error))?;
         Ok(Sent { message_id: message_name(MessageRef { author: self.me, id }) })
@@ -233,6 +235,9 @@ impl Open {
             stored.reactions.clear();
             stored.deleted = true;
             self.store_message(step, entry.arrival, &stored)?;
+            if let Some(file) = stored.file {
+                self.forget_file(step, file, Gone::Deleted);
+            }
         } else {
             step.txn.remove(entry.arrival).map_err(|error| storage(&error))?;
         }
@@ -269,7 +274,10 @@ impl Open {
         step.deliver.insert(to);
         if stored.state == MessageState::Failed {
             self.chat_with(&to.to_string())?;
-            let body = Content::Text { text: stored.text.clone(), reply_to: stored.reply_to };
+            let body = match stored.file {
+                Some(file) => self.file_content(step, file)?,
+                None => Content::Text { text: stored.text.clone(), reply_to: stored.reply_to },
+            };
             stored.seq = self.enqueue(step, to, message.id, body, true)?.1;
             (stored.state, stored.reason) = (MessageState::Queued, None);
             self.store_message(step, entry.arrival, &stored)?;
@@ -443,6 +451,7 @@ impl Open {
             edited: stored.edited.map(At),
             deleted: stored.deleted,
             reactions,
+            file: stored.file.and_then(|file| self.file_view(file)).map(Box::new),
         }
     }
 

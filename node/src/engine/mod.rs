@@ -12,6 +12,7 @@ mod contacts;
 mod content;
 mod deliver;
 mod deposit;
+mod files;
 mod groups;
 mod homes;
 mod inbound;

@@ -51,6 +51,7 @@ impl Open {
             }
             NetworkEvent::Inbound { peer, request, responder } => self.inbound(step, peer, request, responder),
             NetworkEvent::Gossip { topic, data, .. } => self.gossiped(step, &topic, &data),
+            NetworkEvent::Stream { peer, stream } => self.serve_files(step, peer, stream),
             NetworkEvent::Push { node, push } => self.pushed(step, node, push),
             NetworkEvent::RendezvousConnected { node } => self.home_connected(step, node),
             NetworkEvent::RendezvousDisconnected { node, .. } => self.home_lost(step, node),
@@ -80,6 +81,7 @@ impl Open {
             self.tell_presence(step, account, before);
             step.deliver.insert(account);
         }
+        self.files.look_again();
         self.tell_network(step);
     }
 
@@ -181,6 +183,7 @@ impl Open {
         self.met_member(step, account);
         self.lane(account).succeeded();
         step.deliver.insert(account);
+        self.files.look_again();
         self.tell_presence(step, account, before);
         if chats {
             let net = self.net.clone();

@@ -266,6 +266,7 @@ impl Open {
             Work::Network { status: Some(status), want } => self.network_answered(step, &status, want),
             Work::GroupPublished { group, message, taken } => self.published(step, group, message, taken),
             Work::GroupFetched { group, from, result } => self.group_fetched(step, group, from, result),
+            Work::File(work) => self.file_worked(step, work),
             Work::Network { status: None, .. } | Work::Hosted { .. } | Work::Tried => {}
         }
     }
@@ -380,7 +381,7 @@ impl Open {
             contacts: self.contacts.values().filter(|contact| contact.state().is_some()).count(),
             groups: self.groups.values().filter(|group| group.is_joined()).count(),
             messages: self.vault.history().total().unwrap_or_default(),
-            files: 0,
+            files: self.files.len(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::CryptoRng;
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::crypto::secret::Secret;
-use secure_chat_protocol::id::{AccountId, GroupId, MessageId, Timestamp};
+use secure_chat_protocol::id::{AccountId, FileId, GroupId, MessageId, Timestamp};
 use secure_chat_protocol::identity::IdentityKeyPair;
 use secure_chat_protocol::limits::{ADDRESSES_MAX, HOMES_MAX};
 use secure_chat_protocol::prekey::PreKeys;
@@ -20,11 +20,13 @@ use zeroize::Zeroizing;
 
 use super::audit::AuditTail;
 use super::deliver::Lane;
+use super::files::Files;
 use super::groups::Group;
 use super::homes::Home;
 use super::step::Step;
 use crate::api::{ApiError, ErrorKind, TrafficPoint};
 use crate::config::NodeConfig;
+use crate::files::row::FileRow;
 use crate::messaging::clock::ClockWatch;
 use crate::messaging::contact::Contact;
 use crate::messaging::outbox::{Outbox, Outgoing};
@@ -55,6 +57,7 @@ pub(crate) struct Held {
     pub(crate) requests: BTreeMap<MessageId, Request>,
     pub(crate) outbox: Outbox,
     pub(crate) groups: BTreeMap<GroupId, Group>,
+    pub(crate) files: BTreeMap<FileId, FileRow>,
     pub(crate) audit: AuditTail,
     pub(crate) last_write: Option<Timestamp>,
 }
@@ -92,6 +95,8 @@ pub(crate) struct Open {
     pub(crate) groups: BTreeMap<GroupId, Group>,
     /// Gossip topics that are listened to, and whose they are.
     pub(crate) topics: HashMap<String, GroupId>,
+    /// Shared and offered files.
+    pub(crate) files: Files,
     pub(crate) audit: AuditTail,
     /// Deliveries under way, for each recipient.
     pub(crate) lanes: HashMap<AccountId, Lane>,
@@ -176,6 +181,7 @@ impl Held {
         let outbox = Outbox::load(rows, number(meta(b"outbox-next")?).unwrap_or(1));
         let groups = super::groups::load(vault)?;
         let audit = AuditTail::load(vault)?;
+        let files = super::files::load(vault)?;
         let held = Self {
             username,
             identity,
@@ -189,6 +195,7 @@ impl Held {
             requests,
             outbox,
             groups,
+            files,
             audit,
             last_write,
         };
@@ -241,6 +248,7 @@ impl Open {
             outbox: held.outbox,
             groups: held.groups,
             topics: HashMap::new(),
+            files: Files::new(held.files),
             audit: held.audit,
             lanes: HashMap::new(),
             met: HashMap::new(),
@@ -278,6 +286,7 @@ impl Open {
         self.requests = held.requests;
         self.outbox = held.outbox;
         self.groups = held.groups;
+        self.files.reload(held.files);
         self.audit = held.audit;
         self.drained = held.drained;
         self.sessions.clear();

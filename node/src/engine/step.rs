@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use secure_chat_protocol::id::{AccountId, GroupId, Timestamp};
+use secure_chat_protocol::id::{AccountId, FileId, GroupId, Timestamp};
 use secure_chat_protocol::wire::peer::PeerResponse;
 
 use super::state::Open;
@@ -38,6 +38,8 @@ pub(crate) struct Step<'v> {
     pub(crate) chains: BTreeSet<(GroupId, AccountId)>,
     /// Contacts for whom there may be something to deliver.
     pub(crate) deliver: BTreeSet<AccountId>,
+    /// Files that changed.
+    pub(crate) files: BTreeSet<FileId>,
     /// The own record has to be made anew.
     pub(crate) new_record: bool,
     events: Vec<Event>,
@@ -58,6 +60,7 @@ impl<'v> Step<'v> {
             groups: BTreeSet::new(),
             chains: BTreeSet::new(),
             deliver: BTreeSet::new(),
+            files: BTreeSet::new(),
             new_record: false,
             events: Vec::new(),
             works: Vec::new(),
@@ -209,6 +212,7 @@ impl Open {
         if std::mem::take(&mut step.prekeys) {
             step.txn.put(Table::Prekeys, b"own", self.prekeys.to_secret_bytes().expose());
         }
+        self.finish_files(step);
         for account in std::mem::take(&mut step.contacts) {
             match self.contacts.get(&account).map(|contact| contact.encode()) {
                 Some(Ok(bytes)) => step.txn.put(Table::Contacts, account.as_ref(), &bytes),

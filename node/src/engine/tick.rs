@@ -60,10 +60,11 @@ impl Open {
             self.send_receipts(step, account);
         }
         self.tick_groups(step);
+        self.tend_files(step);
         step.deliver.extend(self.outbox.recipients());
         let waits =
             self.lanes.values().flat_map(|lane| [lane.receipts_at, lane.not_before]).flatten().filter(|at| *at > now);
-        let first = waits.chain([self.next_maintenance, self.next_connect]).min();
+        let first = waits.chain([self.next_maintenance, self.next_connect]).chain(self.files.next()).min();
         if let Some(first) = first {
             self.wake_at(first);
         }
@@ -127,6 +128,7 @@ impl Open {
             tracing::warn!(%error, "the vault could not be swept");
         }
         self.maintain_groups(step, today);
+        self.expire_files(step);
         let over: Vec<MessageId> =
             self.requests.values_mut().filter_map(|request| request.expire(step.now).then_some(request.id)).collect();
         for id in over {

@@ -49,6 +49,8 @@ pub(crate) enum Work {
     GroupPublished { group: GroupId, message: MessageId, taken: bool },
     /// A member answered what is missing of a group.
     GroupFetched { group: GroupId, from: AccountId, result: Result<GroupMissing, RequestError> },
+    /// Something about a file is done.
+    File(super::files::FileWork),
     /// A contact was tried, so that it may be reached from now on.
     Tried,
 }

@@ -17,6 +17,16 @@ pub enum WhoMayRequest {
     Nobody,
 }
 
+/// Which types of files may be shared and fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilePolicy {
+    /// Documents, images, media, archives and code of the well-known types.
+    Known,
+    /// All.
+    All,
+}
+
 /// The person's settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -39,6 +49,12 @@ pub struct Settings {
     pub who_may_request: WhoMayRequest,
     /// Rendezvous nodes that were added, besides those of the configuration.
     pub rendezvous: Vec<String>,
+    /// Where received files go unless it is said; nothing for `downloads` in the data directory.
+    pub download_folder: Option<String>,
+    /// Which types of files may be shared and fetched.
+    pub file_policy: FilePolicy,
+    /// Longest file that is left at rendezvous nodes for somebody who is away, in bytes; 0 for none.
+    pub upload_max_bytes: u64,
     /// What the window remembers of itself: opaque here, at most 64 KiB.
     pub window: Value,
 }
@@ -55,11 +71,16 @@ impl Default for Settings {
             notification_content: false,
             who_may_request: WhoMayRequest::Everyone,
             rendezvous: Vec::new(),
+            download_folder: None,
+            file_policy: FilePolicy::Known,
+            upload_max_bytes: UPLOAD_MAX_BYTES,
             window: Value::Null,
         }
     }
 }
 
+/// Files up to this size are left at rendezvous nodes unless it is set otherwise: 50 MB.
+const UPLOAD_MAX_BYTES: u64 = 50_000_000;
 /// The longest setting, in bytes of its JSON.
 const SETTING_MAX_BYTES: usize = 64 * 1024;
 /// The longest time until the account locks itself, in minutes: a week.

@@ -1,6 +1,6 @@
 //! A message as the history keeps it, and its name in the application API.
 
-use secure_chat_protocol::id::{AccountId, MessageId, Timestamp};
+use secure_chat_protocol::id::{AccountId, FileId, MessageId, Timestamp};
 use secure_chat_protocol::wire::codec::{self, DecodeError, EncodeError};
 use secure_chat_protocol::wire::content::MessageRef;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub struct StoredMessage {
     pub reason: Option<String>,
     /// Its place in the author's order.
     pub seq: u64,
+    /// The file that it shares.
+    pub file: Option<FileId>,
 }
 
 impl StoredMessage {
@@ -101,6 +103,7 @@ mod tests {
             state: MessageState::Received,
             reason: None,
             seq: 1,
+            file: None,
         };
         assert!(message.react(AccountId([1; 32]), "👍"));
         assert!(message.react(AccountId([1; 32]), "🎉"));

@@ -51,6 +51,7 @@ pub(super) struct Behaviour {
     upnp: Toggle<upnp::tokio::Behaviour>,
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) gossip: Gossip,
+    pub(super) streams: libp2p_stream::Behaviour,
 }
 
 impl Behaviour {
@@ -80,6 +81,7 @@ impl Behaviour {
             upnp,
             mdns,
             gossip: gossip()?,
+            streams: libp2p_stream::Behaviour::new(),
         })
     }
 }

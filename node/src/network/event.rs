@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::address::{Address, AddressError, PeerId, Route, Transport};
 use super::frame::Fault;
+use super::streams::PeerStream;
 
 /// What happened.
 #[derive(Debug)]
@@ -64,6 +65,13 @@ pub enum NetworkEvent {
         request: PeerRequest,
         /// Takes the answer. Dropping it answers [`PeerRefusal::NotAvailable`].
         responder: Responder,
+    },
+    /// A peer opens a stream, to fetch parts of files.
+    Stream {
+        /// Who, authenticated by the connection.
+        peer: PeerId,
+        /// The stream.
+        stream: PeerStream,
     },
     /// A rendezvous node tells something unasked. Any connected peer can send
     /// this: look whether `node` is one that you trust with it.

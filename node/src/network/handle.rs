@@ -8,11 +8,12 @@ use secure_chat_protocol::wire::rendezvous;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-use super::address::{Address, AddressError, PeerId};
+use super::address::{Address, AddressError, PeerId, Route};
 use super::courier::Couriers;
 use super::event::{DialError, NetworkError, NetworkEvent, RequestError, Responder, Status};
 use super::limits::{COMMANDS_MAX, EVENTS_MAX, GOSSIP_MAX_BYTES, GOSSIP_TOPIC_MAX_BYTES, REQUEST_TIMEOUT};
 use super::outbound::{Outgoing, Reply};
+use super::streams::{self, PeerStream};
 use super::task::Task;
 use super::traffic::Traffic;
 use super::transport::TransportKind;
@@ -49,6 +50,7 @@ pub(super) enum Command {
     Protect(PeerId, bool),
     SetRendezvous(Vec<(PeerId, Address)>),
     Status(oneshot::Sender<Status>),
+    Route(PeerId, oneshot::Sender<Option<Route>>),
     Subscribe(String, oneshot::Sender<Result<(), GossipError>>),
     Unsubscribe(String),
     Publish { topic: String, data: Vec<u8>, reply: oneshot::Sender<Result<(), GossipError>> },
@@ -98,9 +100,12 @@ impl Network {
         let traffic = Arc::new(Traffic::default());
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (events, reader) = mpsc::channel(EVENTS_MAX);
+        let accepting = events.downgrade();
         let task = Task::new(&keys, &config, rendezvous, &traffic, inbox, events)?;
+        let streams = task.streams();
+        streams::accept(streams.clone(), accepting);
         let couriers = Arc::new(Couriers::new(config.transport, traffic.clone()));
-        let handle = NetworkHandle { me: PeerId(keys.public().to_peer_id()), commands, traffic, couriers };
+        let handle = NetworkHandle { me: PeerId(keys.public().to_peer_id()), commands, traffic, couriers, streams };
         runtime.spawn(task.run());
         Ok((handle, reader))
     }
@@ -124,6 +129,7 @@ pub struct NetworkHandle {
     commands: mpsc::Sender<Command>,
     traffic: Arc<Traffic>,
     couriers: Arc<Couriers>,
+    streams: libp2p_stream::Control,
 }
 
 impl NetworkHandle {
@@ -176,6 +182,21 @@ impl NetworkHandle {
             return Err(RequestError::Stopped);
         }
         self.couriers.deposit(node, request).await
+    }
+
+    /// Opens a stream with a connected peer.
+    ///
+    /// # Errors
+    /// [`RequestError::Closed`], `Timeout` or `Unsupported`.
+    pub async fn open_stream(&self, peer: PeerId) -> Result<PeerStream, RequestError> {
+        streams::open(self.streams.clone(), peer).await
+    }
+
+    /// The best route to a connected peer.
+    pub async fn route(&self, peer: PeerId) -> Option<Route> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Route(peer, reply)).await.ok()?;
+        answer.await.ok()?
     }
 
     async fn ask<A>(

@@ -61,6 +61,13 @@ pub const DIRECT_ROUND_WAIT_MAX: Duration = Duration::from_millis(160);
 /// The retry time named when we are too busy for an inbound request, in milliseconds.
 pub const SLOW_DOWN_MS: u64 = 250;
 
+/// Streams for files that peers may have open with us, in all.
+pub const STREAMS_INBOUND_MAX: usize = 128;
+/// Streams for files that one peer may have open with us.
+pub const STREAMS_PER_PEER_MAX: usize = 16;
+/// A stream that is not open after this time is given up.
+pub const STREAM_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// First wait before a lost rendezvous node is dialled again.
 pub const LINK_BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// Longest wait before a lost rendezvous node is dialled again.

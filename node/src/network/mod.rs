@@ -23,6 +23,7 @@ mod outbound;
 mod peers;
 mod reach;
 mod requests;
+mod streams;
 mod swarm_events;
 mod task;
 mod traffic;
@@ -34,4 +35,5 @@ pub use event::{
 };
 pub use frame::Fault;
 pub use handle::{GossipError, Network, NetworkConfig, NetworkHandle};
+pub use streams::PeerStream;
 pub use transport::TransportKind;

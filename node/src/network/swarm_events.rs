@@ -74,7 +74,7 @@ impl Task {
             BehaviourEvent::Upnp(event) => tracing::debug!(?event, "the router has answered"),
             BehaviourEvent::Mdns(event) => self.on_mdns(event, now),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
-            BehaviourEvent::Identify(_) | BehaviourEvent::Relay(_) => {}
+            BehaviourEvent::Identify(_) | BehaviourEvent::Relay(_) | BehaviourEvent::Streams(()) => {}
         }
     }
 

@@ -117,6 +117,11 @@ impl Task {
         Ok(task)
     }
 
+    /// Opens and takes streams.
+    pub(super) fn streams(&self) -> libp2p_stream::Control {
+        self.swarm.behaviour().streams.new_control()
+    }
+
     /// Runs until it is told to stop, or nobody is left who could tell.
     pub(super) async fn run(mut self) {
         let events = self.events.clone();
@@ -166,6 +171,7 @@ impl Task {
             Command::Protect(peer, true) => drop(self.protected.insert(peer.0)),
             Command::Protect(peer, false) => drop(self.protected.remove(&peer.0)),
             Command::SetRendezvous(nodes) => self.set_rendezvous(nodes, now),
+            Command::Route(peer, reply) => drop(reply.send(self.best_route(&peer.0))),
             Command::Status(reply) => drop(reply.send(self.status())),
             Command::Subscribe(topic, reply) => drop(reply.send(self.subscribe(&topic))),
             Command::Unsubscribe(topic) => self.unsubscribe(&topic),

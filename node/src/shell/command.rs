@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 
 use super::session::Session;
-use super::{account, groups, network, people, talk};
+use super::{account, files, groups, network, people, talk};
 use crate::api::{ApiError, CallError};
 
 /// What a command came to.
@@ -185,6 +185,17 @@ commands! {
         "gmute" "GROUP [HOURS]" "silence a group; 0 hours ends it" ["groups.mute"] groups::mute;
         "gleave" "GROUP" "leave a group" ["groups.leave"] groups::leave;
         "gforget" "GROUP" "forget a group that you left" ["groups.delete_local"] groups::forget;
+    }
+    "Files" {
+        "files" "[personal|group]" "shared files, yours and others'" ["files.list"] files::files;
+        "share" "NAME [24h|1w] PATH" "share a file with a contact" ["files.share"] files::share;
+        "download" "FILE [FOLDER]" "fetch a file; answers when it is whole and verified" ["files.download"] files::download;
+        "halt" "FILE" "halt a download" ["files.pause"] files::pause;
+        "resume" "FILE" "go on with a halted download" ["files.resume"] files::resume;
+        "again" "FILE" "try a failed download again" ["files.retry"] files::retry;
+        "abort" "FILE" "give a download up, and what came of it" ["files.cancel"] files::cancel;
+        "preview" "FILE" "a small picture of an image, as base64" ["files.preview"] files::preview;
+        "unshare" "FILE" "take your file back, or forget somebody else's" ["files.delete"] files::delete;
     }
     "Network" {
         "status" "" "everything at a glance" ["status"] network::status;

@@ -11,6 +11,7 @@ mod account;
 mod ask;
 mod command;
 mod editor;
+mod files;
 mod groups;
 mod network;
 mod people;

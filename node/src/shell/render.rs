@@ -69,7 +69,13 @@ pub(super) fn message(session: &mut Session, message: &Message) -> String {
         None => style.dim("↳ "),
     });
     let from = if message.mine { style.me(&safe(&message.from)) } else { style.other(&safe(&message.from)) };
-    let text = if message.deleted { style.dim("(deleted)") } else { indented(&safe_lines(&message.text)) };
+    let mut text = if message.deleted { style.dim("(deleted)") } else { indented(&safe_lines(&message.text)) };
+    if let Some(file) = &message.file {
+        let shown = format!("{} ({})", safe(&file.name), super::files::size(file.size));
+        let hint = style.dim(&format!(" `download {}`", super::files::short(&file.file_id)));
+        let gap = if text.is_empty() { "" } else { "\n    " };
+        text = format!("{shown}{}{gap}{text}", if message.mine { String::new() } else { hint });
+    }
     let at = style.dim(&when(message.at));
     let marks = marks(style, message);
     format!("{number} {at} {from}: {}{text}{marks}", reply.unwrap_or_default())

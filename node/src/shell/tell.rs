@@ -87,6 +87,12 @@ fn tell_of_people(session: &Session, event: &Event) -> String {
         Event::NameConflict { address } => {
             style.warning(&format!("A rendezvous node gives your name to somebody else: {}", safe(address)))
         }
+        Event::FileDownloaded { file_id, username, .. } => {
+            style.dim(&format!("{} has {} now", safe(username), super::files::short(file_id)))
+        }
+        Event::FileFailed { file_id, reason, .. } => {
+            style.warning(&format!("The file {} does not come: {}", super::files::short(file_id), safe(reason)))
+        }
         Event::SecurityAlert { detail, .. } => style.warning(&format!("Security: {}", safe_lines(detail))),
         Event::Lagged { missed } => {
             let what = count(*missed, "event");
@@ -133,6 +139,7 @@ mod tests {
             edited: None,
             deleted: false,
             reactions: [(EVIL.to_owned(), vec!["00".to_owned()])].into(),
+            file: None,
         }
     }
 

@@ -13,8 +13,10 @@ use rand_chacha::ChaCha20Rng;
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::crypto::kdf;
 use secure_chat_protocol::crypto::secret::SecretBytes;
+use secure_chat_protocol::file::{ChunkCipher, FileKey, FirstPass, Geometry, Leaves};
 use secure_chat_protocol::id::{
-    AccountId, BlobId, ChainId, EnvelopeId, GroupId, LogId, MailboxId, MessageHash, MessageId, OperationId, Timestamp,
+    AccountId, BlobId, ChainId, EnvelopeId, FileId, GroupId, LogId, MailboxId, MessageHash, MessageId, OperationId,
+    Timestamp,
 };
 use secure_chat_protocol::identity::{IdentityIn, IdentityKeyPair, Purpose};
 use secure_chat_protocol::invite::{Invite, InviteFields};
@@ -40,6 +42,9 @@ use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerRequest, PeerR
 use secure_chat_protocol::wire::rendezvous::{
     BlobCharge, BlobRequest, BlobState, DirectoryRequest, GroupLogRequest, LogEntry, LogStamp, NodeInfo, Payment,
     Presence, PresenceStatus, Push, Refusal, Request, Response, StoredEnvelope, Who,
+};
+use secure_chat_protocol::wire::transfer::{
+    ANSWER_HEADER_BYTES, AnswerHeader, FetchRequest, FileControl, Manifest, ManifestKey, Preview, StoredAt,
 };
 
 const HOME: &str = "/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
@@ -279,6 +284,48 @@ pub(crate) const TARGETS: &[Target] = &[
             let pass = InvitePass { id: Fixed([1; 16]), secret: Fixed([2; 16]) };
             let group = world.group().group();
             vec![GroupInvite::new(group, "Hikers".into(), pass, None, "x".repeat(80)).to_link().unwrap().into_bytes()]
+        },
+    },
+    messages!(FetchRequest, |_| vec![
+        FetchRequest::Leaves { file: FileId([4; 32]) },
+        FetchRequest::Chunks { file: FileId([4; 32]), first: 3, count: 8 },
+    ]),
+    Target {
+        name: "FileControl",
+        run: |_, input| canonical(input, FileControl::decode(input), |control| control.clone().encode()),
+        seeds: |_| file_controls().into_iter().map(|control| control.encode().unwrap()).collect(),
+    },
+    Target {
+        name: "AnswerHeader",
+        run: |_, input| {
+            let mut bytes = [0; ANSWER_HEADER_BYTES];
+            bytes.iter_mut().zip(input).for_each(|(byte, given)| *byte = *given);
+            canonical(&bytes, AnswerHeader::from_bytes(bytes), |header| Ok::<_, ()>(header.to_bytes().to_vec()))
+        },
+        seeds: |_| vec![AnswerHeader::Chunk { index: 2, length: 16_400 }.to_bytes().to_vec()],
+    },
+    Target {
+        name: "safe_file_name",
+        run: |_, input| {
+            let safe = validate::safe_file_name(&String::from_utf8_lossy(input));
+            assert_eq!(validate::safe_file_name(&safe), safe);
+            outcome(&Ok::<_, ()>(safe.len().min(3)))
+        },
+        seeds: |_| vec![b"../a/con.txt".to_vec(), "rtl\u{202e}fdp.exe".into(), b"C:\\.x ".to_vec()],
+    },
+    Target {
+        name: "ChunkCipher::open",
+        run: |_, input| {
+            let (cipher, leaves) = (chunk_cipher(), chunk_leaves());
+            let fits = leaves.fits(0, input);
+            let opened = cipher.open(0, &mut input.to_vec());
+            assert!(!fits || opened.is_ok(), "a chunk that fits its hash does not open");
+            told(opened)
+        },
+        seeds: |_| {
+            let mut chunk = b"hello".to_vec();
+            chunk_cipher().seal(0, &mut chunk).unwrap();
+            vec![chunk]
         },
     },
     Target {
@@ -689,5 +736,41 @@ fn responses(_: &World) -> Vec<Response> {
         Response::Log { entries: vec![entry; 2], more: true },
         Response::Blob(state),
         Response::Chunk { sealed: Bytes(vec![6; 300]) },
+    ]
+}
+
+fn chunk_cipher() -> ChunkCipher {
+    ChunkCipher::new(FileKey::from_bytes([5; 32]), FileId([4; 32]), Geometry::for_size(5).unwrap())
+}
+
+fn chunk_leaves() -> Leaves {
+    let cipher = chunk_cipher();
+    let mut pass = FirstPass::new(&cipher);
+    pass.take(&mut b"hello".to_vec()).unwrap();
+    pass.finish().unwrap().leaves
+}
+
+fn file_controls() -> Vec<FileControl> {
+    let (file, leaves) = (FileId([4; 32]), chunk_leaves());
+    let manifest = Manifest {
+        file,
+        key: ManifestKey::of(&FileKey::from_bytes([5; 32])),
+        name: "hello.txt".into(),
+        mime: "text/plain".into(),
+        size: 5,
+        chunk_bytes: chunk_cipher().geometry().chunk_bytes(),
+        root: Fixed(leaves.root()),
+        leaves: Bytes(leaves.to_bytes()),
+        sha256: Fixed([1; 32]),
+        caption: "look".into(),
+        preview: Some(Preview { width: 3, height: 2, jpeg: Bytes(vec![1, 2, 3]) }),
+        expires: Some(Timestamp(1_700_000_000_000)),
+    };
+    let place = StoredAt { home: "/memory/1".into(), blob: BlobId([1; 32]), read_token: Fixed([2; 32]) };
+    vec![
+        FileControl::Shared(Box::new(manifest)),
+        FileControl::Deleted { file },
+        FileControl::Downloaded { file },
+        FileControl::Stored { file, places: vec![place] },
     ]
 }

@@ -6,5 +6,6 @@ pub mod ed25519;
 pub mod kdf;
 pub mod kem;
 pub mod secret;
+pub mod sha256;
 pub mod state;
 pub mod x25519;

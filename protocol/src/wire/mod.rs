@@ -5,3 +5,4 @@ pub mod content;
 pub mod group;
 pub mod peer;
 pub mod rendezvous;
+pub mod transfer;

@@ -56,6 +56,7 @@ impl Open {
             state: MessageState::Queued,
             reason: None,
             seq: 0,
+            file: None,
         };
         let name = MessageRef { author: self.me, id };
         self.append(step, AccountId(group.0), name, &stored).map_err(|error| storage(&error))?;
@@ -304,6 +305,7 @@ impl Open {
             state: MessageState::Received,
             reason: None,
             seq: 0,
+            file: None,
         };
         let entry = self.append(step, AccountId(group.0), name, &stored).map_err(|error| storage(&error))?;
         let named = mentions(text, self.username.as_str());

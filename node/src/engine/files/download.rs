@@ -1,0 +1,439 @@
+//! Fetching what others share: when it starts, how it ends, and what the person
+//! can do about it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use secure_chat_protocol::id::{FileId, MessageId};
+use secure_chat_protocol::wire::transfer::{FetchRefusal, FileControl};
+use tokio::sync::{mpsc, watch};
+
+use super::share::{confirm, content, look_at};
+use super::{FileWork, Gone, Running};
+use crate::api::{ApiError, Direction, Done, Downloaded, ErrorKind, Event, FileState, Reply, Routes, params};
+use crate::engine::audit::Severity;
+use crate::engine::state::{Open, rng};
+use crate::engine::step::{Step, sentence};
+use crate::engine::work::Work;
+use crate::files::fetch::{FetchError, Holder, Job, Place, Progress, fetch};
+use crate::files::kind::Kind;
+use crate::files::limits::{DOWNLOADS_AT_ONCE_MAX, PROGRESS_EVERY_MS, RETRY_FIRST_MS, RETRY_MAX_MS, WAITERS_MAX};
+use crate::files::row::{FileRow, stored_leaves};
+use crate::files::target::{TargetError, growing, place};
+use crate::network::parse_rendezvous;
+
+/// A holder that says that it has nothing is asked so often before the transfer fails.
+const REFUSALS_MAX: u32 = 6;
+
+/// The rendezvous nodes where a file waits.
+fn places(row: &FileRow) -> impl Iterator<Item = Holder> {
+    row.places.iter().filter_map(|place| {
+        let home = parse_rendezvous(&place.home).ok()?;
+        Some(Holder::Node(Place { home, blob: place.blob, read_token: place.read_token }))
+    })
+}
+
+/// Why a file that was there is not.
+pub(super) fn gone(gone: Gone) -> ApiError {
+    match gone {
+        Gone::Expired => ApiError::new(ErrorKind::Expired, "The time of this file is over."),
+        Gone::Deleted => ApiError::not_found("This file was deleted."),
+    }
+}
+
+fn target_error(error: &TargetError) -> ApiError {
+    let text = sentence(&error.to_string());
+    match error {
+        TargetError::DiskFull { .. } => ApiError::new(ErrorKind::DiskFull, text),
+        TargetError::NoFolder(_) | TargetError::ReadOnly(_) => ApiError::invalid("path", text),
+        TargetError::Io(_) => ApiError::new(ErrorKind::Storage, text),
+    }
+}
+
+impl Open {
+    pub(in crate::engine) fn download_file(
+        &mut self,
+        step: &mut Step<'_>,
+        params: params::FilesDownload,
+        reply: Reply<Downloaded>,
+    ) {
+        let (file, name, size) = match self.check_download(step, &params) {
+            Ok(checked) => checked,
+            Err(error) => return step.reply(reply, Err(error)),
+        };
+        if self.is_under_way(file) && params.path.is_none() {
+            return self.wait_for(step, file, reply);
+        }
+        let default = self.settings.download_folder.clone().map(PathBuf::from);
+        let default = default.unwrap_or_else(|| self.config.data_dir.join("downloads"));
+        step.work(async move {
+            let looking = tokio::task::spawn_blocking(move || match params.path {
+                Some(path) => place(path.as_ref(), &name, size),
+                None => {
+                    std::fs::create_dir_all(&default)?;
+                    place(&default, &name, size)
+                }
+            });
+            let stopped = || TargetError::Io(std::io::ErrorKind::Interrupted.into());
+            let result = looking.await.unwrap_or_else(|_| Err(stopped()));
+            Work::File(FileWork::Placed { file, result, reply })
+        });
+    }
+
+    fn check_download(
+        &self,
+        step: &Step<'_>,
+        params: &params::FilesDownload,
+    ) -> Result<(FileId, String, u64), ApiError> {
+        let row = self.file_row(step, &params.file_id)?;
+        if row.mine {
+            return Err(ApiError::new(ErrorKind::NotAllowed, "This is your own file: it is where you shared it from."));
+        }
+        self.chat_with(&row.peer.to_string())?;
+        self.check_policy(&row.manifest.name, "file_id")?;
+        confirm(row.manifest.size, params.confirm)?;
+        Ok((row.id(), row.manifest.name.clone(), row.manifest.size))
+    }
+
+    fn is_under_way(&self, file: FileId) -> bool {
+        let state = self.files.rows.get(&file).map(|row| row.state);
+        matches!(state, Some(FileState::Waiting | FileState::Downloading | FileState::Paused))
+    }
+
+    fn wait_for(&mut self, step: &mut Step<'_>, file: FileId, reply: Reply<Downloaded>) {
+        let waiters = self.files.waiters.entry(file).or_default();
+        waiters.retain(|waiter| !waiter.is_closed());
+        if waiters.len() >= WAITERS_MAX {
+            let text = "Too many wait for this file already.";
+            return step.reply(reply, Err(ApiError::new(ErrorKind::Full, text)));
+        }
+        waiters.push(reply);
+    }
+
+    /// It was looked where the file may go.
+    pub(super) fn placed(
+        &mut self,
+        step: &mut Step<'_>,
+        file: FileId,
+        result: Result<PathBuf, TargetError>,
+        reply: Reply<Downloaded>,
+    ) {
+        let target = match result {
+            Ok(target) => target.to_string_lossy().into_owned(),
+            Err(error) => return step.reply(reply, Err(target_error(&error))),
+        };
+        let under_way = self.is_under_way(file);
+        let Some(row) = self.files.rows.get_mut(&file) else {
+            return step.reply(reply, Err(gone(Gone::Deleted)));
+        };
+        if under_way && row.path.as_ref() != Some(&target) {
+            let text = "This file is being fetched to another place. Cancel that first.";
+            return step.reply(reply, Err(ApiError::new(ErrorKind::Conflict, text)));
+        }
+        if !under_way {
+            row.path = Some(target);
+            self.set_file_state(step, file, FileState::Waiting, None);
+        }
+        self.files.pauses.remove(&file);
+        self.files.look_again();
+        self.wait_for(step, file, reply);
+    }
+
+    pub(super) fn set_file_state(
+        &mut self,
+        step: &mut Step<'_>,
+        file: FileId,
+        state: FileState,
+        reason: Option<String>,
+    ) {
+        let Some(row) = self.files.rows.get_mut(&file) else { return };
+        if row.state != state || row.reason != reason {
+            (row.state, row.reason) = (state, reason);
+            step.files.insert(file);
+            if let Some(view) = self.file_view(file) {
+                step.tell(Event::FileState(Box::new(view)));
+            }
+        }
+    }
+
+    /// Starts what waits, as far as there is somebody to fetch it from.
+    pub(super) fn start_downloads(&mut self, step: &mut Step<'_>) {
+        let waiting = self.files.rows.values().filter(|row| row.state == FileState::Waiting);
+        let mut waiting: Vec<_> = waiting.map(|row| (row.at, row.id())).collect();
+        waiting.sort_unstable();
+        for (_, file) in waiting {
+            if self.files.running.len() >= DOWNLOADS_AT_ONCE_MAX {
+                return;
+            }
+            let paused = self.files.pauses.get(&file).and_then(|pause| pause.until);
+            if paused.is_none() && !self.files.running.contains_key(&file) {
+                self.start_download(step, file);
+            }
+        }
+    }
+
+    fn start_download(&mut self, step: &mut Step<'_>, file: FileId) {
+        let Some(row) = self.files.rows.get(&file) else { return };
+        let from = row.peer;
+        if !self.contacts.get(&from).is_some_and(|contact| contact.may_chat()) || row.is_expired(step.now) {
+            return;
+        }
+        let peer = self.peer_of(from).map(|(peer, _)| peer);
+        if peer.is_none() && !self.lane(from).must_wait() {
+            self.reach(step, from);
+        }
+        let Some(row) = self.files.rows.get(&file) else { return };
+        let holders: Vec<Holder> = peer.map(Holder::Peer).into_iter().chain(places(row)).collect();
+        if holders.is_empty() {
+            return;
+        }
+        let (Some(target), Ok(geometry)) = (row.path.clone(), row.manifest.geometry()) else { return };
+        self.files.attempts = self.files.attempts.saturating_add(1);
+        let (attempt, progress) = (self.files.attempts, Arc::new(Progress::default()));
+        let (stop, stopped) = watch::channel(());
+        let (more, later) = mpsc::channel(8);
+        let job = Job {
+            file,
+            key: row.manifest.key.to_key(),
+            geometry,
+            root: row.manifest.root.0,
+            sha256: row.manifest.sha256.0,
+            leaves: stored_leaves(&step.txn, file, &geometry),
+            target: target.into(),
+            holders,
+            more: later,
+            progress: progress.clone(),
+            stop: stopped,
+        };
+        let running = Running { attempt, progress, told: u64::MAX, peer, more, _stop: stop };
+        self.files.running.insert(file, running);
+        self.set_file_state(step, file, FileState::Downloading, None);
+        let at = Instant::now() + Duration::from_millis(PROGRESS_EVERY_MS);
+        self.files.next_progress.get_or_insert(at);
+        self.wake_at(at);
+        let (net, name) = (self.net.clone(), self.files.rows.get(&file).map(|row| row.manifest.name.clone()));
+        step.work(async move {
+            let result = match fetch(job, net).await {
+                Ok(path) => {
+                    let (there, name) = (path.clone(), name.unwrap_or_default());
+                    let kind = tokio::task::spawn_blocking(move || look_at(&there, &name)).await;
+                    kind.map(|kind| (path, kind)).map_err(|_| FetchError::Stopped)
+                }
+                Err(error) => Err(error),
+            };
+            Work::File(FileWork::Fetched { file, attempt, result })
+        });
+    }
+
+    /// Lets running transfers fetch from a sender who came meanwhile.
+    pub(super) fn add_holders(&mut self) {
+        let mut came = Vec::new();
+        for (file, running) in &self.files.running {
+            let from = self.files.rows.get(file).map(|row| row.peer);
+            let peer = from.and_then(|from| self.peer_of(from)).map(|(peer, _)| peer);
+            if let Some(peer) = peer.filter(|peer| running.peer != Some(*peer)) {
+                came.push((*file, peer));
+            }
+        }
+        for (file, peer) in came {
+            let Some(running) = self.files.running.get_mut(&file) else { continue };
+            if running.more.try_send(Holder::Peer(peer)).is_ok() {
+                running.peer = Some(peer);
+            }
+        }
+    }
+
+    /// A transfer has ended.
+    pub(super) fn fetched(
+        &mut self,
+        step: &mut Step<'_>,
+        file: FileId,
+        attempt: u64,
+        result: Result<(PathBuf, Kind), FetchError>,
+    ) {
+        if self.files.running.get(&file).is_none_or(|running| running.attempt != attempt) {
+            // It was paused, cancelled or deleted meanwhile.
+            return;
+        }
+        let running = self.files.running.remove(&file);
+        self.files.look_again();
+        let routes = running.map(|running| running.progress.routes()).unwrap_or_default();
+        match result {
+            Ok((path, kind)) => self.completed(step, file, &path, kind, routes),
+            Err(FetchError::Stopped) => self.set_file_state(step, file, FileState::Waiting, None),
+            Err(FetchError::NoHolder) => self.try_later(step, file, false),
+            Err(FetchError::Refused(FetchRefusal::Busy | FetchRefusal::Unreadable)) => {
+                self.try_later(step, file, false)
+            }
+            Err(FetchError::Refused(FetchRefusal::NotHere)) => self.try_later(step, file, true),
+            Err(error) => self.failed(step, file, &error),
+        }
+    }
+
+    fn completed(&mut self, step: &mut Step<'_>, file: FileId, path: &std::path::Path, kind: Kind, routes: Routes) {
+        self.files.pauses.remove(&file);
+        let Some(row) = self.files.rows.get_mut(&file) else { return };
+        let path = path.to_string_lossy().into_owned();
+        row.path = Some(path.clone());
+        row.warning = kind.warning.clone();
+        let (from, bytes, sha256) = (row.peer, row.manifest.size, FileId(row.manifest.sha256.0).to_string());
+        self.set_file_state(step, file, FileState::Completed, None);
+        step.files.insert(file);
+        let told = content(FileControl::Downloaded { file })
+            .and_then(|body| self.enqueue(step, from, MessageId::random(&mut rng()), body, false));
+        if let Err(error) = told {
+            tracing::debug!(%error, "the sender is not told that the file arrived");
+        }
+        let downloaded = Downloaded { bytes, sha256, path, routes, warning: kind.warning };
+        step.tell(Event::FileCompleted {
+            file_id: file.to_string(),
+            direction: Direction::Download,
+            downloaded: Some(downloaded.clone()),
+        });
+        self.answer_waiters(step, file, &Ok(downloaded));
+    }
+
+    pub(super) fn answer_waiters(&mut self, step: &mut Step<'_>, file: FileId, result: &Result<Downloaded, ApiError>) {
+        for waiter in self.files.waiters.remove(&file).unwrap_or_default() {
+            step.reply(waiter, result.clone());
+        }
+    }
+
+    fn try_later(&mut self, step: &mut Step<'_>, file: FileId, refused: bool) {
+        let pause = self.files.pauses.entry(file).or_default();
+        let wait = RETRY_FIRST_MS.saturating_mul(1 << pause.failures.min(16)).min(RETRY_MAX_MS);
+        pause.failures = pause.failures.saturating_add(1);
+        pause.refusals = if refused { pause.refusals.saturating_add(1) } else { 0 };
+        let at = Instant::now() + Duration::from_millis(wait);
+        pause.until = Some(at);
+        if pause.refusals >= REFUSALS_MAX {
+            return self.failed(step, file, &FetchError::Refused(FetchRefusal::NotHere));
+        }
+        self.set_file_state(step, file, FileState::Waiting, None);
+        self.wake_at(at);
+    }
+
+    fn failed(&mut self, step: &mut Step<'_>, file: FileId, error: &FetchError) {
+        self.files.pauses.remove(&file);
+        let subject = self.files.rows.get(&file).map(|row| row.peer.to_string());
+        let api = match error {
+            FetchError::Target(error) => {
+                let mut api = target_error(error);
+                api.message.push_str(" What came so far is kept: retry when that is mended.");
+                api
+            }
+            FetchError::Refused(FetchRefusal::Changed) => ApiError::new(
+                ErrorKind::Conflict,
+                "The sender's file was changed after it was shared. Ask for it to be shared again.",
+            ),
+            FetchError::Lied | FetchError::Corrupt => {
+                let text = "What was sent as a file is not what was announced. It was thrown away.";
+                self.alert(step, "file.forged", Severity::Warning, subject, text);
+                ApiError::new(ErrorKind::Conflict, text)
+            }
+            FetchError::Refused(_) | FetchError::NoHolder | FetchError::Stopped => {
+                ApiError::new(ErrorKind::NotConnected, "The sender does not hand the file over. Retry later.")
+            }
+        };
+        if let Some(row) = self.files.rows.get(&file).filter(|_| matches!(error, FetchError::Corrupt)).cloned() {
+            self.remove_growing(step, &row);
+        }
+        self.set_file_state(step, file, FileState::Failed, Some(api.message.clone()));
+        step.tell(Event::FileFailed {
+            file_id: file.to_string(),
+            direction: Direction::Download,
+            reason: api.message.clone(),
+        });
+        self.answer_waiters(step, file, &Err(api));
+    }
+
+    /// Removes what was fetched in part.
+    pub(super) fn remove_growing(&self, step: &mut Step<'_>, row: &FileRow) {
+        let Some(path) = row.path.as_ref().map(|path| growing(path.as_ref(), row.id())) else { return };
+        step.work(async move {
+            match tokio::fs::remove_file(path).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::debug!(%error, "a file that was fetched in part could not be removed");
+                }
+                _ => {}
+            }
+            Work::Tried
+        });
+    }
+
+    fn own_download(&self, step: &Step<'_>, name: &str) -> Result<(FileId, FileState), ApiError> {
+        let row = self.file_row(step, name)?;
+        if row.mine {
+            return Err(ApiError::new(ErrorKind::NotAllowed, "This is your own file: nothing of it is fetched."));
+        }
+        Ok((row.id(), row.state))
+    }
+
+    pub(in crate::engine) fn cancel_file(&mut self, step: &mut Step<'_>, name: &str) -> Result<Done, ApiError> {
+        let (file, state) = self.own_download(step, name)?;
+        if !self.is_under_way(file) && state != FileState::Failed {
+            return Err(ApiError::new(ErrorKind::Conflict, "This file is not being fetched."));
+        }
+        self.files.running.remove(&file);
+        self.files.pauses.remove(&file);
+        if let Some(row) = self.files.rows.get(&file).cloned() {
+            self.remove_growing(step, &row);
+        }
+        self.set_file_state(step, file, FileState::Cancelled, None);
+        self.answer_waiters(step, file, &Err(ApiError::new(ErrorKind::Conflict, "The download was cancelled.")));
+        self.files.look_again();
+        Ok(Done {})
+    }
+
+    pub(in crate::engine) fn pause_file(&mut self, step: &mut Step<'_>, name: &str) -> Result<Done, ApiError> {
+        let (file, _) = self.own_download(step, name)?;
+        if !self.is_under_way(file) {
+            return Err(ApiError::new(ErrorKind::Conflict, "This file is not being fetched."));
+        }
+        self.files.running.remove(&file);
+        self.set_file_state(step, file, FileState::Paused, None);
+        self.files.look_again();
+        Ok(Done {})
+    }
+
+    pub(in crate::engine) fn resume_file(&mut self, step: &mut Step<'_>, name: &str) -> Result<Done, ApiError> {
+        let (file, state) = self.own_download(step, name)?;
+        match state {
+            FileState::Paused => self.set_file_state(step, file, FileState::Waiting, None),
+            FileState::Waiting | FileState::Downloading => {}
+            _ => return Err(ApiError::new(ErrorKind::Conflict, "This file is not halted.")),
+        }
+        self.files.pauses.remove(&file);
+        self.files.look_again();
+        Ok(Done {})
+    }
+
+    pub(in crate::engine) fn retry_file(&mut self, step: &mut Step<'_>, name: &str) -> Result<Done, ApiError> {
+        let (file, _) = self.own_download(step, name)?;
+        let row = self.files.rows.get(&file);
+        if row.is_none_or(|row| row.path.is_none() || row.state == FileState::Completed) {
+            return Err(ApiError::new(ErrorKind::Conflict, "There is nothing to try again. Use files.download."));
+        }
+        if let Some(lane) = row.map(|row| row.peer).map(|peer| self.lane(peer)) {
+            lane.retry_now();
+        }
+        self.files.pauses.remove(&file);
+        if !self.files.running.contains_key(&file) {
+            self.set_file_state(step, file, FileState::Waiting, None);
+        }
+        self.files.look_again();
+        Ok(Done {})
+    }
+
+    pub(in crate::engine) fn delete_file(&mut self, step: &mut Step<'_>, name: &str) -> Result<Done, ApiError> {
+        let row = self.file_row(step, name)?;
+        let (file, mine, peer) = (row.id(), row.mine, row.peer);
+        if mine && self.contacts.get(&peer).is_some_and(|contact| contact.may_chat()) {
+            let body = content(FileControl::Deleted { file })?;
+            self.enqueue(step, peer, MessageId::random(&mut rng()), body, false)?;
+        }
+        self.forget_file(step, file, Gone::Deleted);
+        Ok(Done {})
+    }
+}

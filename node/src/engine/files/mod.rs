@@ -1,0 +1,287 @@
+//! Files as the engine sees them: which there are, how each stands, and when what
+//! is done about it. The bytes are moved by tasks of their own ([`crate::files`]).
+
+mod control;
+mod download;
+mod share;
+mod upload;
+mod view;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use secure_chat_protocol::file::ChunkCipher;
+use secure_chat_protocol::id::{FileId, MessageId};
+use secure_chat_protocol::limits::DAY_MS;
+use secure_chat_protocol::wire::transfer::Preview;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use self::share::Sharing;
+use self::upload::Uploading;
+use super::state::Open;
+use super::step::Step;
+use crate::api::{Direction, Downloaded, Event, FileState, Reply};
+use crate::files::fetch::{FetchError, Holder, Progress};
+use crate::files::kind::Kind;
+use crate::files::limits::{PREPARED_AT_ONCE_MAX, PROGRESS_EVERY_MS};
+use crate::files::prepare::Prepared;
+use crate::files::row::{self, FileRow, encode_leaves, leaves_key};
+use crate::files::shelf::{Served, Shelf};
+use crate::files::source::SourceError;
+use crate::files::target::TargetError;
+use crate::files::upload::LeaveError;
+use crate::messaging::limits::SEEN_KEEP_DAYS;
+use crate::network::PeerId;
+use crate::store::{StoreError, Table, Vault};
+
+/// Why a file is in no list any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// Taken back, or forgotten here.
+    Deleted,
+    /// Its time is over.
+    Expired,
+}
+
+/// What is known of a file once it was read.
+pub(crate) struct Read {
+    prepared: Prepared,
+    kind: Kind,
+    preview: Option<Preview>,
+}
+
+/// What was done about a file, apart from the engine.
+pub(crate) enum FileWork {
+    /// A file that is to be shared was read.
+    Prepared { sharing: Box<Sharing>, result: Result<Box<Read>, SourceError> },
+    /// It was looked where a file may go.
+    Placed { file: FileId, result: Result<PathBuf, TargetError>, reply: Reply<Downloaded> },
+    /// A file was left at a rendezvous node, or was not.
+    Left { file: FileId, at: usize, attempt: u64, result: Result<(), LeaveError> },
+    /// A transfer has ended.
+    Fetched { file: FileId, attempt: u64, result: Result<(PathBuf, Kind), FetchError> },
+}
+
+/// A transfer that runs.
+struct Running {
+    attempt: u64,
+    progress: Arc<Progress>,
+    told: u64,
+    /// The sender, if it is fetched from them.
+    peer: Option<PeerId>,
+    more: mpsc::Sender<Holder>,
+    /// Dropping it ends the transfer.
+    _stop: watch::Sender<()>,
+}
+
+/// When a transfer that broke is tried again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pause {
+    failures: u32,
+    refusals: u32,
+    until: Option<Instant>,
+}
+
+/// All files, and what is under way.
+pub(crate) struct Files {
+    rows: BTreeMap<FileId, FileRow>,
+    running: HashMap<FileId, Running>,
+    uploading: HashMap<FileId, Uploading>,
+    waiters: HashMap<FileId, Vec<Reply<Downloaded>>>,
+    pauses: HashMap<FileId, Pause>,
+    shelf: Shelf,
+    /// Something happened after which a transfer may start.
+    look: bool,
+    attempts: u64,
+    preparing: Arc<Semaphore>,
+    /// Messages that tell where a file waits, until they are under way.
+    announcing: HashMap<MessageId, FileId>,
+    next_progress: Option<Instant>,
+}
+
+/// What the vault holds.
+pub(super) fn load(vault: &Vault) -> Result<BTreeMap<FileId, FileRow>, StoreError> {
+    let mut files = BTreeMap::new();
+    for bytes in vault.scan(Table::Files)? {
+        let decoded = row::decode(&bytes).map_err(|_| StoreError::Damaged { what: "the list of files" })?;
+        if let Some(mut file) = decoded {
+            if file.state == FileState::Downloading {
+                file.state = FileState::Waiting;
+            }
+            files.insert(file.id(), file);
+        }
+    }
+    Ok(files)
+}
+
+fn gone_key(file: FileId) -> Vec<u8> {
+    [b"file-gone".as_slice(), file.as_ref()].concat()
+}
+
+impl Files {
+    pub(super) fn new(rows: BTreeMap<FileId, FileRow>) -> Self {
+        let files = Self {
+            rows,
+            running: HashMap::new(),
+            uploading: HashMap::new(),
+            waiters: HashMap::new(),
+            pauses: HashMap::new(),
+            shelf: Shelf::default(),
+            look: true,
+            attempts: 0,
+            announcing: HashMap::new(),
+            preparing: Arc::new(Semaphore::new(PREPARED_AT_ONCE_MAX)),
+            next_progress: None,
+        };
+        files.rows.values().for_each(|row| files.shelve(row));
+        files
+    }
+
+    /// The vault says otherwise: what is under way ends, and starts anew from there.
+    pub(super) fn reload(&mut self, rows: BTreeMap<FileId, FileRow>) {
+        for id in self.rows.keys().filter(|id| !rows.contains_key(id)) {
+            self.shelf.remove(id);
+        }
+        self.running.clear();
+        self.uploading.clear();
+        self.rows = rows;
+        self.rows.values().for_each(|row| self.shelve(row));
+        self.look = true;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Somebody came, or something else happened after which a transfer may start.
+    pub(super) fn look_again(&mut self) {
+        self.look = true;
+    }
+
+    /// When to come back, for progress and for what broke.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.pauses.values().filter_map(|pause| pause.until).chain(self.next_progress).min()
+    }
+
+    /// Lets those who may fetch this file, if it is an own one.
+    fn shelve(&self, row: &FileRow) {
+        let (Some(path), true, Ok(geometry)) = (&row.path, row.mine, row.manifest.geometry()) else { return };
+        self.shelf.put(
+            row.id(),
+            Served {
+                cipher: ChunkCipher::new(row.manifest.key.to_key(), row.id(), geometry),
+                path: path.into(),
+                leaves: OnceLock::new(),
+                readers: [row.peer].into(),
+            },
+        );
+    }
+}
+
+impl Open {
+    /// Stages the rows that changed, and starts what can be started.
+    pub(super) fn finish_files(&mut self, step: &mut Step<'_>) {
+        for account in &step.contacts {
+            let may = self.contacts.get(account).is_some_and(|contact| contact.may_chat());
+            self.files.shelf.keep_out(*account, !may);
+        }
+        if std::mem::take(&mut self.files.look) {
+            self.add_holders();
+            self.start_downloads(step);
+            self.start_uploads(step);
+        }
+        for id in std::mem::take(&mut step.files) {
+            match self.files.rows.get(&id).map(FileRow::encode) {
+                Some(Ok(bytes)) => step.txn.put(Table::Files, id.as_ref(), &bytes),
+                Some(Err(error)) => tracing::error!(%error, "a file's row can't be encoded"),
+                None => {
+                    step.txn.delete(Table::Files, id.as_ref());
+                    step.txn.delete(Table::Files, &leaves_key(id));
+                }
+            }
+        }
+    }
+
+    /// A new file: its row, and the hashes of its chunks.
+    fn keep_file(&mut self, step: &mut Step<'_>, row: FileRow, leaves: Vec<u8>) {
+        let id = row.id();
+        if let Some(bytes) =
+            Some(leaves).filter(|leaves| !leaves.is_empty()).and_then(|leaves| encode_leaves(leaves).ok())
+        {
+            step.txn.put(Table::Files, &leaves_key(id), &bytes);
+        }
+        self.files.shelve(&row);
+        self.files.rows.insert(id, row);
+        self.files.look = true;
+        step.files.insert(id);
+    }
+
+    /// Why a file is not in the list, as far as that is remembered.
+    fn why_gone(&self, step: &Step<'_>, id: FileId) -> Option<Gone> {
+        let mark = step.txn.get(Table::Seen, &gone_key(id)).ok()??;
+        Some(if mark == b"expired" { Gone::Expired } else { Gone::Deleted })
+    }
+
+    /// Takes a file out of the list: nobody can fetch it any more, and what was
+    /// fetched of it in part goes.
+    pub(super) fn forget_file(&mut self, step: &mut Step<'_>, id: FileId, gone: Gone) {
+        let Some(row) = self.files.rows.remove(&id) else { return };
+        step.files.insert(id);
+        self.files.shelf.remove(&id);
+        self.files.running.remove(&id);
+        self.files.pauses.remove(&id);
+        let mark: &[u8] = if gone == Gone::Expired { b"expired" } else { b"deleted" };
+        let today = u32::try_from(step.now.0 / DAY_MS).unwrap_or(u32::MAX);
+        step.txn.put_until(Table::Seen, &gone_key(id), today.saturating_add(SEEN_KEEP_DAYS), mark);
+        self.answer_waiters(step, id, &Err(download::gone(gone)));
+        if !row.mine && row.state != FileState::Completed {
+            self.remove_growing(step, &row);
+        }
+        if row.mine {
+            self.remove_uploads(step, &row);
+        }
+        self.strike_message(step, &row);
+        step.tell(Event::FileDeleted { file_id: id.to_string(), expired: gone == Gone::Expired });
+    }
+
+    /// What is done about files from time to time.
+    pub(super) fn tend_files(&mut self, step: &mut Step<'_>) {
+        let now = Instant::now();
+        let ripe = |pause: &Pause| pause.until.is_some_and(|until| until <= now);
+        if self.files.pauses.values().any(ripe) {
+            self.files.pauses.values_mut().filter(|pause| ripe(pause)).for_each(|pause| pause.until = None);
+            self.files.look = true;
+        }
+        if self.files.next_progress.is_some_and(|at| at <= now) {
+            self.tell_progress(step);
+            self.tell_uploads(step);
+            let more = !self.files.running.is_empty() || !self.files.uploading.is_empty();
+            self.files.next_progress = more.then(|| now + Duration::from_millis(PROGRESS_EVERY_MS));
+        }
+    }
+
+    fn tell_progress(&mut self, step: &mut Step<'_>) {
+        for (id, running) in &mut self.files.running {
+            let done = running.progress.done.load(std::sync::atomic::Ordering::Relaxed);
+            let Some(row) = self.files.rows.get(id).filter(|_| done != running.told) else { continue };
+            running.told = done;
+            step.tell(Event::FileProgress {
+                file_id: id.to_string(),
+                direction: Direction::Download,
+                bytes_done: done,
+                bytes_total: row.manifest.size,
+            });
+        }
+    }
+
+    /// Takes out what is over. Not while the clock is in doubt: its caller looks.
+    pub(super) fn expire_files(&mut self, step: &mut Step<'_>) {
+        let over = |row: &&FileRow| row.is_expired(step.now);
+        let over: Vec<FileId> = self.files.rows.values().filter(over).map(FileRow::id).collect();
+        for id in over {
+            self.forget_file(step, id, Gone::Expired);
+        }
+    }
+}

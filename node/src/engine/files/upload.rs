@@ -1,0 +1,258 @@
+//! Own files that wait at rendezvous nodes for a recipient who is away.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use secure_chat_protocol::crypto::secret::Secret;
+use secure_chat_protocol::file::ChunkCipher;
+use secure_chat_protocol::id::{AccountId, FileId, MailboxId, MessageId};
+use secure_chat_protocol::limits::{HOUR_MS, MANIFEST_LEAVES_MAX};
+use secure_chat_protocol::sealed::TokenSeed;
+use secure_chat_protocol::wire::codec::Fixed;
+use secure_chat_protocol::wire::rendezvous::PresenceStatus;
+use secure_chat_protocol::wire::transfer::FileControl;
+use tokio::sync::watch;
+
+use super::FileWork;
+use super::share::content;
+use crate::api::{Direction, Event, FileState};
+use crate::engine::state::{Open, rng};
+use crate::engine::step::{Step, sentence};
+use crate::engine::work::Work;
+use crate::files::limits::{
+    PROGRESS_EVERY_MS, RETRY_FIRST_MS, RETRY_MAX_MS, UPLOAD_HOMES_MAX, UPLOAD_HOURS, UPLOADS_AT_ONCE_MAX,
+};
+use crate::files::row::{FileRow, Upload, stored_leaves};
+use crate::files::source::SourceError;
+use crate::files::upload::{LeaveError, Leaving, delete, leave};
+use crate::network::{Address, parse_rendezvous};
+
+/// An upload that runs.
+pub(super) struct Uploading {
+    attempt: u64,
+    pub(super) done: Arc<AtomicU64>,
+    pub(super) told: u64,
+    /// Dropping it ends the upload.
+    _stop: watch::Sender<()>,
+}
+
+impl Open {
+    /// Whether somebody is known to be away, and not only not here yet.
+    fn is_away(&self, account: AccountId) -> bool {
+        let told = self.presence.get(&account).map(|presence| presence.status);
+        let tried = self.lanes.get(&account).is_some_and(|lane| lane.must_wait());
+        !self.is_connected(account) && (told == Some(PresenceStatus::Offline) || tried)
+    }
+
+    /// Leaves files for those who are away.
+    pub(super) fn start_uploads(&mut self, step: &mut Step<'_>) {
+        let most = self.settings.upload_max_bytes;
+        let wanted = |row: &&FileRow| {
+            row.mine
+                && row.state == FileState::Shared
+                && row.downloaded_by.is_empty()
+                && row.manifest.size <= most
+                && !row.is_expired(step.now)
+                && (row.uploads.is_empty() || row.uploads.iter().any(|upload| !upload.done))
+                && step.now.since_ms(row.at) <= u64::from(UPLOAD_HOURS).saturating_mul(HOUR_MS)
+        };
+        let mut wanted: Vec<_> =
+            self.files.rows.values().filter(wanted).map(|row| (row.at, row.id(), row.peer)).collect();
+        wanted.sort_unstable();
+        for (_, file, peer) in wanted {
+            if self.files.uploading.len() >= UPLOADS_AT_ONCE_MAX {
+                return;
+            }
+            let paused = self.files.pauses.get(&file).and_then(|pause| pause.until);
+            let idle = !self.files.uploading.contains_key(&file) && paused.is_none();
+            let may = self.contacts.get(&peer).is_some_and(|contact| contact.may_chat());
+            if idle && may && self.is_away(peer) {
+                self.plan_upload(step, file, peer);
+                self.start_upload(step, file);
+            }
+        }
+    }
+
+    /// Where a file is to wait, and who pays for the room: noted before anything leaves.
+    fn plan_upload(&mut self, step: &mut Step<'_>, file: FileId, peer: AccountId) {
+        if self.files.rows.get(&file).is_none_or(|row| !row.uploads.is_empty()) {
+            return;
+        }
+        let Some(contact) = self.contacts.get_mut(&peer) else { return };
+        let mut token = None;
+        if let Some(grant) = contact.tokens.as_mut().filter(|grant| grant.count > 0 && !contact.homes.is_empty()) {
+            token = Some(TokenSeed::from_wire(grant.seed).token(grant.first));
+            grant.first = grant.first.saturating_add(1);
+            grant.count = grant.count.saturating_sub(1);
+        }
+        let homes = if token.is_some() { contact.homes.clone() } else { self.home_addresses() };
+        if token.is_some() {
+            step.contacts.insert(peer);
+        }
+        let upload =
+            |home: String| Upload { home, seed: Fixed(*Secret::<32>::random(&mut rng()).expose()), token, done: false };
+        let uploads = homes.into_iter().take(UPLOAD_HOMES_MAX).map(upload).collect();
+        if let Some(row) = self.files.rows.get_mut(&file) {
+            row.uploads = uploads;
+            step.files.insert(file);
+        }
+    }
+
+    fn start_upload(&mut self, step: &mut Step<'_>, file: FileId) {
+        let Some(row) = self.files.rows.get(&file) else { return };
+        let Some((at, upload)) = row.uploads.iter().enumerate().find(|(_, upload)| !upload.done) else { return };
+        let (Some(path), Ok(geometry), Ok(home)) =
+            (row.path.clone(), row.manifest.geometry(), parse_rendezvous(&upload.home))
+        else {
+            return;
+        };
+        // Readers of a blob have nobody to ask for the hashes but the manifest.
+        let leaves = stored_leaves(&step.txn, file, &geometry).filter(|_| geometry.count() <= MANIFEST_LEAVES_MAX);
+        let Some(leaves) = leaves else { return };
+        let left_hours = row.manifest.expires.map(|expires| expires.since_ms(step.now).div_ceil(HOUR_MS));
+        let hours = left_hours.map_or(UPLOAD_HOURS, |hours| u32::try_from(hours).unwrap_or(UPLOAD_HOURS).max(1));
+        let (stop, stopped) = watch::channel(());
+        let done = Arc::new(AtomicU64::new(0));
+        let leaving = Leaving {
+            home,
+            keys: upload.keys(),
+            charge: upload.token.and_then(|token| self.mailbox_of(row.peer).map(|mailbox| (mailbox, token))),
+            hours: hours.min(UPLOAD_HOURS),
+            cipher: ChunkCipher::new(row.manifest.key.to_key(), file, geometry),
+            leaves: Arc::new(leaves),
+            path: path.into(),
+            done: done.clone(),
+            stop: stopped,
+        };
+        self.files.attempts = self.files.attempts.saturating_add(1);
+        let attempt = self.files.attempts;
+        self.files.uploading.insert(file, Uploading { attempt, done, told: 0, _stop: stop });
+        let next = Instant::now() + Duration::from_millis(PROGRESS_EVERY_MS);
+        self.files.next_progress.get_or_insert(next);
+        self.wake_at(next);
+        let net = self.net.clone();
+        step.work(async move {
+            let result = leave(leaving, net).await;
+            Work::File(FileWork::Left { file, at, attempt, result })
+        });
+    }
+
+    fn mailbox_of(&self, account: AccountId) -> Option<MailboxId> {
+        let record = self.contacts.get(&account)?.record()?;
+        record.mailbox().map(|descriptor| descriptor.mailbox_id())
+    }
+
+    /// An upload has ended.
+    pub(super) fn left(
+        &mut self,
+        step: &mut Step<'_>,
+        file: FileId,
+        at: usize,
+        attempt: u64,
+        result: Result<(), LeaveError>,
+    ) {
+        if self.files.uploading.get(&file).is_none_or(|uploading| uploading.attempt != attempt) {
+            return;
+        }
+        self.files.uploading.remove(&file);
+        self.files.look_again();
+        match result {
+            Ok(()) => self.is_left(step, file, at),
+            Err(LeaveError::Source(SourceError::Changed | SourceError::Missing)) => {
+                let text = "The file was changed or moved after it was shared. Share it again.";
+                self.set_file_state(step, file, FileState::Changed, Some(text.to_owned()));
+            }
+            Err(error) if error.passes() => {
+                let pause = self.files.pauses.entry(file).or_default();
+                let wait = RETRY_FIRST_MS.saturating_mul(1 << pause.failures.min(16)).min(RETRY_MAX_MS);
+                pause.failures = pause.failures.saturating_add(1);
+                let until = Instant::now() + Duration::from_millis(wait);
+                pause.until = Some(until);
+                self.wake_at(until);
+            }
+            Err(error) => {
+                // This node does not take it; perhaps the next one.
+                if let Some(row) = self.files.rows.get_mut(&file) {
+                    if at < row.uploads.len() {
+                        row.uploads.remove(at);
+                    }
+                    step.files.insert(file);
+                    if row.uploads.is_empty() {
+                        // Not tried again by itself: it waits for the recipient to come.
+                        self.files.pauses.entry(file).or_default().until =
+                            Some(Instant::now() + Duration::from_millis(HOUR_MS));
+                        let reason = sentence(&error.to_string());
+                        step.tell(Event::FileFailed {
+                            file_id: file.to_string(),
+                            direction: Direction::Upload,
+                            reason,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// A file is whole at a node: the recipient is told.
+    fn is_left(&mut self, step: &mut Step<'_>, file: FileId, at: usize) {
+        self.files.pauses.remove(&file);
+        let Some(row) = self.files.rows.get_mut(&file) else { return };
+        if let Some(upload) = row.uploads.get_mut(at) {
+            upload.done = true;
+        }
+        row.places = row.uploads.iter().filter(|upload| upload.done).map(Upload::place).collect();
+        let (peer, places) = (row.peer, row.places.clone());
+        step.files.insert(file);
+        let id = MessageId::random(&mut rng());
+        let told =
+            content(FileControl::Stored { file, places }).and_then(|body| self.enqueue(step, peer, id, body, false));
+        match told {
+            Ok(_) => drop(self.files.announcing.insert(id, file)),
+            Err(error) => tracing::debug!(%error, "the recipient is not told where the file waits"),
+        }
+    }
+
+    /// A message is under way: if it says where a file waits, this device may go now.
+    pub(in crate::engine) fn file_announced(&mut self, step: &mut Step<'_>, message: MessageId) {
+        if let Some(file) = self.files.announcing.remove(&message) {
+            let file_id = file.to_string();
+            step.tell(Event::FileCompleted { file_id, direction: Direction::Upload, downloaded: None });
+        }
+    }
+
+    /// Deletes what waits at nodes.
+    pub(super) fn remove_uploads(&mut self, step: &mut Step<'_>, row: &FileRow) {
+        self.files.uploading.remove(&row.id());
+        let places: Vec<(Address, _, bool)> = row
+            .uploads
+            .iter()
+            .filter_map(|upload| Some((parse_rendezvous(&upload.home).ok()?, upload.keys(), upload.token.is_some())))
+            .collect();
+        if places.is_empty() {
+            return;
+        }
+        let net = self.net.clone();
+        step.work(async move {
+            for (home, keys, paid) in places {
+                delete(home, &keys, paid, &net).await;
+            }
+            Work::Tried
+        });
+    }
+
+    /// How far uploads have come.
+    pub(super) fn tell_uploads(&mut self, step: &mut Step<'_>) {
+        for (file, uploading) in &mut self.files.uploading {
+            let done = uploading.done.load(Ordering::Relaxed);
+            let Some(row) = self.files.rows.get(file).filter(|_| done != uploading.told) else { continue };
+            uploading.told = done;
+            step.tell(Event::FileProgress {
+                file_id: file.to_string(),
+                direction: Direction::Upload,
+                bytes_done: done,
+                bytes_total: row.manifest.size,
+            });
+        }
+    }
+}

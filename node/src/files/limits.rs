@@ -1,0 +1,52 @@
+//! Every bound of files, each with its unit in its name.
+
+use std::time::Duration;
+
+/// Shared and offered files that are kept in the list.
+pub const FILES_MAX: usize = 20_000;
+/// Files that are fetched at once; others wait for their turn.
+pub const DOWNLOADS_AT_ONCE_MAX: usize = 4;
+/// Files that are read for the first time at once.
+pub const PREPARED_AT_ONCE_MAX: usize = 2;
+/// Commands that wait for one download to end.
+pub const WAITERS_MAX: usize = 16;
+/// A longer file asks to be confirmed, in bytes.
+pub const CONFIRM_ABOVE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// Bytes of chunks that one transfer holds in memory, at least two chunks.
+pub const CHUNKS_IN_MEMORY_BYTES: usize = 6 * 1024 * 1024;
+/// Chunks asked for in one request.
+pub const BATCH_CHUNKS: u16 = 4;
+/// Least number of chunks under way from one holder.
+pub const WINDOW_MIN_CHUNKS: u32 = 4;
+/// Most chunks under way from one holder.
+pub const WINDOW_MAX_CHUNKS: u32 = 32;
+/// Requests of one stream that wait for their turn.
+pub const REQUESTS_WAITING_MAX: usize = 32;
+/// A holder that sends nothing for this time is given up.
+pub const HOLDER_SILENT_MAX: Duration = Duration::from_secs(30);
+/// A stream on which nothing is asked for this time is closed.
+pub const STREAM_IDLE_MAX: Duration = Duration::from_secs(120);
+/// What was written goes to the disk each time after so many bytes.
+pub const SYNC_EVERY_BYTES: u64 = 32 * 1024 * 1024;
+/// Names tried for a received file: `name (1).ext` and so on.
+pub const NAMES_TRIED_MAX: u32 = 10_000;
+/// Progress is told this often, in milliseconds.
+pub const PROGRESS_EVERY_MS: u64 = 400;
+/// First wait before a transfer that broke is tried again, in milliseconds.
+pub const RETRY_FIRST_MS: u64 = 500;
+/// Longest such wait, in milliseconds.
+pub const RETRY_MAX_MS: u64 = 60_000;
+/// Room that must be left on the disk beside a received file, in bytes.
+pub const ROOM_LEFT_BYTES: u64 = 16 * 1024 * 1024;
+/// What is looked at of a file to tell its type, in bytes.
+pub const HEAD_BYTES: usize = 560;
+/// Chunks that are fetched from, or sent to, one rendezvous node at once.
+pub const NODE_REQUESTS_AT_ONCE_MAX: usize = 8;
+/// Rendezvous nodes at which a file waits for its recipient.
+pub const UPLOAD_HOMES_MAX: usize = 2;
+/// Files that are sent to rendezvous nodes at once.
+pub const UPLOADS_AT_ONCE_MAX: usize = 2;
+/// A file that never expires waits so long at a rendezvous node, in hours: a week.
+pub const UPLOAD_HOURS: u32 = 7 * 24;
+/// A node that asks to slow down is asked again so often.
+pub const SLOW_DOWNS_MAX: u32 = 30;

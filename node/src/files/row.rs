@@ -1,0 +1,143 @@
+//! A file as the vault keeps it.
+
+use std::collections::BTreeSet;
+
+use secure_chat_protocol::blob::BlobKeys;
+use secure_chat_protocol::crypto::secret::Secret;
+use secure_chat_protocol::file::{Geometry, Leaves};
+use secure_chat_protocol::id::{AccountId, FileId, GroupId, MessageId, Timestamp};
+use secure_chat_protocol::wire::codec::{self, Bytes, DecodeError, EncodeError, Fixed};
+use secure_chat_protocol::wire::transfer::{Manifest, StoredAt};
+use serde::{Deserialize, Serialize};
+
+use super::source::Stamp;
+use crate::api::FileState;
+use crate::store::{Table, Txn};
+
+/// Longest row, in bytes: the hashes of the longest file, and some room.
+const ROW_MAX_BYTES: usize = 3 * 1024 * 1024;
+
+/// A shared or offered file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FileRow {
+    /// What it is. Its leaves are in a row of their own.
+    pub(crate) manifest: Manifest,
+    /// Shared by this account.
+    pub(crate) mine: bool,
+    /// The other side: the recipient of an own file, else who shared it.
+    pub(crate) peer: AccountId,
+    /// Shared in this group.
+    pub(crate) group: Option<GroupId>,
+    /// The message in the conversation that shares it.
+    pub(crate) message: MessageId,
+    /// When it was shared, or came.
+    pub(crate) at: Timestamp,
+    /// How it stands.
+    pub(crate) state: FileState,
+    /// Why, where there is something to say.
+    pub(crate) reason: Option<String>,
+    /// What the person should know before they open it.
+    pub(crate) warning: Option<String>,
+    /// An own file: where it is. Else: where it goes, or where it went.
+    pub(crate) path: Option<String>,
+    /// Of an own file, when it was shared.
+    pub(crate) stamp: Option<Stamp>,
+    /// Who has it whole.
+    pub(crate) downloaded_by: BTreeSet<AccountId>,
+    /// Where it waits for the recipient.
+    pub(crate) places: Vec<StoredAt>,
+    /// Of an own file: what is left at rendezvous nodes for its recipient.
+    pub(crate) uploads: Vec<Upload>,
+}
+
+/// An own file at a rendezvous node, or on its way there.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Upload {
+    /// The node's address.
+    pub(crate) home: String,
+    /// What the blob's capabilities come from.
+    pub(crate) seed: Fixed<32>,
+    /// Spent for its room, from the recipient's delivery tokens; without one, the own account pays.
+    pub(crate) token: Option<Fixed<32>>,
+    /// All of it is there.
+    pub(crate) done: bool,
+}
+
+impl std::fmt::Debug for Upload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Upload(done: {})", self.done)
+    }
+}
+
+impl Upload {
+    /// The capabilities of the blob.
+    pub(crate) fn keys(&self) -> BlobKeys {
+        BlobKeys::from_seed(Secret::from_bytes(self.seed.0))
+    }
+
+    /// For the recipient.
+    pub(crate) fn place(&self) -> StoredAt {
+        let keys = self.keys();
+        StoredAt { home: self.home.clone(), blob: keys.blob_id(), read_token: keys.read_token() }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum Stored {
+    File(Box<FileRow>),
+    Leaves(Bytes),
+}
+
+impl FileRow {
+    /// Which.
+    pub(crate) const fn id(&self) -> FileId {
+        self.manifest.file
+    }
+
+    /// For the vault.
+    ///
+    /// # Errors
+    /// [`EncodeError`]
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        let mut row = self.clone();
+        row.manifest.leaves = Bytes::default();
+        codec::encode(&Stored::File(Box::new(row)), ROW_MAX_BYTES)
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
+        self.manifest.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// A row of the table of files; nothing for the rows that hold hashes.
+///
+/// # Errors
+/// [`DecodeError`]
+pub(crate) fn decode(row: &[u8]) -> Result<Option<FileRow>, DecodeError> {
+    match codec::decode_own(row, ROW_MAX_BYTES)? {
+        Stored::File(file) => Ok(Some(*file)),
+        Stored::Leaves(_) => Ok(None),
+    }
+}
+
+/// Where the hashes of a file's chunks stand.
+pub(crate) fn leaves_key(file: FileId) -> Vec<u8> {
+    [b"leaves".as_slice(), file.as_ref()].concat()
+}
+
+/// The hashes of a file's chunks, for the vault.
+///
+/// # Errors
+/// [`EncodeError`]
+pub(crate) fn encode_leaves(leaves: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
+    codec::encode(&Stored::Leaves(Bytes(leaves)), ROW_MAX_BYTES)
+}
+
+/// The hashes of a file's chunks, out of the vault, staged ones included.
+pub(crate) fn stored_leaves(txn: &Txn<'_>, file: FileId, geometry: &Geometry) -> Option<Leaves> {
+    let row = txn.get(Table::Files, &leaves_key(file)).ok()??;
+    let Ok(Stored::Leaves(bytes)) = codec::decode_own(&row, ROW_MAX_BYTES) else { return None };
+    let (hashes, _) = bytes.0.as_chunks::<32>();
+    Leaves::new(hashes.to_vec(), geometry)
+}

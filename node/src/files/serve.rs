@@ -1,0 +1,221 @@
+//! Handing a file over: requests come in on a stream, encrypted chunks go out.
+//!
+//! A thread reads, encrypts and hashes ahead of the network, as far as a few
+//! buffers reach. What it encrypted leaves only if it has the hash that the
+//! chunk had when the file was shared: nothing else may go out under this key.
+
+use std::io;
+use std::sync::{Arc, Weak};
+
+use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use secure_chat_protocol::file::{ChunkError, Leaves};
+use secure_chat_protocol::id::{AccountId, FileId};
+use secure_chat_protocol::limits::FETCH_REQUEST_MAX_BYTES;
+use secure_chat_protocol::wire::transfer::{AnswerHeader, FetchRefusal, FetchRequest};
+use tokio::sync::mpsc;
+
+use super::limits::{CHUNKS_IN_MEMORY_BYTES, REQUESTS_WAITING_MAX, STREAM_IDLE_MAX};
+use super::row::stored_leaves;
+use super::shelf::{Served, Shelf};
+use super::source::{Source, SourceError};
+use crate::network::PeerStream;
+use crate::store::Vault;
+
+/// Encrypted chunks that wait for the network on one stream.
+const FRAMES_AHEAD: usize = 4;
+
+struct Frame {
+    header: AnswerHeader,
+    body: Vec<u8>,
+}
+
+/// Serves one stream of somebody, until it ends.
+pub(crate) async fn serve(stream: PeerStream, reader: AccountId, shelf: Shelf, vault: Weak<Vault>) {
+    let (mut incoming, mut outgoing) = stream.split();
+    let (to_desk, requests) = mpsc::channel(REQUESTS_WAITING_MAX);
+    let (to_wire, mut frames) = mpsc::channel::<Frame>(FRAMES_AHEAD);
+    let (used, free) = mpsc::channel(FRAMES_AHEAD.saturating_add(2));
+    let desk = Desk { shelf, vault, reader, open: None };
+    let working = tokio::task::spawn_blocking(move || desk.work(requests, &to_wire, free));
+    let taking = async {
+        while let Ok(Some(request)) = read_request(&mut incoming).await {
+            if to_desk.send(request).await.is_err() {
+                break;
+            }
+        }
+        drop(to_desk);
+        // What was asked for before still goes out.
+        std::future::pending::<()>().await;
+    };
+    let giving = async {
+        while let Some(frame) = frames.recv().await {
+            outgoing.write_all(&frame.header.to_bytes()).await?;
+            outgoing.write_all(&frame.body).await?;
+            if frames.is_empty() {
+                outgoing.flush().await?;
+            }
+            // The desk takes a new buffer when none comes back.
+            let _ = used.try_send(frame.body);
+        }
+        outgoing.close().await
+    };
+    tokio::select! {
+        () = taking => {}
+        ended = giving => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a stream for a file has ended");
+            }
+        }
+    }
+    drop(frames);
+    // It ends with its channels.
+    let _ = working.await;
+}
+
+/// The next request; nothing at the end of the stream or after a long silence.
+async fn read_request(incoming: &mut (impl futures::AsyncRead + Unpin)) -> io::Result<Option<FetchRequest>> {
+    let read = async {
+        let mut length = [0; 2];
+        if let Err(error) = incoming.read_exact(&mut length).await {
+            return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(None) } else { Err(error) };
+        }
+        let length = usize::from(u16::from_le_bytes(length));
+        if length > FETCH_REQUEST_MAX_BYTES {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut bytes = vec![0; length];
+        incoming.read_exact(&mut bytes).await?;
+        FetchRequest::decode(&bytes).map(Some).map_err(|_| io::ErrorKind::InvalidData.into())
+    };
+    tokio::time::timeout(STREAM_IDLE_MAX, read).await.unwrap_or(Ok(None))
+}
+
+/// What a stream has open.
+struct Desk {
+    shelf: Shelf,
+    /// Not kept open by whoever fetches.
+    vault: Weak<Vault>,
+    reader: AccountId,
+    open: Option<Opened>,
+}
+
+struct Opened {
+    file: FileId,
+    source: Source,
+    served: Arc<Served>,
+    leaves: Arc<Leaves>,
+}
+
+impl Desk {
+    fn work(
+        mut self,
+        mut requests: mpsc::Receiver<FetchRequest>,
+        to_wire: &mpsc::Sender<Frame>,
+        mut free: mpsc::Receiver<Vec<u8>>,
+    ) {
+        while let Some(request) = requests.blocking_recv() {
+            let gone = match request {
+                FetchRequest::Leaves { file } => {
+                    let frame = match self.opened(file) {
+                        Ok(opened) => leaves_frame(&opened.leaves),
+                        Err(refusal) => refused(refusal),
+                    };
+                    to_wire.blocking_send(frame).is_err()
+                }
+                FetchRequest::Chunks { file, first, count } => {
+                    self.send_chunks(file, first, count, to_wire, &mut free).is_err()
+                }
+            };
+            if gone {
+                return;
+            }
+        }
+    }
+
+    fn send_chunks(
+        &mut self,
+        file: FileId,
+        first: u32,
+        count: u16,
+        to_wire: &mpsc::Sender<Frame>,
+        free: &mut mpsc::Receiver<Vec<u8>>,
+    ) -> Result<(), ()> {
+        for index in first..first.saturating_add(u32::from(count)) {
+            let buffer = free.try_recv().unwrap_or_default();
+            let frame = match self.opened(file).and_then(|opened| opened.chunk(index, buffer)) {
+                Ok(body) => {
+                    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+                    Frame { header: AnswerHeader::Chunk { index, length }, body }
+                }
+                Err(refusal) => {
+                    self.open = None;
+                    return to_wire.blocking_send(refused(refusal)).map_err(|_| ());
+                }
+            };
+            to_wire.blocking_send(frame).map_err(|_| ())?;
+        }
+        Ok(())
+    }
+
+    /// The file, if the reader may have it at this moment.
+    fn opened(&mut self, file: FileId) -> Result<&mut Opened, FetchRefusal> {
+        let served = self.shelf.get(&file, &self.reader).ok_or(FetchRefusal::NotHere)?;
+        let same = self.open.take().filter(|open| open.file == file && Arc::ptr_eq(&open.served, &served));
+        let opened = match same {
+            Some(opened) => opened,
+            None => {
+                let leaves = self.leaves(file, &served)?;
+                let source = Source::open(&served.path).map_err(|error| refusal(&error))?;
+                if source.stamp.size != served.cipher.geometry().size() {
+                    return Err(FetchRefusal::Changed);
+                }
+                Opened { file, source, served, leaves }
+            }
+        };
+        Ok(self.open.insert(opened))
+    }
+
+    fn leaves(&self, file: FileId, served: &Served) -> Result<Arc<Leaves>, FetchRefusal> {
+        if let Some(leaves) = served.leaves.get() {
+            return Ok(Arc::clone(leaves));
+        }
+        let vault = self.vault.upgrade().ok_or(FetchRefusal::Unreadable)?;
+        let leaves = stored_leaves(&vault.begin(), file, served.cipher.geometry()).ok_or(FetchRefusal::Unreadable)?;
+        drop(vault);
+        Ok(Arc::clone(served.leaves.get_or_init(|| Arc::new(leaves))))
+    }
+}
+
+impl Opened {
+    fn chunk(&mut self, index: u32, mut chunk: Vec<u8>) -> Result<Vec<u8>, FetchRefusal> {
+        let cipher = &self.served.cipher;
+        if index >= cipher.geometry().count() {
+            return Err(FetchRefusal::NotHere);
+        }
+        self.source.read_chunk(cipher.geometry(), index, &mut chunk).map_err(|error| refusal(&error))?;
+        cipher.seal(index, &mut chunk).map_err(|_: ChunkError| FetchRefusal::Changed)?;
+        // Other bytes under the same key and nonce must never leave.
+        if self.leaves.fits(index, &chunk) { Ok(chunk) } else { Err(FetchRefusal::Changed) }
+    }
+}
+
+fn leaves_frame(leaves: &Leaves) -> Frame {
+    let body = leaves.to_bytes();
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    Frame { header: AnswerHeader::Leaves { length }, body }
+}
+
+fn refused(refusal: FetchRefusal) -> Frame {
+    Frame { header: AnswerHeader::Refused(refusal), body: Vec::new() }
+}
+
+fn refusal(error: &SourceError) -> FetchRefusal {
+    match error {
+        SourceError::Changed | SourceError::Missing | SourceError::Directory | SourceError::Special => {
+            FetchRefusal::Changed
+        }
+        SourceError::Unreadable(_) | SourceError::TooLong | SourceError::Stopped => FetchRefusal::Unreadable,
+    }
+}
+
+const _: () = assert!(CHUNKS_IN_MEMORY_BYTES >= FRAMES_AHEAD * 1024 * 1024);

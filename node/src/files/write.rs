@@ -1,0 +1,110 @@
+//! The threads behind a transfer: one checks each chunk against its hash, decrypts
+//! it and writes it; one hashes the plaintext; one hands it to the disk.
+
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+
+use secure_chat_protocol::crypto::sha256::RunningSha256;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::fetch::Shared;
+use super::limits::SYNC_EVERY_BYTES;
+use super::target::{Target, TargetError};
+
+/// A chunk that came, and may be wrong.
+pub(super) struct Arrived {
+    pub(super) index: u32,
+    pub(super) chunk: Vec<u8>,
+    /// Set when it is.
+    pub(super) lied: Arc<OnceLock<()>>,
+    /// Its room in memory.
+    pub(super) _place: OwnedSemaphorePermit,
+}
+
+/// Checks, decrypts and writes what comes, until nothing more does. Returns the
+/// growing file, and the plaintext's SHA-256 when it is whole.
+pub(super) fn write(
+    mut growing: Target,
+    shared: &Shared,
+    mut arrivals: mpsc::Receiver<Arrived>,
+) -> Result<(Target, Option<[u8; 32]>), TargetError> {
+    let count = shared.cipher.geometry().count();
+    let mut reader = growing.file()?;
+    let synced = growing.file()?;
+    let (hash, to_hash) = sync_channel::<Arrived>(2);
+    let (sync, to_sync) = sync_channel::<()>(1);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while to_sync.recv().is_ok() {
+                // The last sync, before the file is put in its place, is the one that counts.
+                if let Err(error) = synced.sync_data() {
+                    tracing::debug!(%error, "a growing file could not be synced");
+                }
+            }
+        });
+        let hashing = scope.spawn(move || hash_in_order(&to_hash));
+        take_all(&mut growing, shared, &mut arrivals, &hash, &sync);
+        drop((hash, sync));
+        let (mut sha256, mut next) = hashing.join().unwrap_or_default();
+        if !shared.over.load(Ordering::SeqCst) || !shared.is_whole() {
+            return Ok((growing, None));
+        }
+        // What came out of order, or was there before, is read again.
+        let mut chunk = Vec::new();
+        reader.seek(SeekFrom::Start(shared.cipher.geometry().offset(next)))?;
+        while next < count {
+            chunk.clear();
+            let bytes = shared.cipher.geometry().plain_bytes(next) as u64;
+            (&reader).take(bytes).read_to_end(&mut chunk)?;
+            sha256.update(&chunk);
+            next = next.saturating_add(1);
+        }
+        Ok((growing, Some(sha256.finish())))
+    })
+}
+
+fn take_all(
+    growing: &mut Target,
+    shared: &Shared,
+    arrivals: &mut mpsc::Receiver<Arrived>,
+    hash: &SyncSender<Arrived>,
+    sync: &SyncSender<()>,
+) {
+    let mut unsynced = 0_u64;
+    while let Some(mut arrived) = arrivals.blocking_recv() {
+        let index = arrived.index;
+        // The hash comes first: what nobody vouches for is not even decrypted.
+        if !shared.leaves.fits(index, &arrived.chunk) || shared.cipher.open(index, &mut arrived.chunk).is_err() {
+            let _ = arrived.lied.set(());
+            shared.give_back([index]);
+            continue;
+        }
+        if let Err(error) = growing.write(shared.cipher.geometry().offset(index), &arrived.chunk) {
+            shared.give_back([index]);
+            return shared.fail(error.into());
+        }
+        unsynced = unsynced.saturating_add(arrived.chunk.len() as u64);
+        if unsynced >= SYNC_EVERY_BYTES {
+            unsynced = 0;
+            // Full means that one is on its way already.
+            let _ = sync.try_send(());
+        }
+        // The thread lives as long as this channel.
+        let _ = hash.send(arrived);
+        shared.arrived(index);
+    }
+}
+
+/// Hashes chunks as long as they come in order.
+fn hash_in_order(to_hash: &Receiver<Arrived>) -> (RunningSha256, u32) {
+    let (mut sha256, mut next) = (RunningSha256::default(), 0_u32);
+    while let Ok(arrived) = to_hash.recv() {
+        if arrived.index == next {
+            sha256.update(&arrived.chunk);
+            next = next.saturating_add(1);
+        }
+    }
+    (sha256, next)
+}

@@ -150,6 +150,8 @@ struct Told {
     from: Option<String>,
     #[serde(default)]
     mine: bool,
+    #[serde(default)]
+    direction: Option<String>,
 }
 
 impl State {
@@ -187,6 +189,8 @@ impl State {
                     self.files.put(file);
                 }
             }
+            // What was left at a rendezvous node is not told: the row says so.
+            "file.completed" if told.direction.as_deref() == Some("upload") => {}
             "file.completed" => {
                 self.notices.toast(Tone::Good, (tr().file_completed)(&name()), clock.now_ms);
                 self.files.progress.remove(&told.file_id);

@@ -4,7 +4,7 @@ use egui::{Align2, Context, FontId, Key, Modifiers, Role, ScrollArea, Sense, Ui,
 use lucide_icons::Icon;
 
 use super::{Cx, rail};
-use crate::state::{Intent, Overlay, State, Tab};
+use crate::state::{Intent, Overlay, Recipient, State, Tab};
 use crate::strings::tr;
 use crate::theme::{Palette, font, icons};
 use crate::widgets::{Field, dialog, focus_ring, muted, paint_avatar, paint_elided};
@@ -134,9 +134,16 @@ fn search(query: &str, state: &State) -> Vec<Found> {
         action(Icon::Keyboard, tr().shortcuts, Intent::Show(Overlay::Shortcuts)),
         action(Icon::Lock, tr().lock, Intent::Lock),
     ];
+    let of_tabs = [
+        (Tab::Groups, action(Icon::Plus, tr().group_new, Intent::Show(Overlay::EditGroup(None)))),
+        (Tab::Groups, action(Icon::Search, tr().group_find, Intent::Show(Overlay::FindGroup))),
+        (Tab::Files, action(Icon::Share2, tr().share_file, share())),
+    ];
+    let of_tabs = of_tabs.into_iter().filter(|(tab, _)| tab.is_here()).map(|(_, action)| action);
     let mut found: Vec<Found> = people
         .chain(groups)
         .chain(tabs)
+        .chain(of_tabs)
         .chain(actions)
         .filter(|item| fits(&item.name.to_lowercase(), &query))
         .collect();
@@ -144,6 +151,10 @@ fn search(query: &str, state: &State) -> Vec<Found> {
     found.sort_by_key(|item| !item.name.to_lowercase().starts_with(&query));
     found.truncate(ROWS_MAX);
     found
+}
+
+fn share() -> Intent {
+    Intent::Show(Overlay::Share { path: String::new(), to: Recipient::Nobody })
 }
 
 /// Every letter of the query comes in the name, in its order.

@@ -50,6 +50,7 @@ impl GroupDialog {
         if first {
             name.request_focus();
         }
+        let enter = name.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
         Field::new(tr().group_description).hint(tr().group_description_hint).show(ui, &mut self.description);
         section(ui, tr().group_join);
         ui.horizontal_wrapped(|ui| {
@@ -65,7 +66,8 @@ impl GroupDialog {
         refused(ui, state);
         let ready = !self.name.trim().is_empty();
         let label = if group_id.is_some() { tr().save } else { tr().group_create };
-        if ui.add(PushButton::new(label).primary().icon(Icon::Check).wide().busy(busy).enabled(ready)).clicked() {
+        let button = PushButton::new(label).primary().icon(Icon::Check).wide().busy(busy).enabled(ready);
+        if ui.add(button).clicked() || (enter && ready && !busy) {
             let draft = Draft {
                 name: self.name.trim().to_owned(),
                 description: self.description.trim().to_owned(),

@@ -68,7 +68,9 @@ impl App {
         attention.set_detail(self.window.state.preferences.notifications());
         let people = &self.window.state.people;
         let muted = people.contacts().iter().filter(|contact| contact.muted_until.is_some());
-        attention.set_muted(muted.map(|contact| contact.username.clone()));
+        let groups = self.window.state.groups.list.iter().filter(|group| group.muted_until.is_some());
+        let groups = groups.map(|group| group.group_id.clone());
+        attention.set_muted(muted.map(|contact| contact.username.clone()).chain(groups));
     }
 
     /// Stops the node: everything that was written is on disk when it returns.

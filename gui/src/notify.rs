@@ -101,7 +101,9 @@ impl Desktop {
             return None;
         }
         match event {
-            Event::MessageReceived(message) if !message.mine && !self.attention.is_muted(&message.conversation) => {
+            Event::MessageReceived(message) | Event::GroupMessage(message)
+                if !message.mine && !self.attention.is_muted(&message.conversation) =>
+            {
                 Some(of_message(message, detail))
             }
             Event::ContactRequest(_) => Some((tr().app_name.to_owned(), tr().notify_request.to_owned())),

@@ -363,6 +363,40 @@ fn a_node_hosted_here_registers_and_shows_in_the_network_tab() {
 }
 
 #[test]
+fn a_group_is_made_joined_and_talked_in() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    let invited = town.wait(&bob, |event| match event {
+        Event::GroupInvited { group_id, .. } => Some(group_id),
+        _ => None,
+    });
+    tab(&mut alice, "Groups");
+    until_label(&mut alice, "Talk with several people");
+    button(&mut alice, "New group");
+    type_into(&mut alice, Role::TextInput, "Name of the group", "Reading circle");
+    button(&mut alice, "Create group");
+    until_label_contains(&mut alice, "1 member");
+    button(&mut alice, "Members");
+    button(&mut alice, "Invite people");
+    // The button of the dialog has the contact's name.
+    button(&mut alice, "bob");
+    let group_id = invited();
+    alice.key_press(Key::Escape);
+    alice.step();
+    let message = town.wait(&bob, |event| match event {
+        Event::GroupMessage(message) => Some(message.text.clone()),
+        _ => None,
+    });
+    town.runtime.block_on(bob.groups_join(Some(group_id.clone()), None)).unwrap();
+    until_label_contains(&mut alice, "2 members");
+    until(&mut alice, "bob among the members", |alice| alice.query_by_label("More: bob").map(|_| ()));
+    say(&mut alice, "hello circle");
+    assert_eq!(message(), "hello circle");
+    town.runtime.block_on(bob.groups_send(group_id, "hello alice", None)).unwrap();
+    until_label(&mut alice, "hello alice");
+}
+
+#[test]
 fn a_message_to_somebody_who_is_away_says_so_and_arrives_later() {
     let town = Town::new();
     let (mut alice, bob) = alice_and_bob(&town);

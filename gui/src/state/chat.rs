@@ -57,6 +57,8 @@ pub(crate) struct Search {
 #[derive(Debug, Default)]
 pub(crate) struct Chat {
     pub(crate) selection: Selection,
+    /// What was selected in the other of the two tabs with conversations.
+    pub(crate) beside: Selection,
     pub(crate) timeline: Option<Timeline>,
     drafts: HashMap<String, String>,
     pub(crate) composing: Composing,

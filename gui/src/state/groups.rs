@@ -112,12 +112,17 @@ impl State {
                 // The unread count and the order of the list are the node's to say.
                 return self.read_groups(asks);
             }
+            "group.invited" => {
+                let words = (tr().group_invites_to)(word("username"), word("name"));
+                self.notices.toast(Tone::Plain, words, clock.now_ms);
+            }
             "group.joined" => self.notices.toast(Tone::Good, (tr().group_joined)(&name), clock.now_ms),
             "group.left" => {
                 if open {
                     self.leave_conversation(clock, asks);
                 }
-                self.notices.keep(Tone::Plain, (tr().group_left)(&name), None, clock.now_ms);
+                let words = format!("{}. {}", (tr().group_left)(&name), word("reason"));
+                self.notices.keep(Tone::Plain, words.trim().to_owned(), None, clock.now_ms);
             }
             "group.join_requested" => {
                 let words = (tr().group_wants_in)(word("username"), &name);

@@ -313,11 +313,7 @@ impl State {
     }
 
     fn go(&mut self, tab: Tab, clock: Clock, asks: &mut Vec<Ask>) {
-        // What is open in one tab is not open in the other.
-        let group = matches!(self.chat.selection, Selection::Group(_));
-        if (tab == Tab::Chat && group) || (tab == Tab::Groups && !group && self.chat.selection != Selection::None) {
-            self.leave_conversation(clock, asks);
-        }
+        self.swap_selection(tab, clock, asks);
         if self.tab != tab {
             self.tab = tab;
             self.set(Key::Tab, tab.name().into(), asks);
@@ -329,6 +325,28 @@ impl State {
             Tab::Files => self.read_files(asks),
             Tab::Security => self.look_at_security(asks),
             Tab::Chat => {}
+        }
+    }
+
+    /// Chat and groups share what shows a conversation; each remembers which was open in it.
+    fn swap_selection(&mut self, tab: Tab, clock: Clock, asks: &mut Vec<Ask>) {
+        let of_groups = matches!(self.chat.selection, Selection::Group(_));
+        let here = match tab {
+            Tab::Chat => of_groups,
+            Tab::Groups => !of_groups,
+            _ => false,
+        };
+        if !here {
+            return;
+        }
+        let selection = self.chat.selection.clone();
+        self.leave_conversation(clock, asks);
+        match std::mem::replace(&mut self.chat.beside, selection) {
+            Selection::Conversation(name) if self.people.contact(&name).is_some() => {
+                self.open_conversation(&name, clock, asks);
+            }
+            Selection::Group(id) if self.groups.get(&id).is_some() => self.open_group(&id, clock, asks),
+            _ => {}
         }
     }
 

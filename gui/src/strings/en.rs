@@ -418,6 +418,7 @@ strings! {
         Some(by) => format!("{by} invites you"),
         None => "You are invited".to_owned(),
     };
+    group_invites_to: fn(&str, &str) -> String = |who, name| format!("{who} invites you to {name}");
     group_waits: Text = "Waits for a leader of the group to let you in";
     group_was_left: Text = "You are no longer in this group";
     group_cannot_write: Text = "You are not in this group.";

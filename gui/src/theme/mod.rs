@@ -100,7 +100,8 @@ fn visuals(visuals: &mut egui::Visuals, p: &Palette, dark: bool) {
     visuals.error_fg_color = p.danger;
     visuals.warn_fg_color = p.warn;
     visuals.selection.bg_fill = p.accent.gamma_multiply(if dark { 0.45 } else { 0.3 });
-    visuals.selection.stroke = Stroke::new(1.5, p.accent);
+    // The text of what is chosen, too.
+    visuals.selection.stroke = Stroke::new(1.5, p.text);
     visuals.weak_text_color = Some(p.muted);
     visuals.override_text_color = None;
     visuals.indent_has_left_vline = false;

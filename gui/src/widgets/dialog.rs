@@ -34,7 +34,7 @@ pub(crate) fn dialog(ctx: &Context, title: &str, width: f32, content: impl FnOnc
             words
         });
         ui.add_space(6.0);
-        let height = room.y - 180.0;
+        let height = room.y - 124.0;
         let height = height.max(120.0);
         // Without a least height it would never grow when what it shows does.
         let area = ScrollArea::vertical().max_height(height).min_scrolled_height(height);

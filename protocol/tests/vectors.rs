@@ -1,12 +1,14 @@
 //! The frozen vectors under `protocol/vectors/` are what the code makes today.
-//! The example `vectors` makes them; `check.py` and `check_sessions.py` beside
-//! them are a second implementation that reads them.
+//! The example `vectors` makes them; `check.py`, `check_sessions.py` and
+//! `check_services.py` beside them are a second implementation that reads them.
 #![allow(clippy::unwrap_used, reason = "a test: clippy sees the functions around it only as code")]
 
 #[path = "../examples/vectors/files.rs"]
 mod files;
 #[path = "../examples/vectors/mailbox_and_vault.rs"]
 mod mailbox_and_vault;
+#[path = "../examples/vectors/node_services.rs"]
+mod node_services;
 #[path = "../examples/vectors/sessions.rs"]
 mod sessions;
 

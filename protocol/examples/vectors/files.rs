@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{mailbox_and_vault, sessions};
+use crate::{mailbox_and_vault, node_services, sessions};
 
 /// A file's name, and what makes its contents.
 pub(crate) type File = (&'static str, fn() -> Value);
 
-pub(crate) const FILES: &[File] =
-    &[("sessions.json", sessions::vectors), ("mailbox_and_vault.json", mailbox_and_vault::vectors)];
+pub(crate) const FILES: &[File] = &[
+    ("sessions.json", sessions::vectors),
+    ("mailbox_and_vault.json", mailbox_and_vault::vectors),
+    ("node_services.json", node_services::vectors),
+];
 
 pub(crate) fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors").join(name)

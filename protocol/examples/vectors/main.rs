@@ -6,6 +6,7 @@
 
 mod files;
 mod mailbox_and_vault;
+mod node_services;
 mod sessions;
 
 use std::process::ExitCode;

@@ -6,6 +6,7 @@ use secure_chat_protocol::id::EnvelopeId;
 use secure_chat_protocol::limits::BLOB_CHUNK_MAX_BYTES;
 use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::rendezvous::{BlobCharge, BlobRequest, BlobState, Refusal, Request, Response};
+use secure_chat_rendezvous::quota::Rate;
 
 use crate::start;
 use crate::support::{Client, Person, loopback_node, memory_node, refused, stranger};
@@ -150,6 +151,35 @@ async fn quotas_hold_under_a_flood_of_many_at_once() {
     assert_eq!(large, refused(Refusal::TooLarge { limit_bytes: CHUNK * 8 }));
     let other = Person::new("bob", 2).join(&address).await;
     assert!(matches!(other.ask(&create(&keys(100), 5, BlobCharge::Account)).await, Response::Blob(_)));
+}
+
+#[tokio::test]
+async fn a_peer_that_floods_is_slowed_down_with_a_time_and_no_other_pays_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = memory_node(directory.path());
+    // Less than one longest chunk flows in a second: a read is charged as one until its size is known.
+    let rate = Rate::new(4 * BLOB_CHUNK_MAX_BYTES as u64, 1_000);
+    config.limits.rates.blob_bytes_per_peer = rate;
+    let (_node, address) = start(config).await;
+    let alices = Person::new("alice", 1).join(&address).await;
+    let keys = keys(1);
+    alices.ask(&create(&keys, 200, BlobCharge::Account)).await;
+    alices.ask(&put(&keys, 0)).await;
+    let greedy = Client::connect(stranger(2), &address).await;
+    let mut taken = 0;
+    let slowed = loop {
+        match greedy.ask(&get(&keys, 0)).await {
+            Response::Chunk { .. } => taken += 1,
+            other => break other,
+        }
+        assert!(taken < 1_000, "a flood without an end");
+    };
+    assert!(matches!(slowed, Response::Refused(Refusal::SlowDown { retry_after_ms: 1.. })), "{slowed:?}");
+    // What was charged beyond the chunks' true size was given back.
+    assert!(taken > 100, "{taken} chunks of 16 KiB out of four times the longest");
+    let other = Client::connect(stranger(3), &address).await;
+    assert!(matches!(other.ask(&get(&keys, 0)).await, Response::Chunk { .. }));
+    assert_eq!(alices.ask(&put(&keys, 1)).await, Response::Done);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use secure_chat_protocol::limits::{ENVELOPE_MAX_BYTES, WORK_MIN_BITS};
 use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::rendezvous::{GroupLogRequest, LogStamp, Refusal, Request, Response};
 use secure_chat_protocol::work;
+use secure_chat_rendezvous::quota::Rate;
 
 use crate::start;
 use crate::support::{Client, envelope_id, loopback_node, memory_node, now, refused, stranger};
@@ -140,4 +141,31 @@ async fn a_log_costs_a_stranger_work_and_quotas_hold_under_a_flood() {
     let too_large = refused(Refusal::TooLarge { limit_bytes: u32::try_from(ENVELOPE_MAX_BYTES).unwrap() });
     assert_eq!(client.ask(&Request::GroupLog(long)).await, too_large);
     assert_eq!(read(&client, &group, 0).await.len(), stored);
+}
+
+#[tokio::test]
+async fn a_flood_of_new_logs_makes_each_further_one_dearer_and_entries_stay_free() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = memory_node(directory.path());
+    config.limits.rates.strangers_in_all = Rate::new(4, 0);
+    let (_node, address) = start(config).await;
+    let client = Client::connect(stranger(1), &address).await;
+    let mut bits = WORK_MIN_BITS;
+    let mut prices = Vec::new();
+    for group in 0..12 {
+        loop {
+            match put(&client, &keys(group), 1, Some(bits)).await {
+                Response::Appended { .. } => break,
+                Response::Refused(Refusal::WorkNeeded { bits: dearer }) => {
+                    assert!(dearer > bits, "the node names what would do");
+                    bits = dearer;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        prices.push(bits);
+    }
+    assert_eq!(prices.first(), Some(&WORK_MIN_BITS));
+    assert!(bits > WORK_MIN_BITS, "{prices:?}");
+    assert!(matches!(put(&client, &keys(0), 2, None).await, Response::Appended { .. }), "its log is there");
 }

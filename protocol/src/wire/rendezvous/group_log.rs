@@ -44,7 +44,7 @@ pub enum GroupLogRequest {
 }
 
 /// Work that was done for the creation of a log: a [`crate::work::Stamp`] over the log id in the
-/// place of a mailbox, the entry's id and the entry (see [`crate::group_log::LogKeys::work`]).
+/// place of a mailbox, the entry's id and the entry (see [`crate::group_log::work`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogStamp {
     /// Hours since 1970, by the node's clock.

@@ -1,10 +1,8 @@
 //! Groups, their members and what they write.
 
-use std::collections::BTreeMap;
-
-use secure_chat_node::api::{At, Message, MessageState, NodeHandle};
+use secure_chat_node::api::{At, Message, NodeHandle};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::messages::{PAGE_MESSAGES, Page};
 use super::{Answered, by_name};
@@ -86,64 +84,17 @@ pub(crate) struct Member {
     pub(crate) online: bool,
 }
 
-/// A message as the node writes it.
+/// The last message of a group, as far as the list shows it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Written {
-    message_id: String,
     #[serde(default)]
-    conversation: String,
+    pub(crate) from: String,
     #[serde(default)]
-    from: String,
+    pub(crate) mine: bool,
     #[serde(default)]
-    account_id: String,
+    pub(crate) text: String,
     #[serde(default)]
-    mine: bool,
-    #[serde(default)]
-    text: String,
-    at: At,
-    state: MessageState,
-    #[serde(default)]
-    reason: Option<String>,
-    #[serde(default)]
-    reply_to: Option<String>,
-    #[serde(default)]
-    edited: Option<At>,
-    #[serde(default)]
-    deleted: bool,
-    #[serde(default)]
-    reactions: BTreeMap<String, Vec<String>>,
-}
-
-impl Written {
-    /// The same as the window keeps messages.
-    pub(crate) fn into_message(self) -> Message {
-        Message {
-            message_id: self.message_id,
-            conversation_id: self.conversation.clone(),
-            conversation: self.conversation,
-            from: self.from,
-            account_id: self.account_id,
-            mine: self.mine,
-            text: self.text,
-            at: self.at,
-            state: self.state,
-            reason: self.reason,
-            reply_to: self.reply_to,
-            edited: self.edited,
-            deleted: self.deleted,
-            reactions: self.reactions,
-        }
-    }
-
-    /// Who wrote what, on one line.
-    pub(crate) fn line(&self) -> (&str, bool, &str) {
-        (&self.from, self.mine, &self.text)
-    }
-
-    /// When, in milliseconds.
-    pub(crate) fn at_ms(&self) -> u64 {
-        self.at.0.0
-    }
+    pub(crate) at: At,
 }
 
 /// A new group, or what is changed about one.
@@ -277,13 +228,6 @@ struct Invited {
 }
 
 #[derive(Deserialize)]
-struct History {
-    messages: Vec<Written>,
-    #[serde(default)]
-    more: bool,
-}
-
-#[derive(Deserialize)]
 struct Sent {
     message_id: String,
 }
@@ -388,14 +332,12 @@ impl Ask {
 }
 
 async fn history(node: &NodeHandle, group_id: &str, page: &Page) -> Answered<(Vec<Message>, bool)> {
-    let id = |id: &String| Value::from(id.clone());
-    let params = match page {
-        Page::Latest => json!({"group_id": group_id, "limit": PAGE_MESSAGES}),
-        Page::Before(before) => json!({"group_id": group_id, "before": id(before), "limit": PAGE_MESSAGES}),
+    let before = match page {
+        Page::Latest => None,
+        Page::Before(before) => Some(before.clone()),
         // Places inside of a conversation are read by the methods of all conversations.
         page => return super::messages::history(node, group_id, page).await,
     };
-    let page: History = by_name::ask(node, "groups.history", params).await?;
-    let of_group = |written: Written| Message { conversation: group_id.to_owned(), ..written.into_message() };
-    Ok((page.messages.into_iter().map(of_group).collect(), page.more))
+    let page = node.groups_history(group_id, before, PAGE_MESSAGES).await?;
+    Ok((page.messages, page.more))
 }

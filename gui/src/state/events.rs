@@ -112,6 +112,7 @@ impl State {
                     timeline.receive(row);
                 }
             }
+            Event::GroupMessage(message) => self.group_message(&message, asks),
             Event::MessageEdited(message) | Event::MessageReaction(message) => {
                 let is_last = |id: &str| id == message.message_id;
                 if self

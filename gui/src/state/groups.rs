@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
+use secure_chat_node::api::Message;
 use serde_json::Value;
 
 use super::{Row, Selection, State, Tab, Timeline, Tone};
-use crate::ask::groups::{self as ask, Answer, FoundGroup, Group, Member, Written};
+use crate::ask::groups::{self as ask, Answer, FoundGroup, Group, Member};
 use crate::ask::{Ask, messages};
 use crate::strings::tr;
 use crate::text::Clock;
@@ -104,14 +105,6 @@ impl State {
         let open = self.group().is_some_and(|group| group.group_id == group_id);
         let name = self.groups.get(&group_id).map_or(word("name"), |group| &group.name).to_owned();
         match kind {
-            "group.message" => {
-                let written = event.get("message").unwrap_or(event);
-                if let Ok(written) = serde::Deserialize::deserialize(written) {
-                    self.group_message(written, &group_id);
-                }
-                // The unread count and the order of the list are the node's to say.
-                return self.read_groups(asks);
-            }
             "group.invited" => {
                 let words = (tr().group_invites_to)(word("username"), word("name"));
                 self.notices.toast(Tone::Plain, words, clock.now_ms);
@@ -136,17 +129,16 @@ impl State {
         self.read_groups(asks);
     }
 
-    fn group_message(&mut self, written: Written, group_id: &str) {
-        let mut message = written.into_message();
-        if message.conversation.is_empty() {
-            group_id.clone_into(&mut message.conversation);
-        }
+    /// Somebody wrote in a group.
+    pub(super) fn group_message(&mut self, message: &Message, asks: &mut Vec<Ask>) {
         let line = format!("{}: {}", message.from, message.text);
         self.groups.last.insert(message.conversation.clone(), (line, message.at.0.0));
-        let row = Row::new(&message, self.me());
+        let row = Row::new(message, self.me());
         if let Some(timeline) = self.chat.timeline.as_mut().filter(|open| open.conversation == message.conversation) {
             timeline.receive(row);
         }
+        // The unread count and the order of the list are the node's to say.
+        self.read_groups(asks);
     }
 
     pub(super) fn groups_answer(&mut self, answer: Answer, clock: Clock, asks: &mut Vec<Ask>) {
@@ -235,6 +227,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::people::tests::message;
     use secure_chat_node::api::Account;
     use serde_json::json;
 
@@ -263,9 +256,8 @@ mod tests {
     #[test]
     fn a_message_of_the_open_group_stands_in_its_conversation() {
         let mut state = in_group();
-        let event = json!({"type": "group.message", "group_id": "g1", "message_id": "m1", "conversation": "g1",
-            "from": "bob", "text": "hello all", "at": "2026-01-31T12:00:00Z", "state": "received"});
-        state.group_event("group.message", &event, NOW, &mut Vec::new());
+        let message = Message { text: "hello all".into(), ..message("m1", "g1", 5, false) };
+        state.group_message(&Message { from: "bob".into(), ..message }, &mut Vec::new());
         let rows = state.chat.timeline.as_ref().unwrap().rows();
         assert_eq!((rows.len(), rows[0].from.as_str(), rows[0].text.as_str()), (1, "bob", "hello all"));
     }

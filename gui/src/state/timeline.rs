@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use secure_chat_node::api::{Message, MessageState};
 
 use super::heights::Heights;
+use crate::text::bytes;
 
 /// Messages kept in memory; beyond it those far from what is read are let go.
 pub(crate) const LOADED_MAX: usize = 100_000;
@@ -62,7 +63,7 @@ impl Row {
             local: None,
             mine: message.mine,
             from: message.from.clone(),
-            text: message.text.clone(),
+            text: text_of(message),
             at_ms: message.at.0.0,
             state: message.state,
             reason: message.reason.clone(),
@@ -81,6 +82,15 @@ impl Row {
         let lines = self.text.len() / LINE_CHARS + 1;
         let extras = usize::from(self.reply_to.is_some()) * 2 + usize::from(!self.reactions.is_empty());
         28.0 + LINE_PT * (lines + extras) as f32
+    }
+}
+
+/// The text of a message; that of one that shares a file begins with the file.
+fn text_of(message: &Message) -> String {
+    match &message.file {
+        Some(file) if message.text.is_empty() => format!("📎 {} ({})", file.name, bytes(file.size)),
+        Some(file) => format!("📎 {} ({})\n{}", file.name, bytes(file.size), message.text),
+        None => message.text.clone(),
     }
 }
 

@@ -83,7 +83,7 @@ fn list(ui: &mut Ui, state: &State, cx: &mut Cx) {
 
 fn last_at(group: &Group, state: &State) -> u64 {
     let told = state.groups.last.get(&group.group_id).map_or(0, |last| last.1);
-    told.max(group.last_message.as_ref().map_or(0, |last| last.at_ms()))
+    told.max(group.last_message.as_ref().map_or(0, |last| last.at.0.0))
 }
 
 /// The second line: what came last, else what the group is for.
@@ -101,7 +101,7 @@ fn line(group: &Group, state: &State) -> String {
     if let Some((line, _)) = state.groups.last.get(&group.group_id) {
         return line.clone();
     }
-    match group.last_message.as_ref().map(|last| last.line()) {
+    match group.last_message.as_ref().map(|last| (last.from.as_str(), last.mine, last.text.as_str())) {
         Some((_, true, text)) => (tr().you_said)(text),
         Some((from, false, text)) => format!("{from}: {text}"),
         None if !group.description.is_empty() => group.description.clone(),

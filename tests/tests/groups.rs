@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what is shared by tests fails as they do")]
 
-use secure_chat_node::api::{ApiError, ErrorKind, Event, JoinPolicy, MessageState, Role};
+use secure_chat_node::api::{ApiError, ErrorKind, Event, GroupState, JoinPolicy, MessageState, Role};
 use secure_chat_tests::{Persona, TestNet, become_contacts};
 
 fn kind<T>(result: Result<T, ApiError>) -> Option<ErrorKind> {
@@ -40,6 +40,17 @@ async fn hears(who: &mut Persona, text: &str) {
     })
     .await
     .unwrap_or_else(|error| panic!("{} did not hear {text:?}: {error}", who.name));
+}
+
+/// Waits until the text stands in the group's history, whenever it came.
+async fn has(who: &Persona, group: &str, text: &str) {
+    for _ in 0..1_200 {
+        if texts(who, group).await.iter().any(|known| known == text) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{} never had {text:?}", who.name);
 }
 
 async fn texts(who: &Persona, group: &str) -> Vec<String> {
@@ -242,4 +253,82 @@ async fn a_death_at_any_sync_of_a_rotation_ends_in_the_same_view() {
     let heard = texts(&bob, &group).await;
     let once: std::collections::BTreeSet<_> = heard.iter().collect();
     assert_eq!(once.len(), heard.len(), "nothing is shown twice");
+}
+
+#[tokio::test]
+async fn the_log_keeps_what_was_said_while_nobody_else_was_there() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    let group = group_of(&mut [&mut alice, &mut bob, &mut carol]).await;
+    says(&alice, &group, "first").await;
+    hears(&mut bob, "first").await;
+    hears(&mut carol, "first").await;
+    bob.away().await;
+    carol.away().await;
+    let sent = says(&alice, &group, "to those who are away").await;
+    alice
+        .until(|event| {
+            matches!(event, Event::MessageState { message_id, state: MessageState::Sent, .. } if message_id == sent)
+                .then_some(())
+        })
+        .await
+        .unwrap();
+    // Carol is removed while she is away; what comes after is not for her.
+    alice.handle().unwrap().groups_remove_member(group.clone(), "carol").await.unwrap();
+    let sent = says(&alice, &group, "without carol").await;
+    alice
+        .until(|event| {
+            matches!(event, Event::MessageState { message_id, state: MessageState::Sent, .. } if message_id == sent)
+                .then_some(())
+        })
+        .await
+        .unwrap();
+    alice.away().await;
+    bob.back().await.unwrap();
+    has(&bob, &group, "to those who are away").await;
+    has(&bob, &group, "without carol").await;
+    carol.back().await.unwrap();
+    while carol.handle().unwrap().groups_list().await.unwrap().groups[0].state != GroupState::Left {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(!texts(&carol, &group).await.contains(&"without carol".to_owned()));
+}
+
+#[tokio::test]
+async fn a_public_group_is_found_and_joined_by_strangers() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    let owner = alice.handle().unwrap().clone();
+    let about = Some("Walks on Sundays".to_owned());
+    let group = owner.groups_create("Hikers", about, true, JoinPolicy::Open).await.unwrap().group_id;
+    let mut found = Vec::new();
+    while found.is_empty() {
+        found = bob.handle().unwrap().groups_search("hik sundays").await.unwrap().groups;
+    }
+    assert_eq!((found[0].group_id.clone(), found[0].name.as_str(), found[0].members), (group.clone(), "Hikers", 1));
+    bob.handle().unwrap().groups_join(Some(group.clone()), None::<String>).await.unwrap();
+    bob.until(|event| matches!(event, Event::GroupJoined(_)).then_some(())).await.unwrap();
+    says(&bob, &group, "hello").await;
+    hears(&mut alice, "hello").await;
+    owner.groups_update(group.clone(), None::<String>, None::<String>, Some(JoinPolicy::Approval)).await.unwrap();
+    carol.handle().unwrap().groups_join(Some(group.clone()), None::<String>).await.unwrap();
+    alice.until(|event| matches!(event, Event::GroupJoinRequested(_)).then_some(())).await.unwrap();
+    assert_eq!(owner.groups_requests(group.clone()).await.unwrap().requests.len(), 1);
+    owner.groups_approve(group.clone(), "carol").await.unwrap();
+    carol.until(|event| matches!(event, Event::GroupJoined(_)).then_some(())).await.unwrap();
+    says(&carol, &group, "me too").await;
+    hears(&mut alice, "me too").await;
+    hears(&mut bob, "me too").await;
+    // Somebody banned stays out.
+    owner.groups_ban(group.clone(), "carol").await.unwrap();
+    carol.until(|event| matches!(event, Event::GroupLeft { .. }).then_some(())).await.unwrap();
+    carol.handle().unwrap().groups_join(Some(group.clone()), None::<String>).await.unwrap();
+    carol.until(|event| matches!(event, Event::GroupLeft { .. }).then_some(())).await.unwrap();
+    assert_eq!(owner.groups_members(group).await.unwrap().members.len(), 2);
+    let none = bob.handle().unwrap().groups_join(Some("00".repeat(32)), None::<String>).await;
+    assert_eq!(kind(none), Some(ErrorKind::NotFound));
 }

@@ -299,6 +299,8 @@ impl Open {
                 }
                 self.presences(step, presences);
                 self.fetch_from(step, peer);
+                self.read_logs(step);
+                self.list_groups(step);
                 step.deliver.extend(self.outbox.recipients());
                 for lane in self.lanes.values_mut() {
                     lane.succeeded();

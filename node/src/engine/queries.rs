@@ -39,7 +39,7 @@ const fn is_online(status: PresenceStatus) -> bool {
 }
 
 impl Open {
-    fn ready_homes(&self) -> Vec<Address> {
+    pub(super) fn ready_homes(&self) -> Vec<Address> {
         self.homes.values().filter(|home| home.stage == Stage::Ready).map(|home| home.address.clone()).collect()
     }
 
@@ -264,7 +264,17 @@ impl Open {
                 );
             }
             Work::Network { status: Some(status), want } => self.network_answered(step, &status, want),
-            Work::GroupPublished { group, message, taken } => self.published(step, group, message, taken),
+            Work::GroupLogged { group, message, taken } => self.group_logged(step, group, message, taken),
+            Work::GroupLog(page) => self.log_read(step, &page),
+            Work::GroupListed { group, taken } => self.group_listed(step, group, taken),
+            Work::GroupsFound { listings, reply } => {
+                let found = self.groups_found(step, &listings);
+                step.reply(reply, Ok(found));
+            }
+            Work::GroupEntry { listed, reply } => {
+                let joining = self.group_entry(step, &listed);
+                step.reply(reply, joining);
+            }
             Work::GroupFetched { group, from, result } => self.group_fetched(step, group, from, result),
             Work::File(work) => self.file_worked(step, work),
             Work::Network { status: None, .. } | Work::Hosted { .. } | Work::Tried => {}

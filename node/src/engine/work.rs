@@ -1,12 +1,15 @@
 //! Asynchronous work of the engine, and the results that come back as inputs.
 
-use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId, MessageId};
+use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId};
+use secure_chat_protocol::wire::codec::Bytes;
 use secure_chat_protocol::wire::group::GroupMissing;
 use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerResponse};
 use secure_chat_protocol::wire::rendezvous::{Found, Presence, Refusal, Response, StoredEnvelope};
 
+use super::groups::{ListedGroup, LogPage};
 use super::state::Opening;
 use crate::api::{Account, Dialled, HostedAddress, OnlineUsers, Reply, RequestMade, User};
+use crate::messaging::group::Unacknowledged;
 use crate::network::{Address, DialError, PeerId, RequestError, Status};
 
 /// What comes back to the engine.
@@ -45,8 +48,16 @@ pub(crate) enum Work {
     Network { status: Option<Status>, want: NetworkWant },
     /// The host of a rendezvous node answered.
     Hosted { result: Result<String, String>, reply: Reply<HostedAddress> },
-    /// A group message was published, or nobody listened.
-    GroupPublished { group: GroupId, message: MessageId, taken: bool },
+    /// A group message was appended to the log, or no node took it.
+    GroupLogged { group: GroupId, message: Unacknowledged, taken: bool },
+    /// A page of a group's log at a node.
+    GroupLog(LogPage),
+    /// The directories were told of a public group.
+    GroupListed { group: GroupId, taken: bool },
+    /// The directories answered a search.
+    GroupsFound { listings: Vec<Bytes>, reply: Reply<crate::api::GroupsFound> },
+    /// The directories answered what they know of a group that is to be joined.
+    GroupEntry { listed: ListedGroup, reply: Reply<crate::api::GroupJoining> },
     /// A member answered what is missing of a group.
     GroupFetched { group: GroupId, from: AccountId, result: Result<GroupMissing, RequestError> },
     /// Something about a file is done.

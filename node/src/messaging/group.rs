@@ -103,6 +103,8 @@ pub struct Unacknowledged {
     pub number: u32,
     /// Its name, if the conversation shows it.
     pub message: MessageId,
+    /// It is in the log of a rendezvous node.
+    pub logged: bool,
 }
 
 /// A group.

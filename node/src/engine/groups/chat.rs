@@ -94,12 +94,13 @@ impl Open {
         let message = own.encrypt(&context, &plaintext, &mut rng()).map_err(|error| failed(&error))?;
         let encoded = message.encode().map_err(|error| failed(&error))?;
         step.chains.insert((group, me));
-        held.row.sent(Unacknowledged { chain: message.chain, number: message.number, message: id });
+        held.row.sent(Unacknowledged { chain: message.chain, number: message.number, message: id, logged: false });
         let soon = Instant::now() + Duration::from_millis(GROUP_SYNC_SOON_MS);
         held.sync_at = Some(held.sync_at.map_or(soon, |at| at.min(soon)));
         self.wake_at(soon);
         self.keep(step, group, &message, &encoded);
-        self.publish(step, group, id, &encoded);
+        self.publish(step, group, &encoded);
+        self.log_unheard(step, group);
         self.settle_acknowledged(step, group);
         Ok(())
     }

@@ -10,7 +10,9 @@ use secure_chat_protocol::wire::codec::Fixed;
 use secure_chat_protocol::wire::group::{GroupControl, GroupInvite, InvitePass, JoinAnswer, SecretIn};
 
 use super::Group;
-use crate::api::{ApiError, At, Command, Done, ErrorKind, Event, GroupInviteMade, GroupJoining, GroupMade, params};
+use crate::api::{
+    ApiError, At, Command, Done, ErrorKind, Event, GroupInviteMade, GroupJoining, GroupMade, Reply, params,
+};
 use crate::engine::audit::Severity;
 use crate::engine::state::{Open, rng};
 use crate::engine::step::{Step, sentence, storage};
@@ -30,10 +32,7 @@ impl Open {
                 let result = self.create_group(step, params);
                 step.reply(reply, result);
             }
-            Command::GroupsJoin(params, reply) => {
-                let result = self.join_group(step, params);
-                step.reply(reply, result);
-            }
+            Command::GroupsJoin(params, reply) => self.join_group(step, params, reply),
             Command::GroupsInvite(params, reply) => {
                 let result = self.invite_to_group(step, params);
                 step.reply(reply, result);
@@ -207,25 +206,25 @@ impl Open {
         Ok(GroupMade { group_id: group.to_string() })
     }
 
-    fn join_group(&mut self, step: &mut Step<'_>, params: params::GroupsJoin) -> Result<GroupJoining, ApiError> {
+    fn join_group(&mut self, step: &mut Step<'_>, params: params::GroupsJoin, reply: Reply<GroupJoining>) {
         if let Some(link) = params.invite.filter(|link| !link.trim().is_empty()) {
-            return self.join_by_link(step, &link);
+            let result = self.join_by_link(step, &link);
+            return step.reply(reply, result);
         }
         let name = params.group_id.unwrap_or_default();
         if name.trim().is_empty() {
-            return Err(ApiError::invalid("group_id", "Say which group: by its id, or with an invite."));
+            let error = ApiError::invalid("group_id", "Say which group: by its id, or with an invite.");
+            return step.reply(reply, Err(error));
         }
-        if self.group_named(&name).is_err() {
-            return self.join_listed(step, &name);
-        }
-        let group = self.group_named(&name)?;
-        let Some(held) = self.groups.get(&group) else { return Err(ApiError::not_found("There is no such group.")) };
-        match (held.row.standing, held.row.via) {
-            (GroupStanding::Invited, Some(via)) => self.ask_to_join(step, group, held.row.about.clone(), via, None),
-            (GroupStanding::Joined, _) => Err(ApiError::new(ErrorKind::Conflict, "You are in this group already.")),
-            (GroupStanding::Asking, _) => Err(ApiError::new(ErrorKind::Conflict, "Your request waits for an answer.")),
-            _ => self.join_listed(step, &name),
-        }
+        let known = self.group_named(&name).ok().and_then(|group| self.groups.get(&group));
+        let conflict = |text: &str| Err(ApiError::new(ErrorKind::Conflict, text));
+        let result = match known.map(|held| (held.row.standing, held.row.via, held.row.about.clone(), held.row.group)) {
+            Some((GroupStanding::Invited, Some(via), about, group)) => self.ask_to_join(step, group, about, via, None),
+            Some((GroupStanding::Joined, ..)) => conflict("You are in this group already."),
+            Some((GroupStanding::Asking, ..)) => conflict("Your request waits for an answer."),
+            _ => return self.join_listed(step, &name, reply),
+        };
+        step.reply(reply, result);
     }
 
     fn invite_to_group(

@@ -98,6 +98,7 @@ impl Open {
             held.row.keep_secret(from, secret);
             step.groups.insert(group);
             self.follow_topics(step);
+            self.read_log(step, group);
         } else {
             // The operation that made them an admin may be on its way.
             held.row.keep_early(from, payload);

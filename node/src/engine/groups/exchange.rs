@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use rand::seq::{IndexedRandom, IteratorRandom};
-use secure_chat_protocol::id::{AccountId, ChainId, GroupId, MessageId};
+use secure_chat_protocol::id::{AccountId, ChainId, GroupId};
 use secure_chat_protocol::limits::GROUP_ANSWER_MESSAGES_MAX;
 use secure_chat_protocol::membership::{GroupSecret, Membership};
 use secure_chat_protocol::wire::codec::Bytes;
@@ -64,26 +64,15 @@ impl Open {
     }
 
     /// Publishes a message to those who are there.
-    pub(super) fn publish(&mut self, step: &mut Step<'_>, group: GroupId, message: MessageId, encoded: &[u8]) {
+    pub(super) fn publish(&mut self, step: &mut Step<'_>, group: GroupId, encoded: &[u8]) {
         let Some(secret) = self.groups.get(&group).and_then(Group::secret) else { return };
         let (net, topic, sealed) = (self.net.clone(), secret.topic(), secret.seal(encoded, &mut rng()));
         step.work(async move {
-            let taken = net.publish(topic, sealed).await.is_ok();
-            Work::GroupPublished { group, message, taken }
+            if let Err(error) = net.publish(topic, sealed).await {
+                tracing::debug!(%error, "a group message was not published");
+            }
+            Work::Tried
         });
-    }
-
-    /// A message was published, or nobody listens.
-    pub(in crate::engine) fn published(
-        &mut self,
-        step: &mut Step<'_>,
-        group: GroupId,
-        message: MessageId,
-        taken: bool,
-    ) {
-        if taken && let Err(error) = self.advance_state(step, AccountId(group.0), message, MessageState::Sent, None) {
-            tracing::error!(%error, "a message's state can't be stored");
-        }
     }
 
     /// Something came on a topic.
@@ -224,6 +213,9 @@ impl Open {
             true
         });
         if !delivered.is_empty() {
+            let open: std::collections::BTreeSet<_> =
+                held.row.unacknowledged.iter().map(|message| (message.chain, message.number)).collect();
+            held.published.retain(|place| open.contains(place));
             step.groups.insert(group);
         }
         let sent = sent.into_iter().map(|message| (message, MessageState::Sent));
@@ -263,6 +255,10 @@ impl Open {
         for group in due {
             self.compare(step, group);
             self.ask_for_chains(step, group);
+            if self.is_alone(group) {
+                self.read_log(step, group);
+            }
+            self.log_unheard(step, group);
         }
         if let Some(next) = self.groups.values().filter(|held| held.is_joined()).filter_map(|held| held.sync_at).min() {
             self.wake_at(next);
@@ -289,6 +285,12 @@ impl Open {
                 self.ask_member(step, group, account);
             }
         }
+    }
+
+    /// Whether no other member is connected, so that only the log tells anything.
+    fn is_alone(&self, group: GroupId) -> bool {
+        let members = self.groups.get(&group).and_then(Group::view).map(|view| &view.members);
+        members.is_some_and(|members| !members.keys().any(|account| self.is_connected(*account)))
     }
 
     /// Chains that were seen and not handed over are asked for.

@@ -260,6 +260,7 @@ impl Open {
             step.tell(Event::GroupJoined(Box::new(view)));
         }
         self.audit(step, "group.joined", Severity::Info, "A group was joined.");
+        self.read_log(step, group);
         self.ask_members(step, group, Some(from));
     }
 

@@ -10,8 +10,12 @@ mod control;
 mod directory;
 mod exchange;
 mod joining;
+mod log;
 mod roster;
 mod views;
+
+pub(crate) use self::directory::ListedGroup;
+pub(crate) use self::log::LogPage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
@@ -48,6 +52,10 @@ pub(crate) struct Group {
     asking: BTreeSet<AccountId>,
     /// When members are to be asked next.
     sync_at: Option<Instant>,
+    /// Own messages that were published once, and that members may have soon.
+    published: BTreeSet<(ChainId, u32)>,
+    /// Own messages on their way to the log.
+    logging: BTreeSet<(ChainId, u32)>,
     own: Option<SenderKey>,
     chains: HashMap<AccountId, MemberChains>,
 }
@@ -64,6 +72,8 @@ impl Group {
             acknowledged: HashMap::new(),
             asking: BTreeSet::new(),
             sync_at: None,
+            published: BTreeSet::new(),
+            logging: BTreeSet::new(),
             own: None,
             chains: HashMap::new(),
         }

@@ -172,6 +172,7 @@ impl Open {
         }
         self.follow_topics(step);
         self.take_early(step, group);
+        self.renew_listing(step, group, before);
     }
 
     fn member_came(&mut self, step: &mut Step<'_>, group: GroupId, account: AccountId) {
@@ -210,6 +211,10 @@ impl Open {
     /// This account is no longer in a group.
     pub(super) fn out_of_group(&mut self, step: &mut Step<'_>, group: GroupId, reason: &str) {
         let me = self.me;
+        let listed = self.groups.get(&group).and_then(Group::view);
+        if listed.is_some_and(|view| view.about.public && view.members.is_empty()) {
+            self.withdraw_listing(step, group);
+        }
         let Some(held) = self.groups.get_mut(&group) else { return };
         held.row.standing = GroupStanding::Left;
         held.row.secrets.clear();

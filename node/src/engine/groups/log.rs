@@ -1,0 +1,225 @@
+//! The group's log at the rendezvous nodes, for members who are away: every message
+//! is appended there, sealed under the group secret, and read by whoever comes
+//! back. The nodes see an id that is random to them, sizes and times.
+
+use secure_chat_protocol::group_log::{LogKeys, log_as_mailbox, work as log_work};
+use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId};
+use secure_chat_protocol::limits::WORK_MIN_BITS;
+use secure_chat_protocol::membership::GroupSecret;
+use secure_chat_protocol::wire::codec::Bytes;
+use secure_chat_protocol::wire::rendezvous::{GroupLogRequest, LogEntry, LogStamp, Refusal, Request, Response};
+use secure_chat_protocol::work::Solver;
+
+use super::Group;
+use super::chat::place_key;
+use crate::api::MessageState;
+use crate::engine::state::{Open, rng};
+use crate::engine::step::Step;
+use crate::engine::work::Work;
+use crate::messaging::group::Unacknowledged;
+use crate::messaging::limits::FETCH_BYTES;
+use crate::network::{Address, NetworkHandle, parse_rendezvous};
+use crate::store::Table;
+
+/// Nodes where one group keeps its log.
+const LOG_NODES_MAX: usize = 3;
+/// Messages that are appended at once.
+const LOG_AT_ONCE: usize = 32;
+/// Tries of a proof of work between two looks at whether it is still wanted.
+const WORK_PORTION: u64 = 1 << 20;
+/// Secrets under which members may still write: the present one and those just before.
+const READ_SECRETS: usize = 3;
+
+/// What was read of a log.
+pub(crate) struct LogPage {
+    pub(crate) group: GroupId,
+    pub(crate) node: String,
+    pub(crate) generation: u64,
+    pub(crate) entries: Vec<LogEntry>,
+    pub(crate) more: bool,
+}
+
+impl Open {
+    /// Where a group's log stands: at the homes of its most senior admins, so that all
+    /// members come to the same nodes.
+    fn log_nodes(&self, group: GroupId) -> Vec<Address> {
+        let Some(view) = self.groups.get(&group).and_then(Group::view) else { return Vec::new() };
+        let mut nodes: Vec<String> = Vec::new();
+        for account in view.admins() {
+            let homes = if account == self.me {
+                self.home_addresses()
+            } else {
+                self.contacts.get(&account).map(|contact| contact.homes.clone()).unwrap_or_default()
+            };
+            for home in homes {
+                if nodes.len() < LOG_NODES_MAX && !nodes.contains(&home) {
+                    nodes.push(home);
+                }
+            }
+        }
+        nodes.iter().filter_map(|node| parse_rendezvous(node).ok()).collect()
+    }
+
+    /// Appends what some member who is away is not known to have to the log, at all its
+    /// nodes; again after a restart, until a node has it.
+    pub(super) fn log_unheard(&mut self, step: &mut Step<'_>, group: GroupId) {
+        let nodes = self.log_nodes(group);
+        let all_here =
+            self.groups.get(&group).and_then(Group::view).is_none_or(|view| {
+                view.members.keys().all(|account| *account == self.me || self.is_connected(*account))
+            });
+        let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_joined()) else { return };
+        let Some(secret) = held.secret() else { return };
+        if nodes.is_empty() {
+            return;
+        }
+        let mut waiting = Vec::new();
+        for message in held.row.unacknowledged.iter().filter(|message| !message.logged) {
+            let place = (message.chain, message.number);
+            // Whoever is here has it in a moment; the next comparison tells.
+            let fresh = all_here && held.published.insert(place);
+            if !fresh && waiting.len() < LOG_AT_ONCE && held.logging.insert(place) {
+                waiting.push(*message);
+            }
+        }
+        for message in waiting {
+            let row = step.txn.get(Table::GroupLog, &place_key(group, message.chain, message.number)).ok().flatten();
+            let Some((_, encoded)) = row.as_deref().and_then(|row| row.split_first_chunk::<8>()) else { continue };
+            let (net, keys, sealed) = (self.net.clone(), secret.log_keys(), secret.seal(encoded, &mut rng()));
+            let nodes = nodes.clone();
+            step.work(async move {
+                let id = EnvelopeId::random(&mut rng());
+                let mut taken = false;
+                for node in nodes {
+                    taken |= append(&net, &node, &keys, id, &sealed).await;
+                }
+                Work::GroupLogged { group, message, taken }
+            });
+        }
+    }
+
+    /// A message was appended to the log, or no node took it.
+    pub(in crate::engine) fn group_logged(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        message: Unacknowledged,
+        taken: bool,
+    ) {
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        held.logging.remove(&(message.chain, message.number));
+        if !taken {
+            return;
+        }
+        for waiting in held.row.unacknowledged.iter_mut().filter(|waiting| waiting.message == message.message) {
+            waiting.logged = true;
+        }
+        step.groups.insert(group);
+        if let Err(error) = self.advance_state(step, AccountId(group.0), message.message, MessageState::Sent, None) {
+            tracing::error!(%error, "a message's state can't be stored");
+        }
+        self.log_unheard(step, group);
+    }
+
+    /// Reads on in the logs of all groups, after coming back.
+    pub(in crate::engine) fn read_logs(&mut self, step: &mut Step<'_>) {
+        let groups: Vec<GroupId> =
+            self.groups.values().filter(|held| held.is_joined()).map(|held| held.row.group).collect();
+        for group in groups {
+            self.read_log(step, group);
+            self.log_unheard(step, group);
+        }
+    }
+
+    /// Reads on in a group's log, at all its nodes.
+    pub(super) fn read_log(&mut self, step: &mut Step<'_>, group: GroupId) {
+        let nodes = self.log_nodes(group);
+        let Some(held) = self.groups.get(&group).filter(|held| held.is_joined()) else { return };
+        for kept in held.row.secrets.iter().rev().take(READ_SECRETS) {
+            for node in &nodes {
+                let name = node.to_string();
+                let after = kept.cursors.get(&name).copied().unwrap_or(0);
+                let keys = GroupSecret::from_wire(kept.secret.secret).log_keys();
+                let (net, node, generation) = (self.net.clone(), node.clone(), kept.secret.generation);
+                step.work(async move {
+                    let read = GroupLogRequest::Read {
+                        log: keys.log_id(),
+                        read_token: keys.read_token(),
+                        after,
+                        max_bytes: FETCH_BYTES,
+                    };
+                    let (entries, more) = match net.deposit(node, Request::GroupLog(read)).await {
+                        Ok(Response::Log { entries, more }) => (entries, more),
+                        _ => (Vec::new(), false),
+                    };
+                    Work::GroupLog(LogPage { group, node: name, generation, entries, more })
+                });
+            }
+        }
+    }
+
+    /// A page of a log came. A node may lie about it: what is not sealed by a member opens to nothing.
+    pub(in crate::engine) fn log_read(&mut self, step: &mut Step<'_>, page: &LogPage) {
+        let Some(held) = self.groups.get_mut(&page.group).filter(|held| held.is_joined()) else { return };
+        let Some(kept) = held.row.secrets.iter_mut().find(|kept| kept.secret.generation == page.generation) else {
+            return;
+        };
+        let Some(last) = page.entries.iter().map(|entry| entry.position).max() else { return };
+        let cursor = kept.cursors.entry(page.node.clone()).or_insert(0);
+        let advanced = last > *cursor;
+        *cursor = last.max(*cursor);
+        let secret = GroupSecret::from_wire(kept.secret.secret);
+        step.groups.insert(page.group);
+        for entry in &page.entries {
+            if let Some(encoded) = secret.open(&entry.sealed.0) {
+                self.group_message(step, page.group, &encoded, None);
+            }
+        }
+        if page.more && advanced {
+            self.read_log(step, page.group);
+        }
+    }
+}
+
+/// Appends at one node; the first append creates the log there and pays with work.
+async fn append(net: &NetworkHandle, node: &Address, keys: &LogKeys, id: EnvelopeId, sealed: &[u8]) -> bool {
+    let Some(peer) = node.peer_id() else { return false };
+    let signature = keys.sign_append(&peer.to_bytes(), &id, sealed);
+    let mut stamp = None;
+    for _ in 0..3 {
+        let request = GroupLogRequest::Append {
+            write_key: keys.write_key(),
+            read_hash: keys.read_hash(),
+            id,
+            sealed: Bytes(sealed.to_vec()),
+            signature,
+            stamp,
+        };
+        match net.deposit(node.clone(), Request::GroupLog(request)).await {
+            Ok(Response::Appended { .. }) => return true,
+            Ok(Response::Refused(Refusal::WorkNeeded { bits })) => {
+                stamp = solve(node, keys, id, sealed, bits.max(WORK_MIN_BITS)).await;
+                if stamp.is_none() {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
+async fn solve(node: &Address, keys: &LogKeys, id: EnvelopeId, sealed: &[u8], bits: u8) -> Option<LogStamp> {
+    let (node, log) = (node.peer_id()?.to_bytes(), log_as_mailbox(keys.log_id()));
+    let sealed = sealed.to_vec();
+    let solve = move || {
+        let work = log_work(&node, &log, &id, &sealed);
+        let mut solver = Solver::new(&work, crate::engine::now(), bits).ok()?;
+        loop {
+            if let Some(stamp) = solver.advance(WORK_PORTION) {
+                return Some(LogStamp { hour: stamp.hour, nonce: stamp.nonce });
+            }
+        }
+    };
+    tokio::task::spawn_blocking(solve).await.ok().flatten()
+}

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use secure_chat_node::api::{
-    ApiError, Direction, Downloaded, ErrorKind, Event, Expiry, FileState, FileView, NodeHandle, Status,
+    ApiError, Direction, Downloaded, ErrorKind, Event, Expiry, FileState, FileView, JoinPolicy, NodeHandle, Status,
 };
 use secure_chat_tests::{Persona, TestNet, become_contacts};
 
@@ -398,4 +398,48 @@ async fn a_node_that_lies_is_dropped_and_the_sender_hands_the_file_over() {
     let done = download(&bob, &file, &to).await.unwrap();
     assert_eq!(std::fs::read(&done.path).unwrap(), content);
     assert!(done.routes.direct > 0);
+}
+
+async fn joins(owner: &mut Persona, other: &mut Persona, group: &str) {
+    become_contacts(owner, other).await.unwrap();
+    owner.handle().unwrap().groups_invite(group, Some(other.name.clone()), None).await.unwrap();
+    other.until(|event| matches!(event, Event::GroupInvited { .. }).then_some(())).await.unwrap();
+    other.handle().unwrap().groups_join(Some(group.to_owned()), None::<String>).await.unwrap();
+    other.until(|event| matches!(event, Event::GroupJoined(_)).then_some(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_group_gets_a_file_and_members_hand_it_on() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    // Nothing is left at nodes: only members have it.
+    alice.handle().unwrap().settings_set("upload_max_bytes", serde_json::json!(0)).await.unwrap();
+    let made = alice.handle().unwrap().groups_create("Hikers", None::<String>, false, JoinPolicy::Invite);
+    let group = made.await.unwrap().group_id;
+    joins(&mut alice, &mut bob, &group).await;
+    joins(&mut alice, &mut carol, &group).await;
+    let (from, bobs, carols) = (Folder::new(), Folder::new(), Folder::new());
+    let content = bytes(1_500_000, 9);
+    let path = from.write("map.pdf", &content).to_string_lossy().into_owned();
+    let shared = alice.handle().unwrap().files_share(
+        path,
+        None::<String>,
+        Some(group.clone()),
+        Some(Expiry::Week),
+        Some("for Sunday".to_owned()),
+        None::<bool>,
+    );
+    let file = shared.await.unwrap().file_id;
+    let view = offered(&mut bob).await;
+    assert_eq!((view.group_id.as_deref(), view.caption.as_str()), (Some(group.as_str()), "for Sunday"));
+    offered(&mut carol).await;
+    let done = download(&bob, &file, &bobs).await.unwrap();
+    assert_eq!(std::fs::read(&done.path).unwrap(), content);
+    // Whoever shared it is gone; Bob has it.
+    away(&mut alice, &mut bob).await;
+    let done = download(&carol, &file, &carols).await.unwrap();
+    assert_eq!(std::fs::read(&done.path).unwrap(), content);
+    assert_eq!(done.routes.stored, 0);
 }

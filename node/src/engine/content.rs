@@ -110,7 +110,7 @@ impl Open {
                 });
                 Ok(())
             }
-            Content::File { payload } if chats => self.apply_file(step, from, &message, &payload.0),
+            Content::File { payload } => self.apply_file(step, from, &message, &payload.0, chats),
             Content::Request { profile, .. } => {
                 self.asked_again(step, from, profile, &message);
                 Ok(())

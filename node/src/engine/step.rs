@@ -208,11 +208,11 @@ impl Open {
                 step.txn.put(Table::Sessions, account.as_ref(), sessions.to_secret_bytes().expose());
             }
         }
+        self.finish_files(step);
         self.finish_groups(step);
         if std::mem::take(&mut step.prekeys) {
             step.txn.put(Table::Prekeys, b"own", self.prekeys.to_secret_bytes().expose());
         }
-        self.finish_files(step);
         for account in std::mem::take(&mut step.contacts) {
             match self.contacts.get(&account).map(|contact| contact.encode()) {
                 Some(Ok(bytes)) => step.txn.put(Table::Contacts, account.as_ref(), &bytes),

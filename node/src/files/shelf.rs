@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use secure_chat_protocol::file::{ChunkCipher, Leaves};
-use secure_chat_protocol::id::{AccountId, FileId};
+use secure_chat_protocol::id::{AccountId, FileId, GroupId};
 
 /// A file that can be fetched.
 pub(crate) struct Served {
@@ -17,14 +17,26 @@ pub(crate) struct Served {
     /// The hashes of its chunks, once they were needed.
     pub(crate) leaves: OnceLock<Arc<Leaves>>,
     /// Who may have it.
-    pub(crate) readers: HashSet<AccountId>,
+    pub(crate) readers: Readers,
+}
+
+/// Who may have a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// One person, as long as one talks with them.
+    Person(AccountId),
+    /// Whoever is in the group when they ask.
+    Members(GroupId),
 }
 
 #[derive(Default)]
 struct Inner {
     files: HashMap<FileId, Arc<Served>>,
-    /// Who may not have anything, though they are readers: blocked, removed, with changed keys.
-    kept_out: HashSet<AccountId>,
+    /// Whom one does not talk with: removed, with changed keys.
+    no_chat: HashSet<AccountId>,
+    /// Who gets nothing at all.
+    blocked: HashSet<AccountId>,
+    members: HashMap<GroupId, HashSet<AccountId>>,
 }
 
 /// All of them. Clones share one state.
@@ -46,13 +58,24 @@ impl Shelf {
         self.inner().files.remove(file);
     }
 
-    /// Whether somebody is to get nothing.
-    pub(crate) fn keep_out(&self, account: AccountId, out: bool) {
-        if out {
-            self.inner().kept_out.insert(account);
+    /// How it stands with somebody.
+    pub(crate) fn know(&self, account: AccountId, chats: bool, blocked: bool) {
+        let mut inner = self.inner();
+        if chats {
+            inner.no_chat.remove(&account);
         } else {
-            self.inner().kept_out.remove(&account);
+            inner.no_chat.insert(account);
         }
+        if blocked {
+            inner.blocked.insert(account);
+        } else {
+            inner.blocked.remove(&account);
+        }
+    }
+
+    /// Who is in a group now.
+    pub(crate) fn know_members(&self, group: GroupId, members: HashSet<AccountId>) {
+        self.inner().members.insert(group, members);
     }
 
     /// The file, if this account may have it now. Asked again for every request, so
@@ -60,6 +83,52 @@ impl Shelf {
     pub(crate) fn get(&self, file: &FileId, reader: &AccountId) -> Option<Arc<Served>> {
         let inner = self.inner();
         let served = inner.files.get(file)?;
-        (served.readers.contains(reader) && !inner.kept_out.contains(reader)).then(|| Arc::clone(served))
+        let may = match &served.readers {
+            Readers::Person(account) => account == reader && !inner.no_chat.contains(reader),
+            Readers::Members(group) => inner.members.get(group).is_some_and(|members| members.contains(reader)),
+        };
+        (may && !inner.blocked.contains(reader)).then(|| Arc::clone(served))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secure_chat_protocol::file::{FileKey, Geometry};
+
+    use super::*;
+
+    const BOB: AccountId = AccountId([2; 32]);
+    const CAROL: AccountId = AccountId([3; 32]);
+
+    fn shelf(readers: Readers) -> (Shelf, FileId) {
+        let (shelf, file) = (Shelf::default(), FileId([1; 32]));
+        let cipher = ChunkCipher::new(FileKey::from_bytes([0; 32]), file, Geometry::for_size(1).unwrap());
+        shelf.put(file, Served { cipher, path: "a".into(), leaves: OnceLock::new(), readers });
+        (shelf, file)
+    }
+
+    #[test]
+    fn only_the_one_it_is_for_gets_a_file_and_only_while_one_talks_with_them() {
+        let (shelf, file) = shelf(Readers::Person(BOB));
+        assert!(shelf.get(&file, &BOB).is_some() && shelf.get(&file, &CAROL).is_none());
+        shelf.know(BOB, false, false);
+        assert!(shelf.get(&file, &BOB).is_none());
+        shelf.know(BOB, true, false);
+        assert!(shelf.get(&file, &BOB).is_some());
+        shelf.remove(&file);
+        assert!(shelf.get(&file, &BOB).is_none());
+    }
+
+    #[test]
+    fn who_was_removed_from_a_group_or_is_blocked_gets_nothing_of_it() {
+        let group = GroupId([9; 32]);
+        let (shelf, file) = shelf(Readers::Members(group));
+        assert!(shelf.get(&file, &BOB).is_none(), "nobody is known to be in it yet");
+        shelf.know_members(group, [BOB, CAROL].into());
+        shelf.know(BOB, false, false);
+        shelf.know(CAROL, false, true);
+        assert!(shelf.get(&file, &BOB).is_some() && shelf.get(&file, &CAROL).is_none());
+        shelf.know_members(group, [CAROL].into());
+        assert!(shelf.get(&file, &BOB).is_none());
     }
 }

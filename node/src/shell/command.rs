@@ -189,6 +189,7 @@ commands! {
     "Files" {
         "files" "[personal|group]" "shared files, yours and others'" ["files.list"] files::files;
         "share" "NAME [24h|1w] PATH" "share a file with a contact" ["files.share"] files::share;
+        "gshare" "GROUP [24h|1w] PATH" "share a file with a group" ["files.share"] files::share_with_group;
         "download" "FILE [FOLDER]" "fetch a file; answers when it is whole and verified" ["files.download"] files::download;
         "halt" "FILE" "halt a download" ["files.pause"] files::pause;
         "resume" "FILE" "go on with a halted download" ["files.resume"] files::resume;

@@ -78,19 +78,28 @@ pub(super) async fn files(session: &mut Session, mut arguments: Arguments<'_>) -
     Ok(table(&rows).into())
 }
 
-pub(super) async fn share(session: &mut Session, mut arguments: Arguments<'_>) -> Outcome {
-    let to = arguments.needed()?.to_owned();
-    let mut rest = arguments.needed_rest()?;
-    let mut expires = Expiry::Never;
+/// When the file goes, and its path.
+fn expiry_and_path(rest: &str) -> (Expiry, &str) {
     for (word, expiry) in [("24h ", Expiry::Day), ("1w ", Expiry::Week), ("never ", Expiry::Never)] {
         if let Some(path) = rest.strip_prefix(word) {
-            (rest, expires) = (path.trim_start(), expiry);
-            break;
+            return (expiry, path.trim_start());
         }
     }
-    let shared =
-        session.handle.files_share(rest, Some(to), None::<String>, Some(expires), None::<String>, None::<bool>).await?;
-    Ok(format!("Shared as {}.", short(&shared.file_id)).into())
+    (Expiry::Never, rest)
+}
+
+pub(super) async fn share(session: &mut Session, mut arguments: Arguments<'_>) -> Outcome {
+    let to = Some(arguments.needed()?.to_owned());
+    let (expires, path) = expiry_and_path(arguments.needed_rest()?);
+    let sharing = session.handle.files_share(path, to, None::<String>, Some(expires), None::<String>, None::<bool>);
+    Ok(format!("Shared as {}.", short(&sharing.await?.file_id)).into())
+}
+
+pub(super) async fn share_with_group(session: &mut Session, mut arguments: Arguments<'_>) -> Outcome {
+    let group = Some(super::groups::named(session, arguments.needed()?).await?.group_id);
+    let (expires, path) = expiry_and_path(arguments.needed_rest()?);
+    let sharing = session.handle.files_share(path, None::<String>, group, Some(expires), None::<String>, None::<bool>);
+    Ok(format!("Shared as {}.", short(&sharing.await?.file_id)).into())
 }
 
 fn whole(downloaded: &Downloaded) -> String {

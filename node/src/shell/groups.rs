@@ -12,7 +12,7 @@ use crate::api::{At, Group, GroupState, JoinPolicy, Role};
 const SHOWN_MESSAGES: u32 = 20;
 
 /// The group that a word names.
-async fn named(session: &Session, word: &str) -> Result<Group, Failure> {
+pub(super) async fn named(session: &Session, word: &str) -> Result<Group, Failure> {
     let groups = session.handle.groups_list().await?.groups;
     let mut fitting =
         groups.into_iter().filter(|group| group.group_id == word || group.name.eq_ignore_ascii_case(word));

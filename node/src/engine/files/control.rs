@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use secure_chat_protocol::id::{AccountId, FileId};
+use secure_chat_protocol::id::{AccountId, FileId, GroupId};
 use secure_chat_protocol::validate::safe_file_name;
 use secure_chat_protocol::wire::content::{MessageIn, MessageRef};
 use secure_chat_protocol::wire::transfer::{FileControl, Manifest};
@@ -29,22 +29,12 @@ impl Open {
         from: AccountId,
         message: &MessageIn,
         payload: &[u8],
+        chats: bool,
     ) -> Result<(), ApiError> {
         match FileControl::decode(payload) {
-            Ok(FileControl::Shared(manifest)) => self.offered(step, from, message, *manifest)?,
-            Ok(FileControl::Deleted { file }) => {
-                if self.files.rows.get(&file).is_some_and(|row| !row.mine && row.peer == from) {
-                    self.forget_file(step, file, Gone::Deleted);
-                }
-            }
             Ok(FileControl::Downloaded { file }) => self.downloaded_by(step, file, from),
-            Ok(FileControl::Stored { file, places }) => {
-                if let Some(row) = self.files.rows.get_mut(&file).filter(|row| !row.mine && row.peer == from) {
-                    row.places = places;
-                    step.files.insert(file);
-                    self.files.look_again();
-                }
-            }
+            Ok(FileControl::Shared(manifest)) if chats => self.offered(step, from, message, *manifest, None)?,
+            Ok(control) => self.changed_by(step, from, None, control),
             Err(error) => {
                 let text = format!("A contact sent a message about a file that can't be understood: {error}.");
                 self.alert(step, "file.malformed", Severity::Warning, Some(from.to_string()), &text);
@@ -53,12 +43,53 @@ impl Open {
         Ok(())
     }
 
+    /// What a member says about a file in a group.
+    pub(in crate::engine) fn apply_group_file(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        from: AccountId,
+        message: &MessageIn,
+        payload: &[u8],
+    ) -> Result<(), ApiError> {
+        match FileControl::decode(payload) {
+            Ok(FileControl::Shared(manifest)) => self.offered(step, from, message, *manifest, Some(group))?,
+            Ok(control) => self.changed_by(step, from, Some(group), control),
+            Err(error) => {
+                let text = format!("A member sent a message about a file that can't be understood: {error}.");
+                self.alert(step, "file.malformed", Severity::Warning, Some(from.to_string()), &text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever shared a file takes it back, or says where it waits.
+    fn changed_by(&mut self, step: &mut Step<'_>, from: AccountId, group: Option<GroupId>, control: FileControl) {
+        let theirs = |row: &FileRow| !row.mine && row.peer == from && row.group == group;
+        match control {
+            FileControl::Deleted { file } => {
+                if self.files.rows.get(&file).is_some_and(theirs) {
+                    self.forget_file(step, file, Gone::Deleted);
+                }
+            }
+            FileControl::Stored { file, places } => {
+                if let Some(row) = self.files.rows.get_mut(&file).filter(|row| theirs(row)) {
+                    row.places = places;
+                    step.files.insert(file);
+                    self.files.look_again();
+                }
+            }
+            FileControl::Shared(_) | FileControl::Downloaded { .. } => {}
+        }
+    }
+
     fn offered(
         &mut self,
         step: &mut Step<'_>,
         from: AccountId,
         message: &MessageIn,
         mut manifest: Manifest,
+        group: Option<GroupId>,
     ) -> Result<(), ApiError> {
         let (id, name) = (manifest.file, MessageRef { author: from, id: message.id });
         let known = self.files.rows.contains_key(&id) || self.why_gone(step, id).is_some();
@@ -91,7 +122,7 @@ impl Open {
             manifest,
             mine: false,
             peer: from,
-            group: None,
+            group,
             message: message.id,
             at: stored.sent,
             state: FileState::Offered,
@@ -104,25 +135,35 @@ impl Open {
             uploads: Vec::new(),
         };
         self.keep_file(step, row, leaves);
-        let entry = self.append(step, from, name, &stored).map_err(|error| storage(&error))?;
-        if let Some(contact) = self.contacts.get_mut(&from) {
+        let conversation = group.map_or(from, |group| AccountId(group.0));
+        let entry = self.append(step, conversation, name, &stored).map_err(|error| storage(&error))?;
+        if let Some(held) = group.and_then(|group| self.groups.get_mut(&group)) {
+            held.row.unread = held.row.unread.saturating_add(1);
+            step.groups.extend(group);
+        } else if let Some(contact) = self.contacts.get_mut(&from) {
             contact.unread = contact.unread.saturating_add(1);
         }
         if let Some(view) = self.file_view(id) {
             step.tell(Event::FileShared(Box::new(view)));
         }
-        step.tell(Event::MessageReceived(Box::new(self.view(&entry, &stored))));
+        let shown = Box::new(self.view(&entry, &stored));
+        step.tell(if group.is_some() { Event::GroupMessage(shown) } else { Event::MessageReceived(shown) });
         Ok(())
     }
 
     fn downloaded_by(&mut self, step: &mut Step<'_>, file: FileId, by: AccountId) {
-        let Some(row) = self.files.rows.get_mut(&file).filter(|row| row.mine && row.peer == by) else { return };
+        let member =
+            |row: &FileRow| row.group.and_then(|group| self.groups.get(&group)).is_some_and(|group| group.has(&by));
+        let may = self.files.rows.get(&file).is_some_and(|row| row.mine && (row.peer == by || member(row)));
+        let Some(row) = self.files.rows.get_mut(&file).filter(|_| may) else { return };
         if row.downloaded_by.insert(by) {
             step.files.insert(file);
             // Nobody else waits for what lies at rendezvous nodes.
-            let was = row.clone();
-            (row.uploads, row.places) = (Vec::new(), Vec::new());
-            self.remove_uploads(step, &was);
+            if row.group.is_none() {
+                let was = row.clone();
+                (row.uploads, row.places) = (Vec::new(), Vec::new());
+                self.remove_uploads(step, &was);
+            }
             step.tell(Event::FileDownloaded {
                 file_id: file.to_string(),
                 username: self.conversation_name(by),
@@ -134,7 +175,11 @@ impl Open {
     /// A peer opened a stream to fetch parts of files.
     pub(in crate::engine) fn serve_files(&mut self, step: &mut Step<'_>, peer: PeerId, stream: PeerStream) {
         let account = self.met.get(&peer).and_then(|met| met.account);
-        let welcome = |account: &AccountId| self.contacts.get(account).is_some_and(|contact| contact.may_chat());
+        let welcome = |account: &AccountId| {
+            let contact = self.contacts.get(account);
+            contact.is_some_and(|contact| contact.may_chat())
+                || (self.shares_group(*account) && !contact.is_some_and(|contact| contact.blocked))
+        };
         // Dropping the stream closes it: whoever has not said who they are comes again.
         let Some(account) = account.filter(welcome) else { return };
         let (shelf, vault) = (self.files.shelf.clone(), Arc::downgrade(&self.vault));

@@ -13,6 +13,7 @@ use super::share::{confirm, content, look_at};
 use super::{FileWork, Gone, Running};
 use crate::api::{ApiError, Direction, Done, Downloaded, ErrorKind, Event, FileState, Reply, Routes, params};
 use crate::engine::audit::Severity;
+use crate::engine::groups::Group;
 use crate::engine::state::{Open, rng};
 use crate::engine::step::{Step, sentence};
 use crate::engine::work::Work;
@@ -23,6 +24,8 @@ use crate::files::row::{FileRow, stored_leaves};
 use crate::files::target::{TargetError, growing, place};
 use crate::network::parse_rendezvous;
 
+/// Peers that a file is fetched from at once.
+const HOLDERS_MAX: usize = 6;
 /// A holder that says that it has nothing is asked so often before the transfer fails.
 const REFUSALS_MAX: u32 = 6;
 
@@ -90,7 +93,10 @@ impl Open {
         if row.mine {
             return Err(ApiError::new(ErrorKind::NotAllowed, "This is your own file: it is where you shared it from."));
         }
-        self.chat_with(&row.peer.to_string())?;
+        match row.group {
+            Some(group) => drop(self.joined(&group.to_string())?),
+            None => drop(self.chat_with(&row.peer.to_string())?),
+        }
         self.check_policy(&row.manifest.name, "file_id")?;
         confirm(row.manifest.size, params.confirm)?;
         Ok((row.id(), row.manifest.name.clone(), row.manifest.size))
@@ -176,15 +182,26 @@ impl Open {
     fn start_download(&mut self, step: &mut Step<'_>, file: FileId) {
         let Some(row) = self.files.rows.get(&file) else { return };
         let from = row.peer;
-        if !self.contacts.get(&from).is_some_and(|contact| contact.may_chat()) || row.is_expired(step.now) {
+        let group = row.group;
+        let may = match group {
+            Some(group) => self.groups.get(&group).is_some_and(Group::is_joined),
+            None => self.contacts.get(&from).is_some_and(|contact| contact.may_chat()),
+        };
+        if !may || row.is_expired(step.now) {
             return;
         }
         let peer = self.peer_of(from).map(|(peer, _)| peer);
+        let mut peers: Vec<_> = peer.into_iter().collect();
+        // Other members may have it too.
+        let others = group.and_then(|group| self.groups.get(&group)).and_then(Group::view);
+        let others = others.into_iter().flat_map(|view| view.members.keys()).filter(|account| **account != from);
+        peers.extend(others.filter_map(|account| self.peer_of(*account)).map(|(peer, _)| peer));
+        peers.truncate(HOLDERS_MAX);
         if peer.is_none() && !self.lane(from).must_wait() {
             self.reach(step, from);
         }
         let Some(row) = self.files.rows.get(&file) else { return };
-        let holders: Vec<Holder> = peer.map(Holder::Peer).into_iter().chain(places(row)).collect();
+        let holders: Vec<Holder> = peers.into_iter().map(Holder::Peer).chain(places(row)).collect();
         if holders.is_empty() {
             return;
         }
@@ -280,6 +297,9 @@ impl Open {
         let (from, bytes, sha256) = (row.peer, row.manifest.size, FileId(row.manifest.sha256.0).to_string());
         self.set_file_state(step, file, FileState::Completed, None);
         step.files.insert(file);
+        if let Some(row) = self.files.rows.get(&file) {
+            self.files.shelve(row);
+        }
         let told = content(FileControl::Downloaded { file })
             .and_then(|body| self.enqueue(step, from, MessageId::random(&mut rng()), body, false));
         if let Err(error) = told {
@@ -428,8 +448,11 @@ impl Open {
 
     pub(in crate::engine) fn delete_file(&mut self, step: &mut Step<'_>, name: &str) -> Result<Done, ApiError> {
         let row = self.file_row(step, name)?;
-        let (file, mine, peer) = (row.id(), row.mine, row.peer);
-        if mine && self.contacts.get(&peer).is_some_and(|contact| contact.may_chat()) {
+        let (file, mine, peer, group) = (row.id(), row.mine, row.peer, row.group);
+        if let Some(group) = group.filter(|group| mine && self.groups.get(group).is_some_and(Group::is_joined)) {
+            let body = content(FileControl::Deleted { file })?;
+            self.say(step, group, MessageId::random(&mut rng()), body)?;
+        } else if mine && self.contacts.get(&peer).is_some_and(|contact| contact.may_chat()) {
             let body = content(FileControl::Deleted { file })?;
             self.enqueue(step, peer, MessageId::random(&mut rng()), body, false)?;
         }

@@ -28,7 +28,7 @@ use crate::files::kind::Kind;
 use crate::files::limits::{PREPARED_AT_ONCE_MAX, PROGRESS_EVERY_MS};
 use crate::files::prepare::Prepared;
 use crate::files::row::{self, FileRow, encode_leaves, leaves_key};
-use crate::files::shelf::{Served, Shelf};
+use crate::files::shelf::{Readers, Served, Shelf};
 use crate::files::source::SourceError;
 use crate::files::target::TargetError;
 use crate::files::upload::LeaveError;
@@ -94,6 +94,8 @@ pub(crate) struct Files {
     shelf: Shelf,
     /// Something happened after which a transfer may start.
     look: bool,
+    /// The shelf does not know yet who is in which group.
+    groups_unknown: bool,
     attempts: u64,
     preparing: Arc<Semaphore>,
     /// Messages that tell where a file waits, until they are under way.
@@ -130,6 +132,7 @@ impl Files {
             pauses: HashMap::new(),
             shelf: Shelf::default(),
             look: true,
+            groups_unknown: true,
             attempts: 0,
             announcing: HashMap::new(),
             preparing: Arc::new(Semaphore::new(PREPARED_AT_ONCE_MAX)),
@@ -148,7 +151,7 @@ impl Files {
         self.uploading.clear();
         self.rows = rows;
         self.rows.values().for_each(|row| self.shelve(row));
-        self.look = true;
+        (self.look, self.groups_unknown) = (true, true);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -167,14 +170,16 @@ impl Files {
 
     /// Lets those who may fetch this file, if it is an own one.
     fn shelve(&self, row: &FileRow) {
-        let (Some(path), true, Ok(geometry)) = (&row.path, row.mine, row.manifest.geometry()) else { return };
+        // A member who has a group's file whole hands it on.
+        let served = row.mine || (row.group.is_some() && row.state == FileState::Completed);
+        let (Some(path), true, Ok(geometry)) = (&row.path, served, row.manifest.geometry()) else { return };
         self.shelf.put(
             row.id(),
             Served {
                 cipher: ChunkCipher::new(row.manifest.key.to_key(), row.id(), geometry),
                 path: path.into(),
                 leaves: OnceLock::new(),
-                readers: [row.peer].into(),
+                readers: row.group.map_or(Readers::Person(row.peer), Readers::Members),
             },
         );
     }
@@ -184,8 +189,16 @@ impl Open {
     /// Stages the rows that changed, and starts what can be started.
     pub(super) fn finish_files(&mut self, step: &mut Step<'_>) {
         for account in &step.contacts {
-            let may = self.contacts.get(account).is_some_and(|contact| contact.may_chat());
-            self.files.shelf.keep_out(*account, !may);
+            let contact = self.contacts.get(account);
+            let chats = contact.is_some_and(|contact| contact.may_chat());
+            self.files.shelf.know(*account, chats, contact.is_some_and(|contact| contact.blocked));
+        }
+        if !step.groups.is_empty() || self.files.groups_unknown {
+            self.files.groups_unknown = false;
+            for (id, group) in self.groups.iter().filter(|(_, group)| group.is_joined()) {
+                let members = group.view().map(|view| view.members.keys().copied().collect()).unwrap_or_default();
+                self.files.shelf.know_members(*id, members);
+            }
         }
         if std::mem::take(&mut self.files.look) {
             self.add_holders();

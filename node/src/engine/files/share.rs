@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use secure_chat_protocol::file::FileKey;
-use secure_chat_protocol::id::{AccountId, FileId, MessageId, Timestamp};
+use secure_chat_protocol::id::{AccountId, FileId, GroupId, MessageId, Timestamp};
 use secure_chat_protocol::limits::{CAPTION_MAX_BYTES, DAY_MS, MANIFEST_LEAVES_MAX};
 use secure_chat_protocol::validate::safe_file_name;
 use secure_chat_protocol::wire::codec::{Bytes, Fixed};
@@ -26,13 +26,20 @@ use crate::files::source::SourceError;
 use crate::messaging::settings::FilePolicy;
 use crate::messaging::stored::{StoredMessage, message_name};
 
+/// With whom a file is shared.
+#[derive(Debug, Clone, Copy)]
+enum To {
+    Contact(AccountId),
+    Group(GroupId),
+}
+
 /// A file on its way to be shared.
 pub(crate) struct Sharing {
     file: FileId,
     key: FileKey,
     path: PathBuf,
     name: String,
-    to: AccountId,
+    to: To,
     caption: String,
     expires: Option<Timestamp>,
     reply: Reply<FileShared>,
@@ -115,16 +122,16 @@ impl Open {
         });
     }
 
-    fn check_share(&self, params: &params::FilesShare) -> Result<(AccountId, PathBuf, String), ApiError> {
+    fn check_share(&self, params: &params::FilesShare) -> Result<(To, PathBuf, String), ApiError> {
         let to = match (&params.to, &params.group_id) {
-            (Some(to), None) => self.chat_with(to).map_err(|error| match error.kind {
+            (Some(to), None) => To::Contact(self.chat_with(to).map_err(|error| match error.kind {
                 ErrorKind::NotFound => ApiError {
                     message: format!("{} To share files, ask them for a chat first: contacts.request.", error.message),
                     ..error
                 },
                 _ => error,
-            })?,
-            (None, Some(_)) => return Err(ApiError::not_found("There is no such group.")),
+            })?),
+            (None, Some(group)) => To::Group(self.joined(group)?),
             _ => return Err(ApiError::invalid("to", "Name either a contact or a group.")),
         };
         if params.caption.as_ref().is_some_and(|caption| caption.len() > CAPTION_MAX_BYTES || caption.contains('\0')) {
@@ -163,7 +170,10 @@ impl Open {
     fn share_prepared(&mut self, step: &mut Step<'_>, sharing: &Sharing, read: &Read) -> Result<FileShared, ApiError> {
         let Read { prepared, kind, .. } = read;
         // Much may have happened while it was read.
-        self.chat_with(&sharing.to.to_string())?;
+        let (peer, group) = match sharing.to {
+            To::Contact(account) => (self.chat_with(&account.to_string())?, None),
+            To::Group(group) => (self.me, Some(self.joined(&group.to_string())?)),
+        };
         let leaves = prepared.digests.leaves.to_bytes();
         let inline = prepared.geometry.count() <= MANIFEST_LEAVES_MAX;
         let manifest = Manifest {
@@ -182,12 +192,15 @@ impl Open {
         };
         let id = MessageId::random(&mut rng());
         let body = content(FileControl::Shared(Box::new(manifest.clone())))?;
-        let (_, seq) = self.enqueue(step, sharing.to, id, body, true)?;
+        let mut seq = 0;
+        if group.is_none() {
+            seq = self.enqueue(step, peer, id, body.clone(), true)?.1;
+        }
         let row = FileRow {
             manifest,
             mine: true,
-            peer: sharing.to,
-            group: None,
+            peer,
+            group,
             message: id,
             at: step.now,
             state: FileState::Shared,
@@ -213,7 +226,11 @@ impl Open {
             file: Some(sharing.file),
         };
         let message = MessageRef { author: self.me, id };
-        self.append(step, sharing.to, message, &stored).map_err(|error| storage(&error))?;
+        let conversation = group.map_or(peer, |group| AccountId(group.0));
+        self.append(step, conversation, message, &stored).map_err(|error| storage(&error))?;
+        if let Some(group) = group {
+            self.say(step, group, id, body)?;
+        }
         Ok(FileShared { file_id: sharing.file.to_string(), message_id: message_name(message) })
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use secure_chat_protocol::crypto::secret::Secret;
 use secure_chat_protocol::file::ChunkCipher;
-use secure_chat_protocol::id::{AccountId, FileId, MailboxId, MessageId};
+use secure_chat_protocol::id::{AccountId, FileId, GroupId, MailboxId, MessageId};
 use secure_chat_protocol::limits::{HOUR_MS, MANIFEST_LEAVES_MAX};
 use secure_chat_protocol::sealed::TokenSeed;
 use secure_chat_protocol::wire::codec::Fixed;
@@ -45,29 +45,37 @@ impl Open {
         !self.is_connected(account) && (told == Some(PresenceStatus::Offline) || tried)
     }
 
+    fn is_anybody_away(&self, group: GroupId) -> bool {
+        let view = self.groups.get(&group).filter(|group| group.is_joined()).and_then(|group| group.view());
+        view.is_some_and(|view| view.members.keys().any(|member| *member != self.me && !self.is_connected(*member)))
+    }
+
     /// Leaves files for those who are away.
     pub(super) fn start_uploads(&mut self, step: &mut Step<'_>) {
         let most = self.settings.upload_max_bytes;
         let wanted = |row: &&FileRow| {
             row.mine
                 && row.state == FileState::Shared
-                && row.downloaded_by.is_empty()
+                && (row.group.is_some() || row.downloaded_by.is_empty())
                 && row.manifest.size <= most
                 && !row.is_expired(step.now)
                 && (row.uploads.is_empty() || row.uploads.iter().any(|upload| !upload.done))
                 && step.now.since_ms(row.at) <= u64::from(UPLOAD_HOURS).saturating_mul(HOUR_MS)
         };
-        let mut wanted: Vec<_> =
-            self.files.rows.values().filter(wanted).map(|row| (row.at, row.id(), row.peer)).collect();
+        let mut wanted: Vec<(_, FileId, AccountId, Option<GroupId>)> =
+            self.files.rows.values().filter(wanted).map(|row| (row.at, row.id(), row.peer, row.group)).collect();
         wanted.sort_unstable();
-        for (_, file, peer) in wanted {
+        for (_, file, peer, group) in wanted {
             if self.files.uploading.len() >= UPLOADS_AT_ONCE_MAX {
                 return;
             }
             let paused = self.files.pauses.get(&file).and_then(|pause| pause.until);
             let idle = !self.files.uploading.contains_key(&file) && paused.is_none();
-            let may = self.contacts.get(&peer).is_some_and(|contact| contact.may_chat());
-            if idle && may && self.is_away(peer) {
+            let wait = match group {
+                Some(group) => self.is_anybody_away(group),
+                None => self.contacts.get(&peer).is_some_and(|contact| contact.may_chat()) && self.is_away(peer),
+            };
+            if idle && wait {
                 self.plan_upload(step, file, peer);
                 self.start_upload(step, file);
             }
@@ -79,14 +87,16 @@ impl Open {
         if self.files.rows.get(&file).is_none_or(|row| !row.uploads.is_empty()) {
             return;
         }
-        let Some(contact) = self.contacts.get_mut(&peer) else { return };
-        let mut token = None;
-        if let Some(grant) = contact.tokens.as_mut().filter(|grant| grant.count > 0 && !contact.homes.is_empty()) {
+        let (mut token, mut theirs) = (None, Vec::new());
+        let contact = self.contacts.get_mut(&peer).filter(|contact| !contact.homes.is_empty());
+        let grant = contact.and_then(|contact| contact.tokens.as_mut().map(|grant| (grant, &contact.homes)));
+        if let Some((grant, homes)) = grant.filter(|(grant, _)| grant.count > 0) {
+            theirs.clone_from(homes);
             token = Some(TokenSeed::from_wire(grant.seed).token(grant.first));
             grant.first = grant.first.saturating_add(1);
             grant.count = grant.count.saturating_sub(1);
         }
-        let homes = if token.is_some() { contact.homes.clone() } else { self.home_addresses() };
+        let homes = if token.is_some() { theirs } else { self.home_addresses() };
         if token.is_some() {
             step.contacts.insert(peer);
         }
@@ -202,13 +212,20 @@ impl Open {
             upload.done = true;
         }
         row.places = row.uploads.iter().filter(|upload| upload.done).map(Upload::place).collect();
-        let (peer, places) = (row.peer, row.places.clone());
+        let (peer, group, places) = (row.peer, row.group, row.places.clone());
         step.files.insert(file);
         let id = MessageId::random(&mut rng());
-        let told =
-            content(FileControl::Stored { file, places }).and_then(|body| self.enqueue(step, peer, id, body, false));
+        let told = content(FileControl::Stored { file, places }).and_then(|body| match group {
+            Some(group) => self.say(step, group, id, body),
+            None => self.enqueue(step, peer, id, body, false).map(drop),
+        });
         match told {
-            Ok(_) => drop(self.files.announcing.insert(id, file)),
+            Ok(()) if group.is_none() => drop(self.files.announcing.insert(id, file)),
+            Ok(()) => step.tell(Event::FileCompleted {
+                file_id: file.to_string(),
+                direction: Direction::Upload,
+                downloaded: None,
+            }),
             Err(error) => tracing::debug!(%error, "the recipient is not told where the file waits"),
         }
     }

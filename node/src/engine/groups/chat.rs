@@ -12,6 +12,7 @@ use secure_chat_protocol::wire::group::GroupControl;
 use super::Group;
 use crate::api::{ApiError, ErrorKind, Event, MessageState, Sent};
 use crate::engine::audit::Severity;
+use crate::engine::files::Gone;
 use crate::engine::messages::{plausible, text_error};
 use crate::engine::state::{Open, rng};
 use crate::engine::step::{Step, sentence, storage};
@@ -257,6 +258,7 @@ impl Open {
                 }
                 Ok(())
             }
+            Content::File { payload } => self.apply_group_file(step, group, author, &said, &payload.0),
             Content::Delete { target } => {
                 let Some((entry, mut stored)) = self.load(step, own(*target))? else { return Ok(()) };
                 if entry.conversation == group.0 {
@@ -264,6 +266,9 @@ impl Open {
                     stored.reactions.clear();
                     stored.deleted = true;
                     self.store_message(step, entry.arrival, &stored)?;
+                    if let Some(file) = stored.file {
+                        self.forget_file(step, file, Gone::Deleted);
+                    }
                     let message_id = message_name(own(*target));
                     step.tell(Event::MessageDeleted { message_id, conversation: group.to_string() });
                 }

@@ -22,8 +22,10 @@ use crate::store::workers::Workers;
 use crate::store::writer::{self, Waiting};
 use crate::store::{Reply, Store};
 
-/// The format of the database that this version writes.
-const FORMAT: u32 = 1;
+/// The format of the database that this version writes: 2 has groups, logs and blobs.
+const FORMAT: u32 = 2;
+/// The oldest that it reads. What 2 added is empty in one of format 1, and nothing else changed.
+const FORMAT_OLDEST: u32 = 1;
 const FORMAT_KEY: &[u8] = b"format";
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -324,12 +326,11 @@ fn prepare(database: &Database) -> Result<Past, StoreError> {
     {
         let mut node = transaction.open_table(definition(Tree::Node)).map_err(|e| storage_error(&e.into()))?;
         let found = node.get(FORMAT_KEY).map_err(|e| storage_error(&e.into()))?.map(|value| value.value().to_vec());
-        match found {
-            None => {
-                node.insert(FORMAT_KEY, FORMAT.to_be_bytes().as_slice()).map_err(|e| storage_error(&e.into()))?;
-            }
-            Some(bytes) => check_format(&bytes)?,
+        if let Some(bytes) = found {
+            check_format(&bytes)?;
         }
+        // From here on an older program refuses it.
+        node.insert(FORMAT_KEY, FORMAT.to_be_bytes().as_slice()).map_err(|e| storage_error(&e.into()))?;
     }
     transaction.commit().map_err(|e| storage_error(&e.into()))?;
     let snapshot = Snapshot(database.begin_read().map_err(|e| storage_error(&e.into()))?);
@@ -339,7 +340,7 @@ fn prepare(database: &Database) -> Result<Past, StoreError> {
 fn check_format(bytes: &[u8]) -> Result<(), StoreError> {
     let found = bytes.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes));
     match found {
-        Some(FORMAT) => Ok(()),
+        Some(FORMAT_OLDEST..=FORMAT) => Ok(()),
         Some(found) => Err(StoreError::UnsupportedVersion { found, known: FORMAT }),
         None => Err(StoreError::Damaged("the format of the database".to_owned())),
     }

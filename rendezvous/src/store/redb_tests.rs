@@ -152,3 +152,25 @@ proptest! {
         prop_assert!(found.iter().all(|id| asked.contains(id)), "nothing is there that nobody sent");
     }
 }
+
+#[test]
+fn a_database_of_the_first_format_is_read_on_and_from_then_on_marked() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()));
+    let marked = |write: Option<[u8; 4]>| {
+        let database = Database::open(directory.path().join("db")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let found = {
+            let mut node = transaction.open_table(definition(Tree::Node)).unwrap();
+            if let Some(format) = write {
+                node.insert(FORMAT_KEY, format.as_slice()).unwrap();
+            }
+            node.get(FORMAT_KEY).unwrap().unwrap().value().to_vec()
+        };
+        transaction.commit().unwrap();
+        found
+    };
+    marked(Some([0, 0, 0, 1]));
+    drop(open(directory.path()));
+    assert_eq!(marked(None), FORMAT.to_be_bytes());
+}

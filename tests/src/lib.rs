@@ -61,6 +61,12 @@ impl TestNet {
         self.homes.push(address.to_owned());
     }
 
+    /// A device of somebody, which is not started yet.
+    #[must_use]
+    pub fn device(&self, folder: &str, name: &str) -> Persona {
+        Persona::at(self.folder.path().join(folder), self.homes.clone(), name)
+    }
+
     /// Makes an account and starts its peer.
     ///
     /// # Errors
@@ -89,7 +95,32 @@ impl Persona {
         Self { dir, homes, name: name.to_owned(), faults: Faults::default(), handle: None, events: None }
     }
 
+    /// Where the vault is.
+    #[must_use]
+    pub fn dir(&self) -> &std::path::Path {
+        &self.dir
+    }
+
     async fn run(&mut self, new: bool) -> anyhow::Result<()> {
+        let name = self.name.clone();
+        self.start(|handle| async move {
+            if new {
+                handle.account_create(name, PASSWORD).await.map(drop)
+            } else {
+                handle.account_unlock(PASSWORD, None::<String>).await.map(drop)
+            }
+        })
+        .await
+    }
+
+    /// Starts the peer, and opens an account as the caller says.
+    ///
+    /// # Errors
+    /// When it can't be started or opened.
+    pub async fn start<F>(&mut self, open: impl FnOnce(NodeHandle) -> F) -> anyhow::Result<()>
+    where
+        F: Future<Output = Result<(), secure_chat_node::api::ApiError>>,
+    {
         let mut config = NodeConfig::new(&self.dir);
         config.rendezvous.clone_from(&self.homes);
         config.mdns = false;
@@ -100,11 +131,7 @@ impl Persona {
         let disk = Arc::new(FaultyDisk::new(FileDisk, self.faults.clone()));
         let handle = Node::start_on(config, StoreOptions { disk, ..StoreOptions::default() })?;
         self.events = Some(handle.events());
-        if new {
-            handle.account_create(self.name.clone(), PASSWORD).await?;
-        } else {
-            handle.account_unlock(PASSWORD, None::<String>).await?;
-        }
+        open(handle.clone()).await?;
         self.handle = Some(handle);
         if !self.homes.is_empty() {
             let all = self.homes.len();

@@ -125,6 +125,7 @@ macro_rules! commands {
                 ///
                 /// # Errors
                 /// [`ApiError`]: what happened, and what to do now.
+                #[allow(clippy::too_many_arguments)] // as many as the method has parameters
                 pub async fn $function(&self, $($field: impl Into<$type>),*) -> Result<$result, ApiError> {
                     let params = params::$variant { $($field: $field.into()),* };
                     answered(&self.commands, |reply| Command::$variant(params, reply)).await
@@ -183,6 +184,36 @@ commands! {
     "account.invite" AccountInvite account_invite() -> Invite;
     /// Judges a password.
     "account.password_strength" AccountPasswordStrength account_password_strength(password: Password, username: Option<String>) -> PasswordStrength;
+
+    /// Changes the password.
+    "account.change_password" AccountChangePassword account_change_password(old: Password, new: Password) -> Done;
+    /// Seals the whole vault anew under fresh keys: old copies of it and of its keys open nothing new.
+    "account.rekey" AccountRekey account_rekey(password: Password) -> Done;
+    /// Writes an encrypted backup, without sessions: see `docs/backup.md`.
+    "account.export" AccountExport account_export(path: String, passphrase: Password) -> BackupWritten;
+    /// Restores a backup as an account that is not on this device yet, and opens it.
+    "account.import" AccountImport account_import(path: String, passphrase: Password, password: Password) -> Account;
+    /// Deletes an account from this device, for good: the open one, or without one the one of this name.
+    "account.wipe" AccountWipe account_wipe(password: Password, username: Option<String>) -> Done;
+
+    /// A page of the audit log, newest first.
+    "security.audit_log" SecurityAuditLog security_audit_log(before: Option<u64>, limit: Option<u32>, kind: Option<String>, severity: Option<String>, since: Option<At>, until: Option<At>, query: Option<String>) -> AuditLog;
+    /// Alerts that were not dismissed.
+    "security.alerts" SecurityAlerts security_alerts() -> Alerts;
+    /// Dismisses an alert.
+    "security.dismiss" SecurityDismiss security_dismiss(alert_id: String) -> Done;
+    /// Sessions, keys, verifications and the vault at a glance.
+    "security.facts" SecurityFactsGet security_facts() -> SecurityFacts;
+    /// Clears the audit log, if that is confirmed; the clearing is its first entry then.
+    "security.clear" SecurityClear security_clear(confirm: Option<bool>) -> Done;
+    /// Writes the audit log to a new file, signed by the identity.
+    "security.export" SecurityExport security_export(path: String, format: ExportFormat) -> Exported;
+    /// Starts the encrypted session with a contact anew.
+    "security.reset_session" SecurityResetSession security_reset_session(user: String) -> Done;
+    /// What was set aside; with an id, sets a waiting request aside first.
+    "security.quarantine" SecurityQuarantine security_quarantine(message_id: Option<String>) -> Quarantine;
+    /// Shows what was set aside after all: one, or everything.
+    "security.release" SecurityRelease security_release(message_id: Option<String>) -> Quarantine;
 
     /// How it stands with the network.
     "network.status" NetworkStatusGet network_status() -> NetworkStatus;

@@ -282,6 +282,10 @@ pub enum Event {
     /// Something suspicious.
     #[serde(rename = "security.alert")]
     SecurityAlert {
+        /// Names it in `security.dismiss`.
+        alert_id: String,
+        /// How often it happened by now.
+        count: u64,
         /// The rule.
         kind: String,
         /// `info`, `warning` or `critical`.

@@ -6,6 +6,7 @@ mod error;
 mod event;
 mod file_view;
 mod group_view;
+mod security_view;
 mod text;
 mod view;
 
@@ -18,5 +19,6 @@ pub use file_view::{
 };
 pub use group_view::*;
 pub use secure_chat_protocol::membership::{JoinPolicy, Role};
+pub use security_view::*;
 pub use text::{At, Password};
 pub use view::*;

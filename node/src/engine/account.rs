@@ -1,7 +1,6 @@
 //! Accounts: made, opened, locked. What takes the key derivation runs apart.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rand::Rng;
 use secure_chat_protocol::identity::IdentityKeyPair;
@@ -20,42 +19,32 @@ use crate::api::{
     Password, PasswordStrength, Reply,
 };
 use crate::config::{NodeConfig, Transport};
-use crate::messaging::limits::{WRONG_PASSWORD_WAIT_MAX_MS, WRONG_PASSWORDS_FREE};
 use crate::network::{Network, NetworkConfig, TransportKind, parse_address, parse_rendezvous};
-use crate::store::{AccountFile, StoreOptions, Table, Vault, list_accounts};
-
-/// Wrong passwords in a row, and when the next attempt may come.
-#[derive(Debug, Default)]
-pub(crate) struct Attempts {
-    wrong: u32,
-    /// Since the last time an account was opened.
-    unreported: u32,
-    not_before: Option<Instant>,
-}
-
-impl Attempts {
-    fn check(&self) -> Result<(), ApiError> {
-        let Some(wait) = self.not_before.and_then(|at| at.checked_duration_since(Instant::now())) else {
-            return Ok(());
-        };
-        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-        let text = format!("Too many wrong passwords. Try again in {} s.", wait_ms.div_ceil(1_000));
-        Err(ApiError { retry_after_ms: Some(wait_ms), ..ApiError::new(ErrorKind::RateLimited, text) })
-    }
-
-    fn failed(&mut self) {
-        self.wrong = self.wrong.saturating_add(1);
-        self.unreported = self.unreported.saturating_add(1);
-        if let Some(over) = self.wrong.checked_sub(WRONG_PASSWORDS_FREE) {
-            let wait_ms = 1_000_u64.saturating_mul(1 << over.min(16)).min(WRONG_PASSWORD_WAIT_MAX_MS);
-            self.not_before = Some(Instant::now() + Duration::from_millis(wait_ms));
-        }
-    }
-}
+use crate::security::attempts::Attempts;
+use crate::security::rules::Signal;
+use crate::store::{AccountFile, StoreOptions, Table, Txn, Vault, list_accounts};
 
 /// Whether a command changes which account is open.
 pub(crate) const fn changes_account(command: &Command) -> bool {
-    matches!(command, Command::AccountCreate(..) | Command::AccountUnlock(..) | Command::AccountLock(..))
+    matches!(
+        command,
+        Command::AccountCreate(..)
+            | Command::AccountUnlock(..)
+            | Command::AccountLock(..)
+            | Command::AccountRekey(..)
+            | Command::AccountImport(..)
+            | Command::AccountWipe(..)
+    )
+}
+
+/// How an account was opened.
+struct Beginning {
+    created: bool,
+    restored: bool,
+    /// Wrong passwords before the right one.
+    wrong: u32,
+    rolled_back: bool,
+    keys_lost: bool,
 }
 
 /// Judges a password.
@@ -64,7 +53,7 @@ pub(crate) fn strength(password: &Password, username: Option<&str>) -> PasswordS
     PasswordStrength { score: report.score, missing: missing(&report), warnings: report.warnings }
 }
 
-fn missing(report: &PasswordReport) -> Vec<String> {
+pub(super) fn missing(report: &PasswordReport) -> Vec<String> {
     report.missing.iter().map(ToString::to_string).collect()
 }
 
@@ -125,19 +114,20 @@ impl Engine {
                 }
             }
             Command::AccountUnlock(params, reply) => {
-                let found = self.wrong_passwords.check().and_then(|()| self.find_account(params.username.as_deref()));
-                match found {
-                    Ok(file) if self.open.is_none() && !self.opening => {
-                        let name = file.username.clone();
-                        self.begin_opening(reply, Some(name), move |_, store| {
+                if self.open.is_some() || self.opening {
+                    return drop(reply.send(Err(busy())));
+                }
+                let found = self.find_account(params.username.as_deref());
+                match found.and_then(|file| self.attempt(&file).map(|before| (file, before))) {
+                    Ok((file, before)) => {
+                        self.begin_opening(reply, Some((file.clone(), before)), move |_, store| {
                             unlock(&store.0, &file, &params.password, store.1)
                         });
                     }
-                    Ok(_) => drop(reply.send(Err(busy()))),
                     Err(error) => drop(reply.send(Err(error))),
                 }
             }
-            _ => {}
+            other => self.custody_command(other, inboxes).await,
         }
     }
 
@@ -156,7 +146,7 @@ impl Engine {
         Ok(name)
     }
 
-    fn find_account(&self, username: Option<&str>) -> Result<AccountFile, ApiError> {
+    pub(super) fn find_account(&self, username: Option<&str>) -> Result<AccountFile, ApiError> {
         let mut accounts = list_accounts(&self.config.data_dir).map_err(|error| storage(&error))?;
         if let Some(name) = username {
             accounts.retain(|account| account.username.eq_ignore_ascii_case(name));
@@ -169,10 +159,10 @@ impl Engine {
             .ok_or_else(|| ApiError::new(ErrorKind::NoAccount, "There is no such account here. Create one first."))
     }
 
-    fn begin_opening(
+    pub(super) fn begin_opening(
         &mut self,
         reply: Reply<Account>,
-        username: Option<String>,
+        attempt: Option<(AccountFile, Attempts)>,
         work: impl FnOnce(Arc<NodeConfig>, (std::path::PathBuf, StoreOptions)) -> Result<Opening, ApiError> + Send + 'static,
     ) {
         self.opening = true;
@@ -181,29 +171,28 @@ impl Engine {
             let dir = config.data_dir.clone();
             let result = work(config, (dir, store)).map(Box::new);
             // An error means that the engine has stopped.
-            let _ = results.blocking_send(Done::Opened { result, username, reply });
+            let _ = results.blocking_send(Done::Opened { result, attempt, reply });
         });
     }
 
     /// The key derivation has ended: starts the network, and the account is open.
     pub(crate) async fn opened(&mut self, done: Done, inboxes: &mut Inboxes) {
-        let Done::Opened { result, username, reply } = done else { return };
+        let Done::Opened { result, attempt, reply } = done else { return };
         self.opening = false;
+        let wrong = attempt.as_ref().map_or(0, |(_, before)| before.wrong);
+        if let Some((file, before)) = attempt {
+            self.attempted(&file, before, result.as_ref().err());
+        }
         let result = match result {
-            Ok(opening) => self.start(*opening, inboxes).await,
-            Err(error) => {
-                if error.kind == ErrorKind::WrongPassword && username.is_some() {
-                    self.wrong_passwords.failed();
-                }
-                Err(error)
-            }
+            Ok(opening) => self.start(*opening, wrong, inboxes).await,
+            Err(error) => Err(error),
         };
         // Whoever asked may have gone.
         let _ = reply.send(result);
     }
 
-    async fn start(&mut self, opening: Opening, inboxes: &mut Inboxes) -> Result<Account, ApiError> {
-        let (created, keys_lost) = (opening.created, opening.keys_lost);
+    async fn start(&mut self, opening: Opening, wrong: u32, inboxes: &mut Inboxes) -> Result<Account, ApiError> {
+        let Opening { created, keys_lost, restored, .. } = opening;
         let rolled_back = opening.vault.rolled_back();
         let network = self.network_config(&opening)?;
         let (net, events) = {
@@ -215,8 +204,7 @@ impl Engine {
         self.generation = self.generation.saturating_add(1);
         self.open = Some(Box::new(open));
         inboxes.network = Some(events);
-        let wrong = std::mem::take(&mut self.wrong_passwords).unreported;
-        self.first_step(created, wrong, rolled_back, keys_lost)?;
+        self.first_step(Beginning { created, restored, wrong, rolled_back, keys_lost })?;
         let view = self.open.as_ref().map(|open| account_view(open)).ok_or_else(ApiError::locked)?;
         self.tell(Event::AccountUnlocked(view.clone()));
         Ok(view)
@@ -239,7 +227,8 @@ impl Engine {
     }
 
     /// What is written when an account was opened.
-    fn first_step(&mut self, created: bool, wrong: u32, rolled_back: bool, keys_lost: bool) -> Result<(), ApiError> {
+    fn first_step(&mut self, beginning: Beginning) -> Result<(), ApiError> {
+        let Beginning { created, restored, wrong, rolled_back, keys_lost } = beginning;
         let Some(open) = self.open.as_mut() else { return Err(ApiError::locked()) };
         let vault = Arc::clone(&open.vault);
         let mut txn = vault.begin();
@@ -259,9 +248,17 @@ impl Engine {
             }
             if wrong > 0 {
                 let detail = format!("{wrong} wrong passwords were typed before.");
-                open.alert(step, "account.unlock_failed", Severity::Warning, None, &detail);
+                open.audit(step, "account.unlock_failed", Severity::Warning, detail);
+                open.observe(step, &Signal::WrongPasswords(wrong));
             }
-            if rolled_back {
+            open.check_audit(step);
+            if restored {
+                let text =
+                    "A backup was restored. Its account has a new network key here, and all sessions start anew.";
+                open.alert(step, "backup.restored", Severity::Warning, None, text);
+                step.new_record = true;
+                open.replace_all_sessions(step);
+            } else if rolled_back {
                 let detail = "The vault is older than it was before: a backup or a copy was put in its place. \
                               All encrypted sessions start anew.";
                 open.alert(step, "vault.rolled_back", Severity::Critical, None, detail);
@@ -331,23 +328,25 @@ fn create(
     let mut seed = Zeroizing::new([0_u8; 32]);
     rng.fill_bytes(seed.as_mut_slice());
     let account = identity.account_id();
-    let vault = Vault::create(&store.0, username.as_str(), account, password.expose(), config.kdf, store.1, &mut rng)
-        .map_err(|error| storage(&error))?;
     let prekeys = PreKeys::generate(&identity, now, &mut rng);
     let mailbox = MailboxKeys::generate(now, &mut rng);
-    let mut txn = vault.begin();
-    txn.put(Table::Meta, b"identity", identity.to_secret_bytes().expose());
-    txn.put(Table::Meta, b"username", username.as_str().as_bytes());
-    txn.put(Table::Meta, b"peer", seed.as_slice());
-    txn.put(Table::Meta, b"mailbox", mailbox.to_secret_bytes().expose());
-    txn.put(Table::Meta, b"drained", &now.0.to_le_bytes());
-    txn.put(Table::Prekeys, b"own", prekeys.to_secret_bytes().expose());
-    vault.commit(txn).map_err(|error| storage(&error))?;
+    // Without these the account can't be opened: it is listed only once they are durable.
+    let first = |txn: &mut Txn<'_>| {
+        txn.put(Table::Meta, b"identity", identity.to_secret_bytes().expose());
+        txn.put(Table::Meta, b"username", username.as_str().as_bytes());
+        txn.put(Table::Meta, b"peer", seed.as_slice());
+        txn.put(Table::Meta, b"mailbox", mailbox.to_secret_bytes().expose());
+        txn.put(Table::Meta, b"drained", &now.0.to_le_bytes());
+        txn.put(Table::Prekeys, b"own", prekeys.to_secret_bytes().expose());
+    };
+    let (name, password) = (username.as_str(), password.expose());
+    let vault = Vault::create_with(&store.0, name, account, password, config.kdf, store.1, &mut rng, first)
+        .map_err(|error| storage(&error))?;
     let (held, _) = Held::load(&vault, now).map_err(|error| storage(&error))?;
-    Ok(Opening { vault: Arc::new(vault), held, created: true, keys_lost: false })
+    Ok(Opening { vault: Arc::new(vault), held, created: true, keys_lost: false, restored: false })
 }
 
-fn unlock(
+pub(super) fn unlock(
     data_dir: &std::path::Path,
     file: &AccountFile,
     password: &Password,
@@ -355,5 +354,5 @@ fn unlock(
 ) -> Result<Opening, ApiError> {
     let vault = Vault::unlock(data_dir, file, password.expose(), store).map_err(|error| storage(&error))?;
     let (held, keys_lost) = Held::load(&vault, now()).map_err(|error| storage(&error))?;
-    Ok(Opening { vault: Arc::new(vault), held, created: false, keys_lost })
+    Ok(Opening { vault: Arc::new(vault), held, created: false, keys_lost, restored: false })
 }

@@ -61,7 +61,11 @@ impl Engine {
             }
             Command::NetworkHostRendezvous(params, reply) => self.host(step, params.listen.unwrap_or_default(), reply),
             Command::NetworkStopHosting(_, reply) => self.stop_hosting(open, step, reply),
-            other => open.command(step, other),
+            other => {
+                if let Some(other) = open.custody_command(self, step, other) {
+                    open.command(step, other);
+                }
+            }
         }
     }
 
@@ -107,6 +111,10 @@ impl Engine {
                 all.outbox.queued = open.outbox.len();
                 all.counts = open.counts();
                 step.reply(reply, Ok(all));
+            }
+            Work::PasswordChanged { account, before, result, reply } => {
+                self.attempted(&account, before, result.as_ref().err());
+                open.password_changed(step, result, reply);
             }
             other => open.worked(step, other),
         }
@@ -273,7 +281,11 @@ impl Open {
                 let result = self.delete_file(step, &params.file_id);
                 step.reply(reply, result);
             }
-            other => self.group_command(step, other),
+            other => {
+                if let Some(other) = self.security_command(step, other) {
+                    self.group_command(step, other);
+                }
+            }
         }
     }
 }

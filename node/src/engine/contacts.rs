@@ -230,10 +230,15 @@ impl Open {
             state: RequestState::Pending,
         };
         step.contacts.insert(account);
-        step.tell(Event::ContactRequest(request.view()));
+        let view = request.view();
         self.requests.insert(request.id, request);
         self.store_request(step, message.id);
-        self.audit(step, "request.received", Severity::Info, "Somebody asked for a chat.");
+        let subject = Some(account.to_string());
+        self.audit_about(step, "request.received", Severity::Info, subject, "Somebody asked for a chat.");
+        self.observe(step, &crate::security::rules::Signal::Request);
+        if !self.judge_request(step, message.id) {
+            step.tell(Event::ContactRequest(view));
+        }
     }
 
     /// A contact asks, though it stands otherwise: both asked each other, or they lost their contacts.
@@ -405,7 +410,7 @@ impl Open {
             self.requests.values().partition(|request| request.incoming);
         incoming.sort_by_key(|request| request.at);
         outgoing.sort_by_key(|request| request.at);
-        incoming.retain(|request| request.is_pending());
+        incoming.retain(|request| request.is_pending() && !self.quarantine.contains_key(&request.id));
         let view = |list: Vec<&Request>| list.into_iter().map(Request::view).collect();
         Requests { incoming: view(incoming), outgoing: view(outgoing) }
     }

@@ -19,6 +19,7 @@ use crate::messaging::contact::Standing;
 use crate::messaging::limits::SEEN_KEEP_DAYS;
 use crate::messaging::settings::WhoMayRequest;
 use crate::network::{PeerId, Responder};
+use crate::security::rules::Signal;
 use crate::store::Table;
 
 /// How a message came.
@@ -86,13 +87,9 @@ impl Open {
             step.txn.put_until(Table::Seen, &mark, day(step.now).saturating_add(SEEN_KEEP_DAYS), b"");
             let opened = open(&self.mailbox, &envelope.sealed.0).ok();
             let Some(inner) = opened.and_then(|inner| EnvelopeIn::decode(inner.expose()).ok()) else {
-                self.alert(
-                    step,
-                    "mailbox.invalid_envelope",
-                    Severity::Warning,
-                    None,
-                    "An envelope in the mailbox could not be opened.",
-                );
+                let text = "An envelope in the mailbox could not be opened.";
+                self.audit(step, "mailbox.envelope", Severity::Warning, text);
+                self.observe(step, &Signal::MailboxGarbage);
                 continue;
             };
             if let Some(granted) = self.contacts.get_mut(&inner.from).and_then(|contact| contact.granted.as_mut()) {
@@ -121,6 +118,7 @@ impl Open {
         let mark = kdf::hash_fields("seen", &[from.as_ref(), ciphertext]);
         match step.txn.get(Table::Seen, &mark) {
             Ok(Some(id)) => {
+                self.observe(step, &Self::replay_signal(from, &mark));
                 if let (Via::Mailbox, Ok(id)) = (via, <[u8; 16]>::try_from(id.as_slice())) {
                     self.owe_receipt(step, from, MessageId(id));
                 }
@@ -168,7 +166,9 @@ impl Open {
         step.sessions.insert(from);
         if opened.new_session {
             step.prekeys = true;
-            self.audit(step, "session.started", Severity::Info, "A contact started an encrypted session.");
+            let text = "A contact started an encrypted session.";
+            self.audit_about(step, "session.started", Severity::Info, Some(from.to_string()), text);
+            self.observe(step, &Signal::SessionStarted(from));
             step.tell(Event::SessionEstablished {
                 username: self.conversation_name(from),
                 account_id: from.to_string(),
@@ -180,6 +180,9 @@ impl Open {
         match MessageIn::decode(opened.plaintext.expose()) {
             Ok(message) => {
                 self.mark_seen(step, mark, &message);
+                if matches!(message.body, Content::Text { .. }) {
+                    self.observe(step, &Signal::Message(from));
+                }
                 self.arrive(step, from, message, via);
                 DeliveryStatus::Stored
             }
@@ -203,13 +206,15 @@ impl Open {
         };
         // From a mailbox, nobody has proved to be who the envelope says.
         let subject = (via == Via::Connection).then(|| from.to_string());
-        self.alert(
-            step,
-            "message.undecryptable",
-            Severity::Warning,
-            subject,
-            &format!("A message could not be opened: {error}."),
-        );
+        let text = format!("A message could not be opened: {error}.");
+        let proved = (via == Via::Connection).then_some(from);
+        if error == DecryptError::Replay {
+            self.audit_about(step, "message.replay_refused", Severity::Warning, subject, text);
+            self.observe(step, &Signal::FirstMessageReplay(proved));
+        } else {
+            self.audit_about(step, "message.undecryptable", Severity::Warning, subject, text);
+            self.observe(step, &Signal::DecryptFailed(proved));
+        }
         status
     }
 
@@ -229,13 +234,7 @@ impl Open {
         if self.requests.values().filter(|request| request.incoming && request.is_pending()).count()
             >= REQUESTS_WAITING_MAX
         {
-            self.alert(
-                step,
-                "request.flood",
-                Severity::Warning,
-                None,
-                "More chat requests came than can wait for an answer.",
-            );
+            self.observe(step, &Signal::RequestsFull);
             return DeliveryStatus::Full;
         }
         let mut sessions = SessionSet::new(self.me, from);

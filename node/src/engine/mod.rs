@@ -7,11 +7,14 @@
 
 mod account;
 mod audit;
+mod audit_reader;
 mod commands;
 mod contacts;
 mod content;
+mod custody;
 mod deliver;
 mod deposit;
+mod export;
 mod files;
 mod groups;
 mod homes;
@@ -19,6 +22,7 @@ mod inbound;
 mod messages;
 mod peers;
 mod queries;
+mod security;
 mod state;
 mod step;
 mod tick;
@@ -79,6 +83,9 @@ impl Node {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|error| StartError::DataDir { path: config.data_dir.clone(), error })?;
+        if let Err(error) = crate::store::finish_moves(&config.data_dir) {
+            tracing::warn!(%error, "what was left half done in the data directory could not be looked at");
+        }
         let (commands, command_inbox) = mpsc::channel(COMMANDS_MAX);
         let (results, result_inbox) = mpsc::channel(RESULTS_MAX);
         let (events, _) = broadcast::channel(crate::api::EVENTS_BUFFERED);
@@ -94,7 +101,6 @@ impl Node {
             open: None,
             opening: false,
             generation: 0,
-            wrong_passwords: account::Attempts::default(),
             hosted: None,
         };
         let inboxes = Inboxes { commands: command_inbox, results: result_inbox, network: None, stopping: None };
@@ -175,7 +181,6 @@ pub(crate) struct Engine {
     pub(crate) opening: bool,
     /// Counts the times that an account was opened: results of an earlier one are dropped.
     pub(crate) generation: u64,
-    pub(crate) wrong_passwords: account::Attempts,
     /// The rendezvous node that this process hosts.
     pub(crate) hosted: Option<String>,
 }

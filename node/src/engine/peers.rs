@@ -16,6 +16,7 @@ use crate::api::{At, Event, Status};
 use crate::messaging::contact::Standing;
 use crate::messaging::limits::LOCAL_PEERS_MAX;
 use crate::network::{NetworkEvent, PeerId, RequestError};
+use crate::security::rules::Signal;
 
 impl Open {
     /// What the network tells.
@@ -56,15 +57,17 @@ impl Open {
             NetworkEvent::RendezvousConnected { node } => self.home_connected(step, node),
             NetworkEvent::RendezvousDisconnected { node, .. } => self.home_lost(step, node),
             NetworkEvent::NatChanged(_) | NetworkEvent::Relayed { .. } => self.tell_network(step),
-            NetworkEvent::Malformed { peer, disconnected: true, .. } => {
-                let subject = self.met.get(&peer).and_then(|met| met.account).map(|account| account.to_string());
-                self.alert(
+            NetworkEvent::Malformed { peer, .. } => {
+                let account = self.met.get(&peer).and_then(|met| met.account);
+                let text = "A peer sent something that can't be understood.";
+                self.audit_about(
                     step,
-                    "network.malformed",
-                    Severity::Warning,
-                    subject,
-                    "A peer sent garbage again and again and was disconnected.",
+                    "network.frame",
+                    Severity::Info,
+                    account.map(|account| account.to_string()),
+                    text,
                 );
+                self.observe(step, &Signal::Malformed { peer: peer.to_ed25519().unwrap_or_default(), account });
             }
             _ => {}
         }

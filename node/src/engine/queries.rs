@@ -263,6 +263,13 @@ impl Open {
                     result.map_err(|error| ApiError::new(ErrorKind::NotConnected, sentence(&error.to_string()))),
                 );
             }
+            Work::BackedUp { result, reply } => self.backed_up(step, result, reply),
+            Work::AuditWalked { first, ok } => self.audit_walked(step, first, ok),
+            Work::AuditSweep => self.sweep_audit(step),
+            Work::AuditWritten { result, reply } => {
+                let result = result.and_then(|written| self.sign_export(written));
+                step.reply(reply, result);
+            }
             Work::Network { status: Some(status), want } => self.network_answered(step, &status, want),
             Work::GroupLogged { group, message, taken } => self.group_logged(step, group, message, taken),
             Work::GroupLog(page) => self.log_read(step, &page),
@@ -277,7 +284,7 @@ impl Open {
             }
             Work::GroupFetched { group, from, result } => self.group_fetched(step, group, from, result),
             Work::File(work) => self.file_worked(step, work),
-            Work::Network { status: None, .. } | Work::Hosted { .. } | Work::Tried => {}
+            Work::Network { status: None, .. } | Work::Hosted { .. } | Work::PasswordChanged { .. } | Work::Tried => {}
         }
     }
 

@@ -33,6 +33,8 @@ use crate::messaging::outbox::{Outbox, Outgoing};
 use crate::messaging::request::Request;
 use crate::messaging::settings::Settings;
 use crate::network::{Address, NetworkHandle, PeerId};
+use crate::security::rules::Rules;
+use crate::security::spam::{Reason, StrangerWatch};
 use crate::store::{StoreError, Table, Vault};
 
 /// An account that was just made or opened: what the vault holds, before the network.
@@ -41,6 +43,8 @@ pub(crate) struct Opening {
     pub(crate) held: Held,
     pub(crate) created: bool,
     pub(crate) keys_lost: bool,
+    /// It comes out of a backup.
+    pub(crate) restored: bool,
 }
 
 /// What the vault holds.
@@ -59,6 +63,7 @@ pub(crate) struct Held {
     pub(crate) groups: BTreeMap<GroupId, Group>,
     pub(crate) files: BTreeMap<FileId, FileRow>,
     pub(crate) audit: AuditTail,
+    pub(crate) quarantine: BTreeMap<MessageId, Vec<Reason>>,
     pub(crate) last_write: Option<Timestamp>,
 }
 
@@ -98,6 +103,11 @@ pub(crate) struct Open {
     /// Shared and offered files.
     pub(crate) files: Files,
     pub(crate) audit: AuditTail,
+    /// Requests that were set aside, and why.
+    pub(crate) quarantine: BTreeMap<MessageId, Vec<Reason>>,
+    pub(crate) strangers: StrangerWatch,
+    /// The alert rules.
+    pub(crate) rules: Rules,
     /// Deliveries under way, for each recipient.
     pub(crate) lanes: HashMap<AccountId, Lane>,
     /// Connected peers.
@@ -197,6 +207,7 @@ impl Held {
             groups,
             files,
             audit,
+            quarantine: Open::load_quarantine(vault)?,
             last_write,
         };
         Ok((held, lost))
@@ -250,6 +261,9 @@ impl Open {
             topics: HashMap::new(),
             files: Files::new(held.files),
             audit: held.audit,
+            quarantine: held.quarantine,
+            strangers: StrangerWatch::default(),
+            rules: Rules::default(),
             lanes: HashMap::new(),
             met: HashMap::new(),
             local: HashMap::new(),
@@ -288,6 +302,7 @@ impl Open {
         self.groups = held.groups;
         self.files.reload(held.files);
         self.audit = held.audit;
+        self.quarantine = held.quarantine;
         self.drained = held.drained;
         self.sessions.clear();
         for lane in self.lanes.values_mut() {

@@ -15,7 +15,12 @@ use crate::network::{Address, DialError, PeerId, RequestError, Status};
 /// What comes back to the engine.
 pub(crate) enum Done {
     /// An account was made or opened, or was not.
-    Opened { result: Result<Box<Opening>, crate::api::ApiError>, username: Option<String>, reply: Reply<Account> },
+    Opened {
+        result: Result<Box<Opening>, crate::api::ApiError>,
+        /// Whose password was tried, and what was known of attempts before.
+        attempt: Option<(crate::store::AccountFile, crate::security::attempts::Attempts)>,
+        reply: Reply<Account>,
+    },
     /// Work of the account that was opened at this count.
     Work { generation: u64, work: Box<Work> },
 }
@@ -62,6 +67,24 @@ pub(crate) enum Work {
     GroupFetched { group: GroupId, from: AccountId, result: Result<GroupMissing, RequestError> },
     /// Something about a file is done.
     File(super::files::FileWork),
+    /// The password was changed, or was not.
+    PasswordChanged {
+        account: crate::store::AccountFile,
+        before: crate::security::attempts::Attempts,
+        result: Result<(), crate::api::ApiError>,
+        reply: Reply<crate::api::Done>,
+    },
+    /// A backup was written, or was not.
+    BackedUp {
+        result: Result<crate::api::BackupWritten, crate::api::ApiError>,
+        reply: Reply<crate::api::BackupWritten>,
+    },
+    /// The whole audit log from `first` on was looked at; `None` when it could not be read.
+    AuditWalked { first: u64, ok: Option<bool> },
+    /// More of a cleared audit log is to be deleted.
+    AuditSweep,
+    /// A report was written but for its signature.
+    AuditWritten { result: Result<super::export::Written, crate::api::ApiError>, reply: Reply<crate::api::Exported> },
     /// A contact was tried, so that it may be reached from now on.
     Tried,
 }

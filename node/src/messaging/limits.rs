@@ -58,10 +58,6 @@ pub const DRAFT_MAX_BYTES: usize = 64 * 1024;
 pub const INBOUND_BURST_MESSAGES: u64 = 100_000;
 /// Messages a second that one contact may deliver for long.
 pub const INBOUND_PER_SECOND: u64 = 20_000;
-/// Wrong passwords before the next attempt must wait.
-pub const WRONG_PASSWORDS_FREE: u32 = 3;
-/// The longest such wait.
-pub const WRONG_PASSWORD_WAIT_MAX_MS: u64 = 5 * 60 * SECOND_MS;
 /// People that are on the local network, remembered for `users.online`.
 pub const LOCAL_PEERS_MAX: usize = 1_024;
 /// Typing is told at most this often.

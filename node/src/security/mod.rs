@@ -1,1 +1,10 @@
-//! In preparation.
+//! What watches over the account, without I/O: the audit log, the alert rules,
+//! alerts as they are shown, signals of spam, and delays after wrong passwords.
+//! Floor 3.
+
+pub mod alerts;
+pub mod attempts;
+pub mod log;
+pub mod report;
+pub mod rules;
+pub mod spam;

@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 
 use super::session::Session;
-use super::{account, files, groups, network, people, talk};
+use super::{account, files, groups, network, people, security, talk};
 use crate::api::{ApiError, CallError};
 
 /// What a command came to.
@@ -197,6 +197,22 @@ commands! {
         "abort" "FILE" "give a download up, and what came of it" ["files.cancel"] files::cancel;
         "preview" "FILE" "a small picture of an image, as base64" ["files.preview"] files::preview;
         "unshare" "FILE" "take your file back, or forget somebody else's" ["files.delete"] files::delete;
+    }
+    "Security" {
+        "audit" "[WORDS]" "the end of the audit log" ["security.audit_log"] security::audit;
+        "audit-export" "json|csv|html FILE" "write the audit log to a file, signed" ["security.export"] security::audit_export;
+        "audit-clear" "yes" "empty the audit log" ["security.clear"] security::audit_clear;
+        "alerts" "" "what is suspicious" ["security.alerts"] security::alerts;
+        "dismiss" "ID" "dismiss an alert" ["security.dismiss"] security::dismiss;
+        "facts" "" "keys, sessions and the vault" ["security.facts"] security::facts;
+        "reset-session" "NAME" "start the encrypted session with a contact anew" ["security.reset_session"] security::reset;
+        "quarantine" "[ID]" "requests that were set aside; with an id, set one aside" ["security.quarantine"] security::quarantine;
+        "release" "[ID]" "show what was set aside after all" ["security.release"] security::release;
+        "passwd" "" "change the password" ["account.change_password"] security::passwd;
+        "rekey" "" "seal the vault anew under fresh keys" ["account.rekey"] security::rekey;
+        "backup" "FILE" "write an encrypted backup" ["account.export"] security::backup;
+        "restore" "FILE" "restore a backup as an account here" ["account.import"] security::restore;
+        "wipe" "[NAME]" "delete an account from this device" ["account.wipe"] security::wipe;
     }
     "Network" {
         "status" "" "everything at a glance" ["status"] network::status;

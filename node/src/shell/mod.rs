@@ -16,6 +16,7 @@ mod groups;
 mod network;
 mod people;
 mod render;
+mod security;
 mod session;
 mod style;
 mod talk;

@@ -155,8 +155,14 @@ mod tests {
             at: At::default(),
             state: RequestState::Pending,
         };
-        let alert =
-            Event::SecurityAlert { kind: "x".into(), severity: "warning".into(), subject: None, detail: EVIL.into() };
+        let alert = Event::SecurityAlert {
+            alert_id: "1".into(),
+            count: 1,
+            kind: "x".into(),
+            severity: "warning".into(),
+            subject: None,
+            detail: EVIL.into(),
+        };
         for told in [Event::MessageReceived(Box::new(message(EVIL))), Event::ContactRequest(request), alert] {
             let text = tell(&mut session, &event(told)).await;
             assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}', '\r']), "{text:?}");

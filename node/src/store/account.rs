@@ -57,7 +57,15 @@ pub(super) struct Paths {
 impl Paths {
     pub(super) fn new(data_dir: &Path, account: &AccountId) -> Self {
         let digits = account.to_string();
-        let folder = data_dir.join("accounts").join(digits.get(..FOLDER_DIGITS).unwrap_or_default());
+        Self::of_folder(data_dir.join("accounts").join(digits.get(..FOLDER_DIGITS).unwrap_or_default()))
+    }
+
+    /// The same files in a folder beside, whose name ends otherwise.
+    pub(super) fn aside(&self, extension: &str) -> Self {
+        Self::of_folder(self.folder.with_extension(extension))
+    }
+
+    pub(super) fn of_folder(folder: PathBuf) -> Self {
         Self {
             account: folder.join("account.json"),
             header: folder.join("vault.key"),
@@ -91,7 +99,12 @@ pub fn list_accounts(data_dir: &Path) -> Result<Vec<AccountFile>, StoreError> {
     };
     let mut accounts = Vec::new();
     for folder in folders.take(ACCOUNTS_MAX) {
-        let Ok(bytes) = FileDisk.read(&folder?.path().join("account.json")) else { continue };
+        let folder = folder?.path();
+        // One that is being made, or exchanged for another.
+        if folder.extension().is_some() {
+            continue;
+        }
+        let Ok(bytes) = FileDisk.read(&folder.join("account.json")) else { continue };
         accounts.extend(AccountFile::from_json(&bytes));
     }
     accounts.sort_by_key(|account| account.username.to_lowercase());

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use redb::{ReadableTable, WriteTransaction};
 use zeroize::Zeroizing;
 
-use super::entry::{ENTRY_SCHEMA, Stored};
+use super::copy::Row as CopiedRow;
+use super::entry::{ENTRY_SCHEMA, Entry, Stored};
 use super::error::StoreError;
 use super::keys::Keys;
 use super::table::{BODIES, BY_ID, COUNTS, DIRTY, EXPIRY, INDEX, Kind, STATE, TIMELINE, Table};
@@ -38,6 +39,14 @@ struct Place {
     timeline: [u8; 32],
     by_id: [u8; 16],
     conversation: [u8; 16],
+}
+
+impl Place {
+    fn of(keys: &Keys, stored: &Stored, conversation: [u8; 16]) -> Self {
+        let Entry { arrival, at, author, message_id, .. } = &stored.entry;
+        let timeline = timeline_key(&conversation, *at, *arrival);
+        Self { arrival: *arrival, timeline, by_id: keys.message_key(author, message_id), conversation }
+    }
 }
 
 /// `conversation 16 ‖ hybrid time 8 ‖ arrival 8`, big-endian, so that rows stand in order.
@@ -104,12 +113,7 @@ impl Batch {
             let conversation = stored.entry.conversation;
             let conversation =
                 *conversations.entry(conversation).or_insert_with(|| keys.conversations.index(&conversation));
-            let place = Place {
-                arrival: *arrival,
-                timeline: timeline_key(&conversation, stored.entry.at, *arrival),
-                by_id: keys.message_key(&stored.entry.author, &stored.entry.message_id),
-                conversation,
-            };
+            let place = Place::of(keys, stored, conversation);
             match change {
                 Change::Removed(_) => {
                     batch.bodies.push((*arrival, None));
@@ -126,6 +130,29 @@ impl Batch {
         }
         // In the order of their keys, so that a leaf of the tree is touched once.
         batch.appeared.sort_unstable_by_key(|place| place.by_id);
+        Ok(batch)
+    }
+
+    /// Seals rows of another vault.
+    pub(super) fn copied(keys: &Keys, rows: &[CopiedRow]) -> Result<Self, StoreError> {
+        let mut batch = Self::default();
+        for row in rows {
+            match row {
+                CopiedRow::Keyed { table, record_key, day, value } => {
+                    let sealed = bounded(value, |value| keys.seal(*table, record_key, *day, value))?;
+                    batch.keyed.push(KeyedRow { table: *table, record_key: *record_key, day: *day, row: Some(sealed) });
+                }
+                CopiedRow::Numbered { table, number, value } => {
+                    let sealed = bounded(value, |value| keys.seal(*table, &number.to_be_bytes(), None, value))?;
+                    batch.numbered.push((*table, *number, Some(sealed)));
+                }
+                CopiedRow::Message(stored) => {
+                    batch.bodies.push((stored.entry.arrival, Some(seal_entry(keys, stored)?)));
+                    batch.appeared.push(Place::of(keys, stored, keys.conversations.index(&stored.entry.conversation)));
+                }
+                CopiedRow::Head(_) | CopiedRow::End => {}
+            }
+        }
         Ok(batch)
     }
 

@@ -16,7 +16,7 @@ use super::disk::{Backend, Disk, DiskLock};
 use super::error::{DATABASE, StoreError};
 use super::keys::Keys;
 use super::state::{SCHEMA, Segment, State};
-use super::table::{SEGMENTS_ROW, STATE, STATE_ROW};
+use super::table::{INDEX_KEYS_ROW, SEGMENTS_ROW, STATE, STATE_ROW};
 
 /// Memory that redb may use for pages, in bytes.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
@@ -82,9 +82,9 @@ pub(super) fn create(disk: &dyn Disk, paths: &Paths, keys: &Keys) -> Result<(), 
     write(&database, keys, &State::new(), &|txn| super::batch::create_tables(txn))
 }
 
-type Apply<'a> = dyn Fn(&WriteTransaction) -> Result<(), StoreError> + 'a;
+pub(super) type Apply<'a> = dyn Fn(&WriteTransaction) -> Result<(), StoreError> + 'a;
 
-fn write(database: &Database, keys: &Keys, state: &State, apply: &Apply<'_>) -> Result<(), StoreError> {
+pub(super) fn write(database: &Database, keys: &Keys, state: &State, apply: &Apply<'_>) -> Result<(), StoreError> {
     let mut txn = database.begin_write()?;
     txn.set_durability(Durability::Immediate)?;
     // Two syncs instead of one, and no walk through the whole file after a kill.
@@ -111,6 +111,18 @@ pub(super) fn write_segments(txn: &WriteTransaction, keys: &Keys, segments: &[Se
     let plain = Segment::encode_all(segments);
     let row = keys.state.seal(&SEGMENTS_ROW.to_be_bytes(), STATE_SCHEMA, &plain, &mut rand::rng());
     txn.open_table(STATE)?.insert(SEGMENTS_ROW, row.as_slice())?;
+    Ok(())
+}
+
+/// The keys that name rows, if the vault is a copy of another.
+pub(super) fn read_index_keys(txn: &ReadTransaction, keys: &Keys) -> Result<Option<Vec<u8>>, StoreError> {
+    read_own_row(txn, keys, INDEX_KEYS_ROW)
+}
+
+/// Keeps the keys that name rows.
+pub(super) fn write_index_keys(txn: &WriteTransaction, keys: &Keys, plain: &[u8]) -> Result<(), StoreError> {
+    let row = keys.state.seal(&INDEX_KEYS_ROW.to_be_bytes(), STATE_SCHEMA, plain, &mut rand::rng());
+    txn.open_table(STATE)?.insert(INDEX_KEYS_ROW, row.as_slice())?;
     Ok(())
 }
 

@@ -41,6 +41,16 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// Those of the disk.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Gives a directory another name, which nothing has yet.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn move_dir(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Deletes a directory with everything in it, if it is there.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
     /// How long a file is, in bytes.
     ///
     /// # Errors
@@ -119,6 +129,22 @@ impl Disk for FileDisk {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => sync_dir(path),
+        }
+    }
+
+    fn move_dir(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if to.symlink_metadata().is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(from, to)?;
+        sync_dir(to)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => sync_dir(dir),
         }
     }
 

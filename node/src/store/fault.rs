@@ -197,6 +197,14 @@ impl<D: Disk> Disk for FaultyDisk<D> {
         self.faults.operation()?;
         self.disk.remove(path)
     }
+    fn move_dir(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.faults.sync()?;
+        self.disk.move_dir(from, to)
+    }
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.faults.operation()?;
+        self.disk.remove_dir(dir)
+    }
     fn len(&self, path: &Path) -> io::Result<u64> {
         self.disk.len(path)
     }

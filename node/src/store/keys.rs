@@ -5,6 +5,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use secure_chat_protocol::id::Timestamp;
 use secure_chat_protocol::vault::{KeySlots, MasterKey, RotatingTableKey, RowError, SlotWrite, SlotsError, TableKey};
 
+use zeroize::Zeroizing;
+
 use super::error::StoreError;
 use super::table::{Kind, Table};
 
@@ -64,6 +66,25 @@ impl Keys {
             ratchets: RwLock::new(ratchets),
             master,
         }
+    }
+
+    /// The keys of the hashes that name rows, in the order of the tables.
+    pub(super) fn index_keys(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(self.tables.len().saturating_mul(32)));
+        self.tables.iter().for_each(|table| out.extend_from_slice(table.index_key()));
+        out
+    }
+
+    /// Names rows as the vault did that this one is a copy of. A table that was unknown then keeps its own.
+    pub(super) fn use_index_keys(&mut self, keys: &[u8]) -> Result<(), StoreError> {
+        let (whole, []) = keys.as_chunks::<32>() else { return Err(StoreError::Damaged { what: "the backup" }) };
+        if whole.len() > self.tables.len() {
+            return Err(StoreError::UnsupportedVersion { found: 2 });
+        }
+        for (table, key) in self.tables.iter_mut().zip(whole) {
+            table.use_index_key(key);
+        }
+        Ok(())
     }
 
     fn table(&self, table: Table) -> &TableKey {

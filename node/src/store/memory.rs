@@ -206,6 +206,21 @@ impl Disk for MemoryDisk {
         lock(&self.files).remove(path);
         Ok(())
     }
+    fn move_dir(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut files = lock(&self.files);
+        let moved: Vec<_> = files.keys().filter(|path| path.starts_with(from)).cloned().collect();
+        for path in moved {
+            let name = path.strip_prefix(from).map(|name| to.join(name)).map_err(io::Error::other)?;
+            if let Some(file) = files.remove(&path) {
+                files.insert(name, file);
+            }
+        }
+        Ok(())
+    }
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        lock(&self.files).retain(|path, _| !path.starts_with(dir));
+        Ok(())
+    }
     fn len(&self, path: &Path) -> io::Result<u64> {
         Ok(lock(&*self.file(path)?).live.len() as u64)
     }

@@ -15,7 +15,9 @@
 //! `postings` know no database.
 
 mod account;
+mod backup;
 mod batch;
+mod copy;
 mod database;
 mod disk;
 mod entry;
@@ -27,6 +29,7 @@ mod indexer;
 mod keyfile;
 mod keys;
 mod memory;
+mod moves;
 mod postings;
 mod search;
 mod state;
@@ -36,10 +39,12 @@ mod vault;
 mod words;
 
 pub use account::{AccountFile, list_accounts};
+pub use backup::{BACKUP_CHUNK_BYTES, restore};
 pub use disk::{Disk, DiskLock, FileDisk};
 pub use entry::{Entry, NewEntry};
 pub use error::StoreError;
 pub use history::{HistoryReader, PAGE_MAX_MESSAGES, Page};
+pub use moves::{finish_moves, read_attempts, rekey, wipe, write_attempts};
 pub use search::{QUERY_MAX_BYTES, SEARCH_MAX_MESSAGES};
 pub use table::Table;
 pub use transaction::Txn;

@@ -145,6 +145,8 @@ pub(super) const STATE: NumberedTable = TableDefinition::new("0");
 pub(super) const STATE_ROW: u64 = 0;
 /// Where the list of index segments stands in [`STATE`].
 pub(super) const SEGMENTS_ROW: u64 = 1;
+/// Where a vault that is a copy of another keeps the keys that name its rows, in [`STATE`].
+pub(super) const INDEX_KEYS_ROW: u64 = 2;
 /// Messages by arrival number.
 pub(super) const BODIES: NumberedTable = TableDefinition::new("1");
 /// `conversation 16 ‖ hybrid time 8 ‖ arrival 8`, big-endian.

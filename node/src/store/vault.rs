@@ -50,7 +50,7 @@ impl std::fmt::Debug for Vault {
     }
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -58,7 +58,8 @@ fn now() -> Timestamp {
 impl Vault {
     /// Makes the vault of a new account and unlocks it. Slow: derives a key from the password.
     ///
-    /// A crash in the middle leaves no account: the next attempt starts over.
+    /// A crash in the middle leaves no account: the next attempt starts over. So does
+    /// one before `first` was written, what the account can't be without.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when the name or the identity is taken on this
@@ -71,6 +72,24 @@ impl Vault {
         kdf: Argon2Params,
         options: StoreOptions,
         rng: &mut R,
+    ) -> Result<Self, StoreError> {
+        Self::create_with(data_dir, username, account_id, password, kdf, options, rng, |_| {})
+    }
+
+    /// As [`Self::create`], with what is written before the account counts as made.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    #[expect(clippy::too_many_arguments, reason = "one more than `create`, which everybody else uses")]
+    pub fn create_with<R: CryptoRng + ?Sized>(
+        data_dir: &Path,
+        username: &str,
+        account_id: AccountId,
+        password: &str,
+        kdf: Argon2Params,
+        options: StoreOptions,
+        rng: &mut R,
+        first: impl FnOnce(&mut Txn<'_>),
     ) -> Result<Self, StoreError> {
         let StoreOptions { disk, index_in_background } = options;
         let paths = Paths::new(data_dir, &account_id);
@@ -89,6 +108,9 @@ impl Vault {
         let keys = Keys::new(master, slots);
         database::create(&*disk, &paths, &keys)?;
         let mut vault = Self::open(disk, paths, keys, &file, false, lock)?;
+        let mut txn = vault.begin();
+        first(&mut txn);
+        vault.commit(txn)?;
         let account = AccountFile { username: username.to_owned(), account_id };
         vault.store.disk.replace(&vault.store.paths.account, &account.to_json())?;
         vault.start_indexer(index_in_background);
@@ -160,13 +182,18 @@ impl Vault {
     fn open(
         disk: Arc<dyn Disk>,
         paths: Paths,
-        keys: Keys,
+        mut keys: Keys,
         key_file: &[u8],
         slots_lost: bool,
         lock: Box<dyn DiskLock>,
     ) -> Result<Self, StoreError> {
         let database = database::open(&*disk, &paths)?;
-        let state = database::read_state(&redb::ReadableDatabase::begin_read(&database)?, &keys)?;
+        let snapshot = redb::ReadableDatabase::begin_read(&database)?;
+        let state = database::read_state(&snapshot, &keys)?;
+        if let Some(indexes) = database::read_index_keys(&snapshot, &keys)?.map(zeroize::Zeroizing::new) {
+            keys.use_index_keys(&indexes)?;
+        }
+        drop(snapshot);
         let mirror = keyfile::mirrored_epoch(&keys, key_file);
         let mirrored = mirror.map(|(epoch, _)| epoch);
         // A new vault's mirror is empty; later, an empty one means that somebody emptied it.
@@ -273,6 +300,28 @@ impl Vault {
         })
     }
 
+    /// The lowest and the last number of a numbered table, and how many rows it has.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn numbered_span(&self, table: Table) -> Result<Option<(u64, u64, u64)>, StoreError> {
+        self.store.with_read(|txn| {
+            let rows = txn.open_table(table.numbered())?;
+            let mut all = rows.range::<u64>(..)?;
+            let Some(first) = all.next().transpose()?.map(|(number, _)| number.value()) else { return Ok(None) };
+            let last = all.next_back().transpose()?.map_or(first, |(number, _)| number.value());
+            Ok(Some((first, last, redb::ReadableTableMetadata::len(&rows)?)))
+        })
+    }
+
+    /// What the key derivation of the password costs.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], or those of the disk.
+    pub fn kdf(&self) -> Result<Argon2Params, StoreError> {
+        Ok(VaultHeader::parse(&self.store.disk.read(&self.store.paths.header)?)?.params())
+    }
+
     /// Indexes what is due for the search, one segment of messages at most (some
     /// 50 ms), and says whether there is more to do. Commits go on meanwhile, but
     /// for the few milliseconds of its own. Only needed without
@@ -331,7 +380,7 @@ impl Drop for Vault {
     }
 }
 
-fn take_lock(disk: &dyn Disk, paths: &Paths) -> Result<Box<dyn DiskLock>, StoreError> {
+pub(super) fn take_lock(disk: &dyn Disk, paths: &Paths) -> Result<Box<dyn DiskLock>, StoreError> {
     disk.lock(&paths.lock).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => StoreError::InUse,
         io::ErrorKind::NotFound => StoreError::NoAccount,

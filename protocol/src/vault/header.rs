@@ -64,6 +64,18 @@ impl Argon2Params {
         Ok(Self { memory_kib, passes, lanes })
     }
 
+    /// Its memory, in KiB.
+    #[must_use]
+    pub const fn memory_kib(self) -> u32 {
+        self.memory_kib
+    }
+
+    /// Its passes.
+    #[must_use]
+    pub const fn passes(self) -> u32 {
+        self.passes
+    }
+
     const fn cost(self) -> Cost {
         Cost { memory_kib: self.memory_kib, passes: self.passes, lanes: self.lanes as u32 }
     }

@@ -59,6 +59,17 @@ impl TableKey {
         Self { name, rows, indexes }
     }
 
+    /// The key of [`Self::index`], for a copy of the vault whose rows keep their names.
+    #[must_use]
+    pub const fn index_key(&self) -> &[u8; 32] {
+        self.indexes.expose()
+    }
+
+    /// Names rows as the vault did that this one is a copy of; they are sealed under a key of their own.
+    pub fn use_index_key(&mut self, key: &[u8; 32]) {
+        self.indexes = Secret::filled(|out| out.copy_from_slice(key));
+    }
+
     /// What stands for `id` as a record key: equal ids give equal keys, and nothing can be read from one.
     #[must_use]
     pub fn index(&self, id: &[u8]) -> [u8; 16] {

@@ -28,7 +28,7 @@ pub const NEW_SESSIONS: u32 = 6;
 /// Malformed frames of one peer within the window.
 pub const MALFORMED_FRAMES: u32 = 3;
 /// Envelopes in the mailbox that opened to nothing, within the window.
-pub const MAILBOX_GARBAGE: u32 = 3;
+pub const MAILBOX_GARBAGE: u32 = 1;
 /// Senders and messages that are watched at once: the one that was quiet longest goes first.
 const WATCHED_MAX: usize = 4_096;
 
@@ -186,9 +186,9 @@ impl Rules {
             ),
             Signal::MailboxGarbage => (
                 self.count(Watched::Mailbox, now, WINDOW_MS, MAILBOX_GARBAGE),
-                "mailbox.garbage",
+                "mailbox.invalid_envelope",
                 None,
-                "Envelopes that can't be opened arrive in the mailbox again and again.",
+                "An envelope in the mailbox could not be opened: it was changed under way, or somebody makes them up.",
             ),
         };
         reached.then_some(Raised { kind, severity: Severity::Warning, subject, detail })

@@ -6,6 +6,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::Options;
+use crate::groups::Circles;
 use crate::world::World;
 
 /// Rounds of a run; who is away changes between them.
@@ -14,6 +15,7 @@ const ROUNDS: u32 = 8;
 /// Plays all rounds.
 pub(crate) async fn play(
     world: &mut World,
+    circles: &mut Circles,
     options: &Options,
     random: &mut ChaCha8Rng,
     bar: &ProgressBar,
@@ -55,6 +57,7 @@ pub(crate) async fn play(
             world.send(from, to).await?;
             bar.inc(1);
         }
+        circles.round(world, round, random).await?;
     }
     Ok(())
 }

@@ -1,15 +1,16 @@
 //! Many peers and rendezvous nodes in one process: the real network stack on
 //! loopback, real cryptography, real vaults in a temporary directory. Peers
-//! register, find each other, ask, accept and chat, while some are away half of
-//! the time, a rendezvous node is killed and restarted, and peers are killed in
+//! register, find each other, ask, accept and chat, alone and in groups, while some
+//! are away half of the time, a rendezvous node is killed and restarted, and peers are killed in
 //! the middle of a write and come back from their vaults.
 //!
 //! `cargo run --release --example simulation`
 //!
 //! Ends with a table, and with exit status 1 if one message was lost, doubled
-//! or shown out of order.
+//! or shown out of order, or a group's members don't agree.
 
 mod chat;
+mod groups;
 mod report;
 mod world;
 
@@ -49,6 +50,9 @@ struct Options {
     /// How many peers are killed in the middle of a write, one a round; the first rendezvous node is killed too unless this is 0
     #[arg(long, default_value_t = 2)]
     kill: u16,
+    /// Groups, in which people come, go and are removed
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=20))]
+    groups: u16,
     /// The scenario: the same seed gives the same one
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -86,11 +90,14 @@ async fn run(options: &Options) -> anyhow::Result<bool> {
     let mut world = world::World::start(options, &bar).await?;
     bar.set_message("requests and answers");
     world.befriend(&mut random).await?;
-    chat::play(&mut world, options, &mut random, &bar).await?;
+    bar.set_message("groups");
+    let mut circles = groups::Circles::start(&world, options.groups, &mut random).await?;
+    chat::play(&mut world, &mut circles, options, &mut random, &bar).await?;
     bar.set_message("everybody is back, the rest arrives");
     world.settle(&bar).await?;
     bar.finish_and_clear();
-    let report = report::Report::of(&world, options, started.elapsed()).await?;
+    let groups = circles.report(&world).await?;
+    let report = report::Report::of(&world, groups, options, started.elapsed()).await?;
     report.print();
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;

@@ -7,6 +7,7 @@ use secure_chat_node::api::NodeHandle;
 use serde::Serialize;
 
 use crate::Options;
+use crate::groups::GroupReport;
 use crate::world::{World, text};
 
 /// Milliseconds at the 50th, 95th and 99th percentile.
@@ -49,6 +50,7 @@ pub(crate) struct Report {
     by_mailbox: Latency,
     wire_bytes_per_message: u64,
     memory_mib: u64,
+    groups: GroupReport,
 }
 
 /// The texts of a conversation, oldest first.
@@ -69,7 +71,12 @@ async fn texts(handle: &NodeHandle, with: &str, from: &str) -> anyhow::Result<Ve
 
 impl Report {
     /// Reads every recipient's vault and compares it with what was sent.
-    pub(crate) async fn of(world: &World, options: &Options, took: Duration) -> anyhow::Result<Self> {
+    pub(crate) async fn of(
+        world: &World,
+        groups: GroupReport,
+        options: &Options,
+        took: Duration,
+    ) -> anyhow::Result<Self> {
         let mut expected = HashMap::<(usize, usize), Vec<String>>::new();
         let (mut online, mut by_mailbox) = (Vec::new(), Vec::new());
         let sent = {
@@ -115,12 +122,27 @@ impl Report {
             by_mailbox: Latency::of(by_mailbox),
             wire_bytes_per_message: wire.checked_div(sent as u64).unwrap_or(0),
             memory_mib: memory_mib(),
+            groups,
         })
     }
 
     /// Whether every message was shown exactly once and in order.
     pub(crate) fn is_good(&self) -> bool {
-        self.lost == 0 && self.duplicated == 0 && self.out_of_order == 0
+        self.lost == 0 && self.duplicated == 0 && self.out_of_order == 0 && self.groups.is_good()
+    }
+
+    fn print_groups(&self) {
+        let groups = &self.groups;
+        if groups.groups == 0 {
+            return;
+        }
+        println!();
+        println!("  groups                        {:>8}", groups.groups);
+        println!("  group messages                {:>8}", groups.sent);
+        println!("  delivered to members          {:>8}   of {}", groups.delivered, groups.expected);
+        println!("  duplicated                    {:>8}", groups.duplicated);
+        println!("  groups that agree on members  {:>8}", groups.agreed);
+        println!("  read by removed members       {:>8}", groups.read_by_removed);
     }
 
     /// The table.
@@ -136,6 +158,7 @@ impl Report {
         println!("  lost          {:>8}", self.lost);
         println!("  out of order  {:>8}", self.out_of_order);
         println!("  waiting       {:>8}   (receipts and the like, in all outboxes)", self.waiting);
+        self.print_groups();
         println!();
         println!("  latency, ms       messages       p50       p95       p99");
         for (name, latency) in [("recipient online", &self.online), ("recipient away", &self.by_mailbox)] {
@@ -151,9 +174,9 @@ impl Report {
         println!(
             "{}",
             if self.is_good() {
-                "Every message was shown exactly once, in order."
+                "Every message was shown exactly once, in order; all members agree."
             } else {
-                "Messages were lost, doubled or out of order."
+                "Messages were lost, doubled or out of order, or members do not agree."
             }
         );
     }

@@ -357,5 +357,6 @@ impl Open {
                 tracing::debug!(%error, "a contact is not told of the new session");
             }
         }
+        self.replace_all_chains(step);
     }
 }

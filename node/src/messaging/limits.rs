@@ -96,6 +96,12 @@ pub const GROUP_KEEP_DAYS: u32 = 30;
 pub const GROUP_SYNC_EVERY_MS: u64 = 10 * SECOND_MS;
 /// After an own message, members are asked whether it came, this much later.
 pub const GROUP_SYNC_SOON_MS: u64 = 500;
+/// Messages that one member may publish in [`GROUP_PACE_MS`] before the rest is put off.
+pub const GROUP_BURST_MESSAGES: u32 = 2_000;
+/// Strangers whom one admin lets into one group by themselves in [`GROUP_PACE_MS`].
+pub const GROUP_BURST_JOINS: u32 = 40;
+/// The time over which floods are measured.
+pub const GROUP_PACE_MS: u64 = 10 * SECOND_MS;
 /// Members that are asked at once.
 pub const GROUP_SYNC_AT_ONCE: usize = 8;
 /// Connections to members of one group that are sought.

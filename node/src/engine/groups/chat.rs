@@ -10,6 +10,7 @@ use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn, M
 use secure_chat_protocol::wire::group::GroupControl;
 
 use super::Group;
+use super::pace::Pace;
 use crate::api::{ApiError, ErrorKind, Event, MessageState, Sent};
 use crate::engine::audit::Severity;
 use crate::engine::files::Gone;
@@ -17,7 +18,9 @@ use crate::engine::messages::{plausible, text_error};
 use crate::engine::state::{Open, rng};
 use crate::engine::step::{Step, sentence, storage};
 use crate::messaging::group::{Progress, Unacknowledged};
-use crate::messaging::limits::{GROUP_KEEP_DAYS, GROUP_SYNC_SOON_MS, GROUP_UNKNOWN_CHAINS_MAX, GROUP_WAITING_MAX};
+use crate::messaging::limits::{
+    GROUP_BURST_MESSAGES, GROUP_KEEP_DAYS, GROUP_SYNC_SOON_MS, GROUP_UNKNOWN_CHAINS_MAX, GROUP_WAITING_MAX,
+};
 use crate::messaging::stored::{StoredMessage, message_name, parse_message_name};
 use crate::store::Table;
 
@@ -130,6 +133,15 @@ impl Open {
         Ok(())
     }
 
+    /// After a rollback of the vault: every own chain is begun anew, since others have
+    /// used up numbers that this account would give again.
+    pub(in crate::engine) fn replace_all_chains(&mut self, step: &mut Step<'_>) {
+        for held in self.groups.values_mut() {
+            held.own = None;
+            step.txn.delete(Table::SenderKeys, &super::chain_key(held.row.group, self.me));
+        }
+    }
+
     /// Keeps a message for members who lack it, and notes that it was seen.
     fn keep(&mut self, step: &mut Step<'_>, group: GroupId, message: &GroupMessageIn, encoded: &[u8]) {
         let Some(held) = self.groups.get_mut(&group) else { return };
@@ -171,6 +183,10 @@ impl Open {
         if !counts(held, &message) {
             return false;
         }
+        // What is left out here is fetched later, at the pace of whoever fetches.
+        if from.is_none() && self.floods(step, group, message.author) {
+            return false;
+        }
         let Ok(chains) = self.chains_of(step, group, message.author) else { return false };
         let opened = match chains.decrypt(&message, step.now) {
             Ok(opened) => opened,
@@ -201,6 +217,21 @@ impl Open {
         }
         self.note_gaps(step, group, &message, from);
         true
+    }
+
+    /// Whether a member publishes faster than anybody reads.
+    fn floods(&mut self, step: &mut Step<'_>, group: GroupId, author: AccountId) -> bool {
+        let Some(held) = self.groups.get_mut(&group) else { return true };
+        let pace = held.paces.entry(author).or_default();
+        match pace.note(Instant::now(), GROUP_BURST_MESSAGES) {
+            Pace::Fine => false,
+            Pace::JustPassed => {
+                let text = "A member floods a group: what is too much is put off.";
+                self.alert(step, "group.flood", Severity::Warning, Some(author.to_string()), text);
+                true
+            }
+            Pace::Passed => true,
+        }
     }
 
     /// Whoever wrote this has seen more than we have: asks for it.

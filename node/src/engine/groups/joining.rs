@@ -1,5 +1,7 @@
 //! Coming in and going: requests, links, approvals, welcomes, leaving.
 
+use std::time::Instant;
+
 use secure_chat_protocol::id::{AccountId, GroupId, OperationId};
 use secure_chat_protocol::identity::PublicIdentity;
 use secure_chat_protocol::invite::Invite;
@@ -10,6 +12,7 @@ use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::group::{GroupControl, GroupInvite, InvitePass, JoinAnswer, PersonIn, SecretIn};
 
 use super::Group;
+use super::pace::Pace;
 use super::roster::pages;
 use crate::api::{ApiError, Done, ErrorKind, Event, GroupJoining, GroupState};
 use crate::engine::audit::Severity;
@@ -17,7 +20,7 @@ use crate::engine::state::Open;
 use crate::engine::step::{Step, sentence};
 use crate::messaging::contact::{Contact, Inbox, Standing};
 use crate::messaging::group::{Applicant, GroupRow, GroupStanding};
-use crate::messaging::limits::{CONTACTS_MAX, GROUP_APPLICANTS_MAX, GROUPS_MAX};
+use crate::messaging::limits::{CONTACTS_MAX, GROUP_APPLICANTS_MAX, GROUP_BURST_JOINS, GROUPS_MAX};
 
 impl Open {
     /// `groups.join` by a link.
@@ -99,6 +102,7 @@ impl Open {
         }
         let verdict = self.judge(step, from, group, pass);
         let answer = match verdict {
+            Verdict::Add if self.too_many_join(step, group) => JoinAnswer::Full,
             Verdict::Add => match self.take_in(step, group, &record) {
                 Ok(()) => return,
                 Err(error) if error.kind == ErrorKind::Full => JoinAnswer::Full,
@@ -144,6 +148,17 @@ impl Open {
             JoinPolicy::Approval => Verdict::No(JoinAnswer::Full),
             JoinPolicy::Invite => Verdict::No(JoinAnswer::Rejected),
         }
+    }
+
+    /// Whether strangers come in faster than a group can bear.
+    fn too_many_join(&mut self, step: &mut Step<'_>, group: GroupId) -> bool {
+        let Some(held) = self.groups.get_mut(&group) else { return true };
+        let pace = held.joins.note(Instant::now(), GROUP_BURST_JOINS);
+        if pace == Pace::JustPassed {
+            let text = "Many ask to join a group at once: they are told to come back later.";
+            self.alert(step, "group.join_flood", Severity::Warning, Some(group.to_string()), text);
+        }
+        pace != Pace::Fine
     }
 
     fn keep_applicant(&mut self, step: &mut Step<'_>, group: GroupId, record: &Record, addresses: Vec<String>) {

@@ -11,6 +11,7 @@ mod directory;
 mod exchange;
 mod joining;
 mod log;
+mod pace;
 mod roster;
 mod views;
 
@@ -52,6 +53,10 @@ pub(crate) struct Group {
     asking: BTreeSet<AccountId>,
     /// When members are to be asked next.
     sync_at: Option<Instant>,
+    /// How fast each member publishes.
+    paces: HashMap<AccountId, pace::Window>,
+    /// How fast strangers are let in.
+    joins: pace::Window,
     /// Own messages that were published once, and that members may have soon.
     published: BTreeSet<(ChainId, u32)>,
     /// Own messages on their way to the log.
@@ -72,6 +77,8 @@ impl Group {
             acknowledged: HashMap::new(),
             asking: BTreeSet::new(),
             sync_at: None,
+            paces: HashMap::new(),
+            joins: pace::Window::default(),
             published: BTreeSet::new(),
             logging: BTreeSet::new(),
             own: None,

@@ -7,7 +7,7 @@ use egui::{Context, ThemePreference, Ui, ViewportCommand, vec2};
 
 use crate::ask::Ask;
 use crate::bridge::{Bridge, Incoming};
-use crate::state::{Effect, Key, Look, State};
+use crate::state::{Effect, Intent, Key, Look, Overlay, Recipient, Selection, State, Tab};
 use crate::text::Clock;
 use crate::theme::Palette;
 use crate::views::{Cx, Views, keys};
@@ -81,6 +81,22 @@ impl App {
     }
 }
 
+/// A file that was dropped onto the window is about to be shared, with whom one is talking.
+fn dropped(ctx: &Context, state: &State, cx: &mut Cx) {
+    if state.opened().is_none_or(|opened| opened.onboarding.is_some()) || !Tab::Files.is_here() {
+        return;
+    }
+    let path = ctx.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_owned()));
+    if let Some(path) = path {
+        let to = match (&state.chat.selection, state.tab) {
+            (Selection::Conversation(name), Tab::Chat) => Recipient::Person(name.clone()),
+            (Selection::Group(id), Tab::Groups) => Recipient::Group(id.clone()),
+            _ => Recipient::Nobody,
+        };
+        cx.say(Intent::Show(Overlay::Share { path: path.display().to_string(), to }));
+    }
+}
+
 /// What is shown, and how: the window without a node.
 #[derive(Default)]
 pub(crate) struct Window {
@@ -122,6 +138,7 @@ impl Window {
             intents: Vec::new(),
         };
         keys(&ctx, &self.state, &mut self.views, &mut cx);
+        dropped(&ctx, &self.state, &mut cx);
         self.views.ui(ui, &mut self.state, &mut cx);
         if let Some(serial) = toasts(&ctx, &mut self.state.notices, clock.now_ms) {
             self.state.notices.dismiss(serial);

@@ -397,6 +397,74 @@ fn a_group_is_made_joined_and_talked_in() {
 }
 
 #[test]
+fn files_go_both_ways_and_are_saved_where_the_person_says() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    let (theirs, saved) = (town.folders.path().join("plan.pdf"), town.folders.path().join("saved plan.pdf"));
+    let content: Vec<u8> = (0..700_000_u32).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(&theirs, &content).unwrap();
+    let path = theirs.display().to_string();
+    let to = Some("alice".to_owned());
+    town.runtime.block_on(bob.files_share(path, to, None, None, Some("for tuesday".to_owned()), None)).unwrap();
+    tab(&mut alice, "Files");
+    until_label(&mut alice, "plan.pdf");
+    button(&mut alice, "Save as…: plan.pdf");
+    until(&mut alice, "the path", |alice| {
+        alice.query_by_role_and_label(Role::TextInput, "Path of the file").map(|node| node.focus())
+    });
+    alice.step();
+    alice.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    alice.step();
+    type_into(&mut alice, Role::TextInput, "Path of the file", &saved.display().to_string());
+    button(&mut alice, "Save");
+    until(&mut alice, "the file", |_| saved.exists().then_some(()));
+    assert_eq!(std::fs::read(&saved).unwrap(), content);
+    until_label_contains(&mut alice, "here, whole and verified");
+
+    let shared = town.wait(&bob, |event| match event {
+        Event::FileShared(file) => Some(file.name.clone()),
+        _ => None,
+    });
+    tab(&mut alice, "Chat");
+    button(&mut alice, "Share a file");
+    type_into(&mut alice, Role::TextInput, "Path of the file", &saved.display().to_string());
+    button(&mut alice, "Share");
+    assert_eq!(shared(), "saved plan.pdf");
+    until_label_contains(&mut alice, "saved plan.pdf");
+}
+
+#[test]
+fn the_log_is_shown_exported_and_cleared_after_a_question() {
+    let town = Town::new();
+    let (mut alice, _bob) = alice_and_bob(&town);
+    tab(&mut alice, "Security");
+    until_label_contains(&mut alice, "account.");
+    until_label(&mut alice, "Nothing suspicious.");
+    let exported = town.folders.path().join("log.html");
+    until(&mut alice, "the path", |alice| {
+        alice.query_by_role_and_label(Role::TextInput, "Path of the file").map(|node| node.focus())
+    });
+    alice.step();
+    alice.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    alice.step();
+    type_into(&mut alice, Role::TextInput, "Path of the file", &exported.display().to_string());
+    until(&mut alice, "Export", |alice| {
+        alice.query_by_role_and_label(Role::Button, "Export").map(|node| node.click_accesskit())
+    });
+    until_label_contains(&mut alice, "written to");
+    assert!(std::fs::read_to_string(&exported).unwrap().contains("account."));
+    until(&mut alice, "Clear log", |alice| {
+        alice.query_by_role_and_label(Role::Button, "Clear log").map(|node| node.click_accesskit())
+    });
+    until_label(&mut alice, "Clear the audit log?");
+    let question = |alice: &Harness<'static, App>| {
+        alice.query_all_by_role_and_label(Role::Button, "Clear log").last().map(|node| node.click_accesskit())
+    };
+    until(&mut alice, "the answer", question);
+    until_label_contains(&mut alice, "The log is cleared");
+}
+
+#[test]
 fn a_message_to_somebody_who_is_away_says_so_and_arrives_later() {
     let town = Town::new();
     let (mut alice, bob) = alice_and_bob(&town);

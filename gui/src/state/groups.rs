@@ -212,7 +212,12 @@ impl State {
                 self.read_groups(asks);
                 self.read_members(&group_id, asks);
             }
-            Answer::Message(answer) => self.messages_answer(answer, clock, asks),
+            Answer::Message(answer) => {
+                if matches!(answer, messages::Answer::Sent { .. }) {
+                    self.read_groups(asks);
+                }
+                self.messages_answer(answer, clock, asks);
+            }
             _ => {}
         }
     }

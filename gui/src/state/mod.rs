@@ -29,7 +29,7 @@ pub(crate) use people::People;
 pub(crate) use preferences::{Key, Look, Preferences, SCALES};
 pub(crate) use security::Security;
 pub(crate) use session::{Gate, Opened, Session, Step};
-pub(crate) use timeline::{Quote, Reaction, Row, ScrollTo, Timeline};
+pub(crate) use timeline::{Quote, Reaction, Row, ScrollTo, Timeline, text_of};
 
 use secure_chat_node::api::{ErrorKind, SafetyNumberView};
 

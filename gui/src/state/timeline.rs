@@ -86,7 +86,7 @@ impl Row {
 }
 
 /// The text of a message; that of one that shares a file begins with the file.
-fn text_of(message: &Message) -> String {
+pub(crate) fn text_of(message: &Message) -> String {
     match &message.file {
         Some(file) if message.text.is_empty() => format!("📎 {} ({})", file.name, bytes(file.size)),
         Some(file) => format!("📎 {} ({})\n{}", file.name, bytes(file.size), message.text),

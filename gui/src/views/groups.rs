@@ -98,7 +98,8 @@ fn line(group: &Group, state: &State) -> String {
     if !draft.trim().is_empty() && state.chat.conversation() != Some(&group.group_id) {
         return (tr().draft)(draft);
     }
-    if let Some((line, _)) = state.groups.last.get(&group.group_id) {
+    let listed = group.last_message.as_ref().map_or(0, |last| last.at.0.0);
+    if let Some((line, _)) = state.groups.last.get(&group.group_id).filter(|last| last.1 > listed) {
         return line.clone();
     }
     match group.last_message.as_ref().map(|last| (last.from.as_str(), last.mine, last.text.as_str())) {

@@ -5,7 +5,7 @@ use egui::{Align2, FontId, Key, Rect, Role, ScrollArea, Sense, Ui, WidgetInfo, p
 use lucide_icons::Icon;
 use secure_chat_node::api::{ChatRequest, Contact, ContactState, Message, MessageState};
 
-use crate::state::{Intent, Overlay, Selection, State};
+use crate::state::{Intent, Overlay, Selection, State, text_of};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, RADIUS_PT, font, icons, medium};
@@ -223,7 +223,7 @@ fn preview(message: Option<&Message>) -> String {
     match message {
         None => tr().list_no_messages.to_owned(),
         Some(message) if message.deleted => tr().deleted_message.to_owned(),
-        Some(message) => message.text.clone(),
+        Some(message) => text_of(message),
     }
 }
 

@@ -2,14 +2,15 @@
 //! loopback, real cryptography, real vaults in a temporary directory. Peers
 //! register, find each other, ask, accept and chat, alone and in groups, while some
 //! are away half of the time, a rendezvous node is killed and restarted, and peers are killed in
-//! the middle of a write and come back from their vaults.
+//! the middle of a write and come back from their vaults; then they share files.
 //!
 //! `cargo run --release --example simulation`
 //!
 //! Ends with a table, and with exit status 1 if one message was lost, doubled
-//! or shown out of order, or a group's members don't agree.
+//! or shown out of order, if a group's members don't agree, or one file did not arrive as it was.
 
 mod chat;
+mod files;
 mod groups;
 mod report;
 mod world;
@@ -53,6 +54,9 @@ struct Options {
     /// Groups, in which people come, go and are removed
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=20))]
     groups: u16,
+    /// Files in all, shared after the chat: to somebody who is there, who is away, who dies in the middle
+    #[arg(long, default_value_t = 6)]
+    files: u16,
     /// The scenario: the same seed gives the same one
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -95,9 +99,10 @@ async fn run(options: &Options) -> anyhow::Result<bool> {
     chat::play(&mut world, &mut circles, options, &mut random, &bar).await?;
     bar.set_message("everybody is back, the rest arrives");
     world.settle(&bar).await?;
-    bar.finish_and_clear();
     let groups = circles.report(&world).await?;
-    let report = report::Report::of(&world, groups, options, started.elapsed()).await?;
+    let files = files::play(&mut world, options, &mut random, &bar).await?;
+    bar.finish_and_clear();
+    let report = report::Report::of(&world, groups, files, options, started.elapsed()).await?;
     report.print();
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;

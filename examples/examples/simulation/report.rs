@@ -7,6 +7,7 @@ use secure_chat_node::api::NodeHandle;
 use serde::Serialize;
 
 use crate::Options;
+use crate::files::Files;
 use crate::groups::GroupReport;
 use crate::world::{World, text};
 
@@ -49,6 +50,7 @@ pub(crate) struct Report {
     online: Latency,
     by_mailbox: Latency,
     wire_bytes_per_message: u64,
+    files: Files,
     memory_mib: u64,
     groups: GroupReport,
 }
@@ -74,6 +76,7 @@ impl Report {
     pub(crate) async fn of(
         world: &World,
         groups: GroupReport,
+        files: Files,
         options: &Options,
         took: Duration,
     ) -> anyhow::Result<Self> {
@@ -121,6 +124,7 @@ impl Report {
             online: Latency::of(online),
             by_mailbox: Latency::of(by_mailbox),
             wire_bytes_per_message: wire.checked_div(sent as u64).unwrap_or(0),
+            files,
             memory_mib: memory_mib(),
             groups,
         })
@@ -128,7 +132,8 @@ impl Report {
 
     /// Whether every message was shown exactly once and in order.
     pub(crate) fn is_good(&self) -> bool {
-        self.lost == 0 && self.duplicated == 0 && self.out_of_order == 0 && self.groups.is_good()
+        let files = self.files.arrived == self.files.shared;
+        self.lost == 0 && self.duplicated == 0 && self.out_of_order == 0 && self.groups.is_good() && files
     }
 
     fn print_groups(&self) {
@@ -168,15 +173,26 @@ impl Report {
             );
         }
         println!();
+        println!("  files shared  {:>8}", self.files.shared);
+        println!("  arrived       {:>8}", self.files.arrived);
+        println!("  changed       {:>8}", self.files.changed);
+        let kb = |bytes: u64| bytes / 1_000;
+        println!(
+            "  by route, kB  {:>8} direct, {} relayed, {} out of rendezvous nodes",
+            kb(self.files.direct_bytes),
+            kb(self.files.relayed_bytes),
+            kb(self.files.stored_bytes)
+        );
+        println!();
         println!("  bytes sent by peers for each message, all included  {:>8}", self.wire_bytes_per_message);
         println!("  memory of the whole process, MiB                    {:>8}", self.memory_mib);
         println!();
         println!(
             "{}",
             if self.is_good() {
-                "Every message was shown exactly once, in order; all members agree."
+                "Every message was shown exactly once, in order; all members agree; every file arrived as it was."
             } else {
-                "Messages were lost, doubled or out of order, or members do not agree."
+                "Messages or files were lost, doubled, changed or out of order, or members do not agree."
             }
         );
     }

@@ -365,7 +365,7 @@ impl Run {
         };
         let mut asked = VecDeque::new();
         let end = self.fetch_stream(stream, way, &lied, &mut asked).await;
-        self.shared.give_back(asked);
+        self.shared.give_back(asked.into_iter().map(|(index, _)| index));
         match end {
             Ok(end) => end,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => End::Lied,
@@ -378,7 +378,7 @@ impl Run {
         mut stream: PeerStream,
         way: Way,
         lied: &Arc<OnceLock<()>>,
-        asked: &mut VecDeque<u32>,
+        asked: &mut VecDeque<(u32, Instant)>,
     ) -> io::Result<End> {
         let mut window = Window::new(Instant::now());
         loop {
@@ -392,7 +392,7 @@ impl Run {
                 return Ok(End::Done);
             }
             self.ask_for_more(&mut stream, &window, asked).await?;
-            let Some(expected) = asked.front().copied() else {
+            let Some((expected, asked_at)) = asked.front().copied() else {
                 // The rest is under way from others.
                 changed.await;
                 continue;
@@ -412,7 +412,7 @@ impl Run {
                 Err(refusal) => return Ok(End::Refused(refusal)),
             };
             self.shared.progress.count(way, arrived.chunk.len() as u64);
-            window.arrived(Instant::now());
+            window.arrived(asked_at, Instant::now());
             asked.pop_front();
             if self.to_writer.send(arrived).await.is_err() {
                 return Ok(End::Done);
@@ -482,12 +482,13 @@ impl Run {
         &self,
         stream: &mut PeerStream,
         window: &Window,
-        asked: &mut VecDeque<u32>,
+        asked: &mut VecDeque<(u32, Instant)>,
     ) -> io::Result<()> {
         let mut wrote = false;
         while asked.len().saturating_add(usize::from(BATCH_CHUNKS)) <= window.chunks() as usize {
             let Some((first, count)) = self.shared.plan().take(BATCH_CHUNKS) else { break };
-            asked.extend(first..first.saturating_add(u32::from(count)));
+            let now = Instant::now();
+            asked.extend((first..first.saturating_add(u32::from(count))).map(|index| (index, now)));
             ask(stream, &FetchRequest::Chunks { file: self.file, first, count }).await?;
             wrote = true;
         }

@@ -15,11 +15,13 @@ pub const CONFIRM_ABOVE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// Bytes of chunks that one transfer holds in memory, at least two chunks.
 pub const CHUNKS_IN_MEMORY_BYTES: usize = 6 * 1024 * 1024;
 /// Chunks asked for in one request.
-pub const BATCH_CHUNKS: u16 = 4;
+pub const BATCH_CHUNKS: u16 = 2;
 /// Least number of chunks under way from one holder.
-pub const WINDOW_MIN_CHUNKS: u32 = 4;
+pub const WINDOW_MIN_CHUNKS: u32 = 2;
 /// Most chunks under way from one holder.
 pub const WINDOW_MAX_CHUNKS: u32 = 32;
+/// Chunks may wait so long behind one another before fewer are asked for.
+pub const WINDOW_QUEUE_MAX: Duration = Duration::from_millis(4);
 /// Requests of one stream that wait for their turn.
 pub const REQUESTS_WAITING_MAX: usize = 32;
 /// A holder that sends nothing for this time is given up.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::limits::{WINDOW_MAX_CHUNKS, WINDOW_MIN_CHUNKS};
+use super::limits::{WINDOW_MAX_CHUNKS, WINDOW_MIN_CHUNKS, WINDOW_QUEUE_MAX};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Chunk {
@@ -70,26 +70,31 @@ impl Plan {
     }
 }
 
-/// How many chunks to have under way from one holder: about as many as come in a
-/// second, so that the line is never idle, and little comes twice when it breaks.
+/// How many chunks to have under way from one holder: as many as come in the time
+/// that the line itself takes, and a little more. What is beyond that would only wait
+/// in buffers, where chat waits behind it, and come twice after a break.
 #[derive(Debug)]
 pub(super) struct Window {
     chunks: u32,
     since: Instant,
     arrived: u32,
+    /// The shortest time from asking to arrival.
+    least: Duration,
 }
 
 impl Window {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { chunks: WINDOW_MIN_CHUNKS, since: now, arrived: 0 }
+        Self { chunks: WINDOW_MIN_CHUNKS, since: now, arrived: 0, least: Duration::MAX }
     }
 
-    /// A chunk came.
-    pub(super) fn arrived(&mut self, now: Instant) {
+    /// A chunk came that was asked for at that time.
+    pub(super) fn arrived(&mut self, asked: Instant, now: Instant) {
         self.arrived = self.arrived.saturating_add(1);
+        self.least = self.least.min(now.saturating_duration_since(asked));
         let passed = now.saturating_duration_since(self.since);
-        if self.arrived >= self.chunks || passed >= Duration::from_secs(1) {
+        if self.arrived >= self.chunks.saturating_mul(2) || passed >= Duration::from_secs(1) {
             let per_second = f64::from(self.arrived) / passed.as_secs_f64().max(0.001);
+            let wanted = per_second * self.least.saturating_add(WINDOW_QUEUE_MAX).as_secs_f64();
             // Twice at most from one look to the next.
             let most = self.chunks.saturating_mul(2).min(WINDOW_MAX_CHUNKS);
             #[expect(
@@ -97,7 +102,7 @@ impl Window {
                 clippy::cast_sign_loss,
                 reason = "it saturates, and is held within bounds"
             )]
-            let wanted = per_second as u32;
+            let wanted = wanted.ceil() as u32;
             self.chunks = wanted.clamp(WINDOW_MIN_CHUNKS, most);
             (self.since, self.arrived) = (now, 0);
         }
@@ -129,20 +134,31 @@ mod tests {
         assert!(plan.is_whole());
     }
 
-    #[test]
-    fn a_slow_line_has_little_under_way_and_a_fast_one_much() {
+    /// A line on which a chunk takes `transfer`, and an answer `delay` more; returns
+    /// the window that comes of it.
+    fn settled(transfer: Duration, delay: Duration) -> u32 {
         let mut now = Instant::now();
         let mut window = Window::new(now);
-        for _ in 0..1_000 {
-            now += Duration::from_millis(1);
-            window.arrived(now);
+        let mut asked = std::collections::VecDeque::new();
+        let mut free_at = now;
+        for _ in 0..500 {
+            while asked.len() < window.chunks() as usize {
+                free_at = free_at.max(now) + transfer;
+                asked.push_back((now, free_at + delay));
+            }
+            let (at, arrives) = asked.pop_front().unwrap();
+            now = now.max(arrives);
+            window.arrived(at, now);
         }
-        assert_eq!(window.chunks(), WINDOW_MAX_CHUNKS);
-        for _ in 0..100 {
-            now += Duration::from_millis(500);
-            window.arrived(now);
-        }
-        assert_eq!(window.chunks(), WINDOW_MIN_CHUNKS);
+        window.chunks()
+    }
+
+    #[test]
+    fn what_is_under_way_fits_the_line() {
+        let ms = Duration::from_millis;
+        assert_eq!(settled(ms(250), ms(50)), WINDOW_MIN_CHUNKS, "a slow line has little under way");
+        assert!(settled(ms(1), ms(100)) >= 24, "a long and fast one much");
+        assert!(settled(ms(1), ms(0)) <= 8, "a short one no more than keeps it busy");
     }
 
     proptest! {

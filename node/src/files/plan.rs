@@ -94,7 +94,8 @@ impl Window {
         let passed = now.saturating_duration_since(self.since);
         if self.arrived >= self.chunks.saturating_mul(2) || passed >= Duration::from_secs(1) {
             let per_second = f64::from(self.arrived) / passed.as_secs_f64().max(0.001);
-            let wanted = per_second * self.least.saturating_add(WINDOW_QUEUE_MAX).as_secs_f64();
+            // A quarter more, to find out whether the line carries it.
+            let wanted = 1.25 * per_second * self.least.saturating_add(WINDOW_QUEUE_MAX).as_secs_f64();
             // Twice at most from one look to the next.
             let most = self.chunks.saturating_mul(2).min(WINDOW_MAX_CHUNKS);
             #[expect(

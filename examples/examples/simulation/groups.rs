@@ -174,8 +174,16 @@ impl Circle {
         self.members.remove(&peer);
         // A message leaves under the membership that its sender knows: wait until those who are there know.
         self.agree(world).await?;
-        self.gone.push((peer, self.said.len()));
+        self.went(peer);
         Ok(())
+    }
+
+    /// What was said before may not have reached them, and never will.
+    fn went(&mut self, peer: usize) {
+        for said in &mut self.said {
+            said.readers.remove(&peer);
+        }
+        self.gone.push((peer, self.said.len()));
     }
 
     async fn leave(&mut self, world: &World, random: &mut ChaCha8Rng) -> anyhow::Result<()> {
@@ -184,7 +192,7 @@ impl Circle {
         world.handle(peer)?.groups_leave(self.group.clone()).await?;
         self.members.remove(&peer);
         self.agree(world).await?;
-        self.gone.push((peer, self.said.len()));
+        self.went(peer);
         Ok(())
     }
 

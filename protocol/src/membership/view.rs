@@ -16,6 +16,8 @@ pub struct MemberView {
     pub role: Role,
     /// Their place in the order of coming in, from 0.
     pub seniority: u32,
+    /// The operation that took them in: another one when they went and came back.
+    pub since: OperationId,
 }
 
 /// An open invite link, as all see it.
@@ -74,7 +76,9 @@ impl View {
         let members: BTreeMap<_, _> = order
             .iter()
             .zip(0_u32..)
-            .map(|((account, (role, _)), seniority)| (*account, MemberView { role: *role, seniority }))
+            .map(|((account, (role, (_, since))), seniority)| {
+                (*account, MemberView { role: *role, seniority, since: *since })
+            })
             .collect();
         let banned = membership.touching.keys().filter(|account| membership.is_banned(scope, **account));
         let banned = banned.copied().collect();

@@ -142,8 +142,11 @@ impl Open {
             return self.out_of_group(step, group, reason);
         }
         self.know_members(step, group);
-        for account in after.members.keys().filter(|account| !before.has(account)) {
-            self.member_came(step, group, *account);
+        for (account, member) in &after.members {
+            // Whoever went and came back, unnoticed here, has lost all chains meanwhile.
+            if before.members.get(account).is_none_or(|known| known.since != member.since) {
+                self.member_came(step, group, *account);
+            }
         }
         for account in before.members.keys().filter(|account| !after.has(account)) {
             self.member_went(step, group, *account);

@@ -30,6 +30,14 @@ fuzz SECONDS="60":
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
+# The models of the handshake and of sender keys, with their expected verdicts; needs verifpal.
+model:
+    protocol/model/check
+
+# The alert rules under attack, and in an hour of ordinary traffic: what each finds is printed.
+alerts:
+    cargo test --locked -p secure-chat-tests --test security -- --nocapture
+
 # Licences, advisories and sources of what we build on; needs cargo-deny.
 deny:
     cargo deny check

@@ -155,7 +155,7 @@ async fn a_backup_that_is_wrong_in_any_way_restores_nothing() -> anyhow::Result<
 
     let other = peer(&dir.path().join("two"));
     let bad = dir.path().join("bad.backup");
-    let mut attempt = async |bytes: &[u8], passphrase: &str| {
+    let attempt = async |bytes: &[u8], passphrase: &str| {
         std::fs::write(&bad, bytes).expect("a file");
         let error = other.account_import(bad.display().to_string(), passphrase, OTHER).await.unwrap_err();
         assert!(other.account_list().await.expect("a list").accounts.is_empty());

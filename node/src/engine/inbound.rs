@@ -1,7 +1,7 @@
 //! What comes in: requests of peers, and envelopes out of the own mailboxes.
 
 use secure_chat_protocol::crypto::kdf;
-use secure_chat_protocol::id::{AccountId, MessageId};
+use secure_chat_protocol::id::{AccountId, MessageId, Timestamp};
 use secure_chat_protocol::limits::{DAY_MS, PEER_FRAME_MAX_BYTES, REQUESTS_WAITING_MAX};
 use secure_chat_protocol::prekey::BundleIn;
 use secure_chat_protocol::sealed::{EnvelopeIn, open};
@@ -19,6 +19,7 @@ use crate::messaging::contact::Standing;
 use crate::messaging::limits::SEEN_KEEP_DAYS;
 use crate::messaging::settings::WhoMayRequest;
 use crate::network::{PeerId, Responder};
+use crate::security::rate::{Bucket, CONTACT_BURST, CONTACT_PER_SECOND};
 use crate::security::rules::Signal;
 use crate::store::Table;
 
@@ -134,11 +135,29 @@ impl Open {
         if known.is_some_and(|contact| contact.inbox.is_full()) {
             return DeliveryStatus::Full;
         }
-        if known.is_some() {
+        let is_known = known.is_some();
+        if via == Via::Connection
+            && let Err(retry_after_ms) = self.take_rate(step.now, from, is_known)
+        {
+            let subject = is_known.then(|| from.to_string());
+            let text = "More messages came than are taken at once. The rest is asked to wait; nothing is lost.";
+            self.alert(step, "rate.limited", Severity::Warning, subject, text);
+            return DeliveryStatus::SlowDown { retry_after_ms };
+        }
+        if is_known {
             self.receive_known(step, from, ciphertext, via, &mark)
         } else {
             self.receive_first(step, from, ciphertext, via, &mark)
         }
+    }
+
+    /// Whether somebody may deliver one more message now; else, how long to wait in milliseconds.
+    fn take_rate(&mut self, now: Timestamp, from: AccountId, known: bool) -> Result<(), u64> {
+        if known {
+            let full = || Bucket::new(CONTACT_BURST, CONTACT_PER_SECOND, now);
+            return self.contact_rates.entry(from).or_insert_with(full).take(now);
+        }
+        self.stranger_rate.take(now)
     }
 
     fn mark_seen(&self, step: &mut Step<'_>, mark: &[u8; 32], message: &MessageIn) {
@@ -200,7 +219,8 @@ impl Open {
             DecryptError::SkipLimit | DecryptError::TooManyFirstMessages => {
                 return DeliveryStatus::SlowDown { retry_after_ms: 2_000 };
             }
-            DecryptError::NoSession | DecryptError::UnknownPreKey | DecryptError::Rollback => DeliveryStatus::NoSession,
+            DecryptError::Rollback => return self.turned_back(step, from),
+            DecryptError::NoSession | DecryptError::UnknownPreKey => DeliveryStatus::NoSession,
             DecryptError::Replay => DeliveryStatus::Taken,
             _ => DeliveryStatus::Invalid,
         };
@@ -216,6 +236,16 @@ impl Open {
             self.observe(step, &Signal::DecryptFailed(proved));
         }
         status
+    }
+
+    /// Two different messages had one place in the session: the contact's state was
+    /// turned back, or there are two of them. Only they can have made either.
+    fn turned_back(&mut self, step: &mut Step<'_>, from: AccountId) -> DeliveryStatus {
+        let text = "A contact's encrypted session was turned back: their device was restored from a backup, or there \
+                    are two of it. A new session begins.";
+        self.alert(step, "session.turned_back", Severity::Critical, Some(from.to_string()), text);
+        self.session_lost(step, from);
+        DeliveryStatus::NoSession
     }
 
     /// The first message of somebody who is no contact: it must ask for a chat.

@@ -33,6 +33,7 @@ use crate::messaging::outbox::{Outbox, Outgoing};
 use crate::messaging::request::Request;
 use crate::messaging::settings::Settings;
 use crate::network::{Address, NetworkHandle, PeerId};
+use crate::security::rate::{Bucket, STRANGERS_BURST, STRANGERS_PER_SECOND};
 use crate::security::rules::Rules;
 use crate::security::spam::{Reason, StrangerWatch};
 use crate::store::{StoreError, Table, Vault};
@@ -108,6 +109,10 @@ pub(crate) struct Open {
     pub(crate) strangers: StrangerWatch,
     /// The alert rules.
     pub(crate) rules: Rules,
+    /// How much contacts may still deliver now, for those who did since the account was opened.
+    pub(crate) contact_rates: HashMap<AccountId, Bucket>,
+    /// The same of all strangers together.
+    pub(crate) stranger_rate: Bucket,
     /// Deliveries under way, for each recipient.
     pub(crate) lanes: HashMap<AccountId, Lane>,
     /// Connected peers.
@@ -154,19 +159,25 @@ impl Held {
     pub(crate) fn load(vault: &Vault, now: Timestamp) -> Result<(Self, bool), StoreError> {
         let txn = vault.begin();
         let meta = |key: &[u8]| txn.get(Table::Meta, key);
-        let identity = meta(b"identity")?.ok_or(damaged("the account's identity"))?;
+        let kept = |key: &[u8]| meta(key).map(|bytes| bytes.map(Zeroizing::new));
+        let identity = kept(b"identity")?.ok_or(damaged("the account's identity"))?;
         let identity = IdentityKeyPair::from_secret_bytes(&identity).map_err(|_| damaged("the account's identity"))?;
         let name = meta(b"username")?.and_then(|name| String::from_utf8(name).ok());
         let username = name.and_then(|name| Username::parse(&name).ok()).ok_or(damaged("the account's name"))?;
-        let seed = meta(b"peer")?.and_then(|seed| <[u8; 32]>::try_from(seed).ok()).ok_or(damaged("the network key"))?;
-        let mailbox = meta(b"mailbox")?.ok_or(damaged("the mailbox keys"))?;
+        let seed = kept(b"peer")?
+            .and_then(|seed| <[u8; 32]>::try_from(seed.as_slice()).ok())
+            .ok_or(damaged("the network key"))?;
+        let mailbox = kept(b"mailbox")?.ok_or(damaged("the mailbox keys"))?;
         let mailbox = MailboxKeys::from_secret_bytes(&mailbox).map_err(|_| damaged("the mailbox keys"))?;
         let record = meta(b"record")?.and_then(|record| Record::decode(&record).ok());
         let number =
             |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()).map(u64::from_le_bytes);
         let drained = Timestamp(number(meta(b"drained")?).unwrap_or_default());
         let last_write = number(meta(b"last-write")?).map(Timestamp);
-        let stored = txn.get(Table::Prekeys, b"own")?.and_then(|bytes| PreKeys::from_secret_bytes(&bytes).ok());
+        let stored = txn
+            .get(Table::Prekeys, b"own")?
+            .map(Zeroizing::new)
+            .and_then(|bytes| PreKeys::from_secret_bytes(&bytes).ok());
         let lost = stored.is_none();
         let prekeys = stored.unwrap_or_else(|| PreKeys::generate(&identity, now, &mut rng()));
         let settings = txn.get(Table::Notes, b"settings")?;
@@ -264,6 +275,8 @@ impl Open {
             quarantine: held.quarantine,
             strangers: StrangerWatch::default(),
             rules: Rules::default(),
+            contact_rates: HashMap::new(),
+            stranger_rate: Bucket::new(STRANGERS_BURST, STRANGERS_PER_SECOND, now),
             lanes: HashMap::new(),
             met: HashMap::new(),
             local: HashMap::new(),
@@ -317,7 +330,7 @@ impl Open {
     /// The sessions with somebody, read when they are first needed.
     pub(crate) fn sessions_with(&mut self, step: &Step<'_>, account: AccountId) -> Result<&mut SessionSet, StoreError> {
         if !self.sessions.contains_key(&account) {
-            let stored = step.txn.get(Table::Sessions, account.as_ref())?;
+            let stored = step.txn.get(Table::Sessions, account.as_ref())?.map(Zeroizing::new);
             let sessions = stored.and_then(|bytes| SessionSet::from_secret_bytes(&bytes).ok());
             self.sessions.insert(account, sessions.unwrap_or_else(|| SessionSet::new(self.me, account)));
         }

@@ -54,10 +54,6 @@ pub const HISTORY_PAGE_MAX: u32 = 500;
 pub const HISTORY_PAGE: u32 = 50;
 /// Longest draft, in bytes.
 pub const DRAFT_MAX_BYTES: usize = 64 * 1024;
-/// Messages that one sender may deliver at once, before the rate below holds.
-pub const INBOUND_BURST_MESSAGES: u64 = 100_000;
-/// Messages a second that one contact may deliver for long.
-pub const INBOUND_PER_SECOND: u64 = 20_000;
 /// People that are on the local network, remembered for `users.online`.
 pub const LOCAL_PEERS_MAX: usize = 1_024;
 /// Typing is told at most this often.

@@ -5,6 +5,7 @@
 pub mod alerts;
 pub mod attempts;
 pub mod log;
+pub mod rate;
 pub mod report;
 pub mod rules;
 pub mod spam;

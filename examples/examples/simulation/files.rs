@@ -48,7 +48,7 @@ pub(crate) async fn play(
     random: &mut ChaCha8Rng,
     bar: &ProgressBar,
 ) -> anyhow::Result<Files> {
-    let folder = tempfile::tempdir()?;
+    let (folder, received) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let mut files = Files::default();
     for number in 0..options.files {
         bar.set_message(format!("file {} of {}", number + 1, options.files));
@@ -63,9 +63,9 @@ pub(crate) async fn play(
         std::fs::write(&path, &content)?;
         files.shared += 1;
         let (fetched, routes) = match number % 3 {
-            0 => both_there(world, (from, to), &path, folder.path(), false).await,
-            1 => one_away(world, (from, to), &path, folder.path()).await,
-            _ => both_there(world, (from, to), &path, folder.path(), options.kill > 0).await,
+            0 => both_there(world, (from, to), &path, received.path(), false).await,
+            1 => one_away(world, (from, to), &path, received.path()).await,
+            _ => both_there(world, (from, to), &path, received.path(), options.kill > 0).await,
         }
         .with_context(|| format!("file {number} from peer {from} to peer {to}"))?;
         files.count(routes);

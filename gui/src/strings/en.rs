@@ -581,6 +581,18 @@ strings! {
     chain_broken: Text = "Broken";
     chain_broken_text: Text = "Entries of the log were changed or removed behind this program's back.";
     of: fn(&str, &str) -> String = |part, all| format!("{part} of {all}");
+    keys_and_vault: Text = "Keys and vault";
+    keys_and_vault_text: Text = "Since when your keys are in use, and what the vault holds.";
+    // Names that the node gives, in words; others stand as they are.
+    fact: fn(&str) -> String = |name| match name {
+        "Key ages · identity" => "Identity key since".to_owned(),
+        "Key ages · signed prekey" => "Signed prekey since".to_owned(),
+        "Vault · audit entries" => "Entries of the log".to_owned(),
+        "Vault" => "Vault on the disk".to_owned(),
+        "Vault · kdf memory kib" => "Password hashing, memory (KiB)".to_owned(),
+        "Vault · kdf passes" => "Password hashing, passes".to_owned(),
+        other => other.to_owned(),
+    };
     yes: Text = "yes";
     no: Text = "no";
     suspicious: Text = "Suspicious activity";

@@ -69,6 +69,7 @@ impl SecurityTab {
         });
         ui.add_space(6.0);
         card(ui).show(ui, |ui| activity(ui, &state.security.entries, cx));
+        details(ui, state);
         ui.add_space(6.0);
         card(ui).show(ui, |ui| self.export(ui, state, cx));
     }
@@ -163,6 +164,11 @@ fn facts(ui: &mut Ui, state: &State) {
             (Icon::Link, tr().fact_chain, chain.to_owned()),
         ],
     );
+}
+
+/// The rest of what the node tells of keys and vault.
+fn details(ui: &mut Ui, state: &State) {
+    let facts = &state.security.facts;
     let mut more = Vec::new();
     for (name, value) in facts {
         if !matches!(name.as_str(), "sessions" | "prekeys_left" | "verified") {
@@ -172,13 +178,15 @@ fn facts(ui: &mut Ui, state: &State) {
     if more.is_empty() {
         return;
     }
-    ui.add_space(2.0);
-    card(ui).inner_margin(14).show(ui, |ui| {
+    ui.add_space(6.0);
+    card(ui).show(ui, |ui| {
         ui.set_min_width(ui.available_width());
+        title(ui, tr().keys_and_vault, tr().keys_and_vault_text);
+        ui.spacing_mut().interact_size.y = 18.0;
         let muted = Palette::of(ui).muted;
         egui::Grid::new("facts").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
             for (name, value) in more.iter().take(24) {
-                ui.label(RichText::new(name).size(13.0).color(muted));
+                ui.label(RichText::new((tr().fact)(name)).size(13.0).color(muted));
                 ui.add(egui::Label::new(RichText::new(value).size(13.0)).truncate());
                 ui.end_row();
             }

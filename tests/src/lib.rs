@@ -3,7 +3,7 @@
 
 pub mod process;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -165,6 +165,25 @@ impl Persona {
         self.away().await;
     }
 
+    /// What is on the disk now, as a thief or a backup program would take it.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn snapshot(&self) -> anyhow::Result<TempDir> {
+        let copy = tempfile::tempdir()?;
+        copy_folder(&self.dir, copy.path())?;
+        Ok(copy)
+    }
+
+    /// Turns the disk of a peer that is away back to a snapshot.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn restore(&self, snapshot: &TempDir) -> anyhow::Result<()> {
+        std::fs::remove_dir_all(&self.dir)?;
+        copy_folder(snapshot.path(), &self.dir)
+    }
+
     /// The handle on the running peer.
     ///
     /// # Errors
@@ -221,6 +240,20 @@ impl Persona {
             .await?;
         Ok(page.messages.into_iter().filter(|message| message.from == other).map(|message| message.text).collect())
     }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// `one` asks `other`, who accepts.

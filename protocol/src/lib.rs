@@ -6,7 +6,7 @@
 //! The floors of the house, lowest first; a module imports only from floors
 //! below its own:
 //!
-//! 1. [`limits`], [`id`]
+//! 1. [`limits`], [`id`], [`fixed`]
 //! 2. [`crypto`]: the only importers of the cryptography crates;
 //!    [`wire::codec`]: the only importer of the encoding crate; [`padding`]
 //! 3. [`validate`], [`identity`], [`safety_number`], [`vault`]
@@ -19,6 +19,7 @@ pub mod blob;
 pub mod crypto;
 pub mod double_ratchet;
 pub mod file;
+pub mod fixed;
 pub mod group_log;
 pub mod handshake;
 pub mod id;

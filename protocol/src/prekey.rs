@@ -203,7 +203,9 @@ impl PreKeys {
         let missing = limits::KITS_BATCH.saturating_sub(self.kits_here());
         for _ in 0..missing {
             if self.kits.len() >= limits::KITS_STORED_MAX {
-                self.kits.pop_front();
+                // Those that were handed out go first: the others still wait for their first message.
+                let handed = self.kits.iter().position(|kit| kit.state == KitState::HandedOut);
+                self.kits.remove(handed.unwrap_or(0));
             }
             self.kits.push_back(KitPair::generate(identity, rng));
         }
@@ -255,6 +257,12 @@ impl PreKeys {
             missing = missing.saturating_sub(1);
         }
         self.kits.iter().filter(|kit| kit.state == theirs).map(KitPair::public).collect()
+    }
+
+    /// Kits that are with `holder`, as far as is known here.
+    #[must_use]
+    pub fn kits_with(&self, holder: KitHolder) -> usize {
+        self.kits.iter().filter(|kit| kit.state == KitState::With(holder)).count()
     }
 
     /// `holder` says that it has `left` kits: the oldest others were handed out.

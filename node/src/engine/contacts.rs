@@ -11,6 +11,7 @@ use secure_chat_protocol::wire::codec::Fixed;
 use secure_chat_protocol::wire::content::{Content, MessageIn, Profile};
 
 use super::audit::Severity;
+use super::peers::plausible_addresses;
 use super::state::{Open, encode_request, rng};
 use super::step::{Step, sentence};
 use super::work::LookupPurpose;
@@ -19,7 +20,7 @@ use crate::api::{
     SafetyNumberView, params,
 };
 use crate::messaging::contact::{Contact, Standing};
-use crate::messaging::limits::CONTACTS_MAX;
+use crate::messaging::limits::{CONTACTS_MAX, FORGOTTEN_AT_ONCE_MAX};
 use crate::messaging::request::Request;
 use crate::messaging::settings::WhoMayRequest;
 use crate::network::PeerId;
@@ -134,6 +135,7 @@ impl Open {
     ) -> Result<RequestMade, ApiError> {
         let mut contact = self.begin_contact(record.account_id(), record.identity().to_wire(), record.name())?;
         contact.learn(record);
+        let addresses = plausible_addresses(&addresses);
         if !addresses.is_empty() {
             contact.addresses = addresses;
         }
@@ -155,7 +157,7 @@ impl Open {
                 Err(ApiError::new(ErrorKind::Conflict, "Your request waits for an answer."))
             }
             Some(contact) => Ok(contact.clone()),
-            None if self.contacts.len() >= CONTACTS_MAX => {
+            None if self.known_contacts() >= CONTACTS_MAX => {
                 Err(ApiError::new(ErrorKind::Full, "There are too many contacts."))
             }
             None => Ok(Contact::new(account, identity, name.as_str(), Standing::Requested)),
@@ -202,7 +204,7 @@ impl Open {
         let Content::Request { profile, .. } = &message.body else { return false };
         let Ok(record) = Record::decode(&profile.record.0) else { return false };
         let account = identity.account_id();
-        if record.account_id() != account || self.contacts.len() >= CONTACTS_MAX {
+        if record.account_id() != account || self.known_contacts() >= CONTACTS_MAX {
             return false;
         }
         let known = self.contacts.remove(&account);
@@ -280,7 +282,7 @@ impl Open {
         }
     }
 
-    fn takes_requests(&self) -> bool {
+    pub(super) fn takes_requests(&self) -> bool {
         let waiting = self.requests.values().filter(|request| request.incoming && request.is_pending()).count();
         self.settings.who_may_request != WhoMayRequest::Nobody && waiting < REQUESTS_WAITING_MAX
     }
@@ -361,6 +363,41 @@ impl Open {
         if let Some(contact) = self.contacts.get_mut(&account) {
             contact.standing = if shared { Standing::Member } else { Standing::Gone };
             step.contacts.insert(account);
+        }
+    }
+
+    /// Contacts, without those that only wait to be forgotten.
+    pub(super) fn known_contacts(&self) -> usize {
+        self.contacts.values().filter(|contact| contact.standing != Standing::Gone).count()
+    }
+
+    /// Forgets people with whom there was never a word, once nothing waits for them.
+    pub(super) fn forget_strangers(&mut self, step: &mut Step<'_>) {
+        let strangers = self.contacts.values().filter(|contact| {
+            contact.standing == Standing::Gone
+                && !contact.blocked
+                && contact.last_place == (0, 0)
+                && contact.receipts_due.is_empty()
+                && !self.outbox.has(&contact.account)
+                && !self.is_connected(contact.account)
+        });
+        let strangers: Vec<AccountId> = strangers.map(|contact| contact.account).take(FORGOTTEN_AT_ONCE_MAX).collect();
+        for account in strangers {
+            let over: Vec<MessageId> = self
+                .requests
+                .values()
+                .filter(|request| request.account == account && !request.is_pending())
+                .map(|request| request.id)
+                .collect();
+            for id in over {
+                self.requests.remove(&id);
+                self.store_request(step, id);
+            }
+            self.contacts.remove(&account);
+            self.sessions.remove(&account);
+            self.lanes.remove(&account);
+            step.contacts.insert(account);
+            step.txn.delete(Table::Sessions, account.as_ref());
         }
     }
 

@@ -44,6 +44,7 @@ impl Open {
                 self.apply_held(step, from, free);
             }
             Place::Early => {
+                self.make_room_behind_gap(step, from);
                 if let Ok(bytes) = message.encode() {
                     step.txn.put(Table::Held, &held_key(from, seq), &bytes);
                     if let Some(contact) = self.contacts.get_mut(&from) {
@@ -71,6 +72,15 @@ impl Open {
                 self.apply(step, from, message);
             }
         }
+    }
+
+    /// So much waits behind a gap that the gap is no longer waited for: what fills it
+    /// later is shown when it comes.
+    fn make_room_behind_gap(&mut self, step: &mut Step<'_>, from: AccountId) {
+        let Some(contact) = self.contacts.get_mut(&from).filter(|contact| contact.inbox.is_full()) else { return };
+        let Some(first) = contact.inbox.held.first().copied() else { return };
+        let free = contact.inbox.raise(first);
+        self.apply_held(step, from, free);
     }
 
     fn applied_key(from: AccountId, id: MessageId) -> Vec<u8> {
@@ -229,7 +239,7 @@ impl Open {
         Ok(())
     }
 
-    fn apply_receipt(
+    pub(super) fn apply_receipt(
         &mut self,
         step: &mut Step<'_>,
         from: AccountId,
@@ -288,10 +298,11 @@ impl Open {
         if recent || !chats {
             return;
         }
-        self.session_lost(step, from);
-        if let Err(error) = self.enqueue(step, from, MessageId::random(&mut rng()), Content::SessionReset, false) {
-            tracing::debug!(%error, "a contact is not told of the new session");
-        }
+        // The session that there is goes on until a verified bundle replaces it: a
+        // stranger who claims to be a contact breaks nothing.
+        let lane = self.lane(from);
+        (lane.reset_at, lane.replace_session) = (Some(Instant::now()), true);
+        self.fetch_bundle(step, from);
     }
 
     /// How we are reached, for somebody.

@@ -35,6 +35,13 @@ pub(crate) struct Lane {
     failures: u32,
     /// After a failure: not before this time.
     pub(super) not_before: Option<Instant>,
+    deposit_failures: u32,
+    /// After a deposit that no home took: the next one not before this time.
+    pub(super) deposit_not_before: Option<Instant>,
+    /// Raised when everything is encrypted anew: what was under way then is of the past.
+    pub(super) epoch: u32,
+    /// The session is to be replaced by the bundle that is being fetched.
+    pub(super) replace_session: bool,
     /// When the last bundle was asked for because a session was lost.
     pub(super) reset_at: Option<Instant>,
     /// When what is owed of receipts goes.
@@ -42,19 +49,39 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    fn failed(&mut self, at_least_ms: u64) {
-        let wait = RETRY_FIRST_MS.saturating_mul(1 << self.failures.min(16)).min(RETRY_MAX_MS).max(at_least_ms);
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(Instant::now() + Duration::from_millis(wait));
+    /// Waits longer after each failure; what the other side asks for is believed up to a bound.
+    fn wait(failures: &mut u32, at_least_ms: u64) -> Instant {
+        let own = RETRY_FIRST_MS.saturating_mul(1 << (*failures).min(16));
+        *failures = failures.saturating_add(1);
+        Instant::now() + Duration::from_millis(own.max(at_least_ms).min(RETRY_MAX_MS))
+    }
+
+    pub(super) fn failed(&mut self, at_least_ms: u64) {
+        self.not_before = Some(Self::wait(&mut self.failures, at_least_ms));
     }
 
     pub(super) fn succeeded(&mut self) {
         (self.failures, self.not_before) = (0, None);
     }
 
+    pub(super) fn deposit_failed(&mut self, at_least_ms: u64) -> Instant {
+        let at = Self::wait(&mut self.deposit_failures, at_least_ms);
+        self.deposit_not_before = Some(at);
+        at
+    }
+
+    pub(super) fn deposit_succeeded(&mut self) {
+        (self.deposit_failures, self.deposit_not_before) = (0, None);
+    }
+
+    pub(super) fn deposit_must_wait(&self) -> bool {
+        self.deposit_not_before.is_some_and(|at| at > Instant::now())
+    }
+
     /// The person wants it now.
     pub(crate) fn retry_now(&mut self) {
         self.succeeded();
+        self.deposit_succeeded();
     }
 
     pub(super) fn must_wait(&self) -> bool {
@@ -63,7 +90,7 @@ impl Lane {
 
     /// Memory went back to what is on disk; what is under way comes to nothing.
     pub(crate) fn reset(&mut self) {
-        self.succeeded();
+        *self = Self { reset_at: self.reset_at, epoch: self.epoch.wrapping_add(1), ..Self::default() };
     }
 }
 
@@ -165,10 +192,10 @@ impl Open {
             return self.wake_at(again_at);
         }
         self.lane(account).in_flight = true;
-        let net = self.net.clone();
+        let (net, epoch) = (self.net.clone(), self.lane(account).epoch);
         step.work(async move {
             let result = net.request(peer, Vec::new(), PeerRequest::Deliver { messages }).await;
-            Work::Delivered { to: account, rows, result }
+            Work::Delivered { to: account, peer, epoch, rows, result }
         });
     }
 
@@ -227,6 +254,7 @@ impl Open {
         &mut self,
         step: &mut Step<'_>,
         to: AccountId,
+        (peer, epoch): (PeerId, u32),
         rows: &[u64],
         result: Result<PeerResponse, RequestError>,
     ) {
@@ -238,12 +266,17 @@ impl Open {
                 for met in self.met.values_mut().filter(|met| met.account == Some(to)) {
                     met.greeted = false;
                 }
+                self.lane(to).failed(0);
                 return self.greet_all(step);
             }
             Ok(PeerResponse::Refused(PeerRefusal::SlowDown { retry_after_ms })) => {
                 return self.lane(to).failed(retry_after_ms);
             }
-            _ => {
+            result => {
+                if matches!(result, Err(RequestError::NoAddress | RequestError::DialFailed(_))) {
+                    // Not connected, whatever was heard of it: the mailbox is next.
+                    self.met.remove(&peer);
+                }
                 self.drop_fleeting(step, rows);
                 return self.lane(to).failed(0);
             }
@@ -261,7 +294,7 @@ impl Open {
                 }
             }
         }
-        if lost {
+        if lost && self.lane(to).epoch == epoch {
             self.session_lost(step, to);
         }
     }
@@ -331,6 +364,16 @@ impl Open {
         );
     }
 
+    /// A bundle replaced a session whose mail could not be opened: everything goes again under the new one.
+    pub(super) fn session_replaced(&mut self, step: &mut Step<'_>, account: AccountId) {
+        self.lane(account).replace_session = false;
+        self.encrypt_anew(step, account);
+        let id = secure_chat_protocol::id::MessageId::random(&mut rng());
+        if let Err(error) = self.enqueue(step, account, id, Content::SessionReset, false) {
+            tracing::debug!(%error, "a contact is not told of the new session");
+        }
+    }
+
     /// Everything that waits for a contact is encrypted under the session that speaks now.
     pub(super) fn encrypt_anew(&mut self, step: &mut Step<'_>, account: AccountId) {
         let rows: Vec<u64> = self.outbox.rows_for(&account).collect();
@@ -344,6 +387,8 @@ impl Open {
             contact.deposited_upto = 0;
             step.contacts.insert(account);
         }
+        let lane = self.lane(account);
+        lane.epoch = lane.epoch.wrapping_add(1);
         step.deliver.insert(account);
     }
 
@@ -351,6 +396,10 @@ impl Open {
     pub(crate) fn replace_all_sessions(&mut self, step: &mut Step<'_>) {
         let accounts: Vec<AccountId> = self.contacts.keys().copied().collect();
         for account in accounts {
+            if let Ok(sessions) = self.sessions_with(step, account) {
+                sessions.reset();
+                step.sessions.insert(account);
+            }
             self.encrypt_anew(step, account);
             let id = secure_chat_protocol::id::MessageId::random(&mut rng());
             if let Err(error) = self.enqueue(step, account, id, Content::SessionReset, false) {

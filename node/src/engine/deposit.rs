@@ -1,8 +1,6 @@
 //! Deposits into the mailboxes of recipients who are away, and the bundles that
 //! sessions with them start from.
 
-use std::time::{Duration, Instant};
-
 use futures::future::join_all;
 use secure_chat_protocol::id::{AccountId, EnvelopeId, MailboxId};
 use secure_chat_protocol::limits::{DELIVERY_MAX_MESSAGES, WORK_MIN_BITS};
@@ -15,12 +13,13 @@ use secure_chat_protocol::wire::rendezvous::{Found, Payment, Refusal, Request, R
 use secure_chat_protocol::work::{self, Solver};
 
 use super::audit::Severity;
+use super::now;
+use super::peers::plausible_addresses;
 use super::state::{Open, rng};
 use super::step::Step;
 use super::work::{Parcel, Work};
-use super::{deliver, now};
 use crate::api::{Event, MessageState};
-use crate::messaging::limits::{DEPOSIT_AGAIN_MS, DEPOSITS_IN_FLIGHT_MAX};
+use crate::messaging::limits::{DEPOSIT_AGAIN_MS, DEPOSITING_MAX_MESSAGES, DEPOSITS_IN_FLIGHT_MAX};
 use crate::network::{Address, NetworkHandle, parse_rendezvous};
 
 /// Room that the envelope's own fields and each message's length take, in bytes.
@@ -38,8 +37,16 @@ impl Open {
         let (Some(descriptor), false) = (descriptor, homes.is_empty()) else { return };
         let lost = contact.deposited_upto > 0 && step.now.since_ms(contact.deposited_at) > DEPOSIT_AGAIN_MS;
         let first = if lost { 0 } else { contact.deposited_upto.saturating_add(1) };
-        if self.lane(account).depositing {
+        let lane = self.lane(account);
+        if lane.depositing {
             return;
+        }
+        if let Some(at) = lane.deposit_not_before.filter(|_| lane.deposit_must_wait()) {
+            return self.wake_at(at);
+        }
+        if let Some(contact) = self.contacts.get_mut(&account).filter(|_| lost) {
+            contact.deposited_upto = 0;
+            step.contacts.insert(account);
         }
         let parcels = self.pack(account, first);
         if parcels.is_empty() {
@@ -47,12 +54,12 @@ impl Open {
         }
         let parcels = self.pay(step, account, parcels);
         self.lane(account).depositing = true;
-        let net = self.net.clone();
-        step.work(async move { deposit_all(net, account, homes, descriptor, parcels).await });
+        let (net, epoch) = (self.net.clone(), self.lane(account).epoch);
+        step.work(async move { deposit_all(net, (account, epoch), homes, descriptor, parcels).await });
     }
 
     fn pack(&self, account: AccountId, first: u64) -> Vec<Parcel> {
-        let mut parcels = Vec::new();
+        let (mut parcels, mut total) = (Vec::new(), 0_usize);
         let (mut messages, mut bytes, mut last) = (Vec::<Bytes>::new(), ENVELOPE_FIELDS_BYTES, 0);
         let mut close = |messages: &mut Vec<Bytes>, last: u64| {
             if let Ok(inner) = (EnvelopeIn { from: self.me, messages: std::mem::take(messages) }).encode() {
@@ -63,6 +70,10 @@ impl Open {
         for row in self.outbox.rows_for(&account).filter(|row| *row >= first) {
             let Some(out) = self.outbox.get(row).filter(|out| !out.ciphertext.0.is_empty()) else { break };
             let more = out.ciphertext.0.len().saturating_add(MESSAGE_LENGTH_BYTES);
+            if total >= DEPOSITING_MAX_MESSAGES {
+                break;
+            }
+            total = total.saturating_add(1);
             let full = messages.len() >= DELIVERY_MAX_MESSAGES || bytes.saturating_add(more) > ENVELOPE_INNER_MAX_BYTES;
             if full && !messages.is_empty() {
                 if close(&mut messages, last) {
@@ -99,21 +110,34 @@ impl Open {
     }
 
     /// Deposits were made, or not.
-    pub(super) fn deposited(&mut self, step: &mut Step<'_>, to: AccountId, upto: Option<u64>, wait_ms: Option<u64>) {
+    pub(super) fn deposited(
+        &mut self,
+        step: &mut Step<'_>,
+        to: AccountId,
+        epoch: u32,
+        (upto, wait_ms): (Option<u64>, Option<u64>),
+    ) {
         self.lane(to).depositing = false;
         step.deliver.insert(to);
-        if let Some(wait_ms) = wait_ms {
-            let lane = self.lane(to);
-            lane.not_before =
-                Some(Instant::now() + Duration::from_millis(wait_ms.max(crate::messaging::limits::RETRY_FIRST_MS)));
-            if let Some(at) = lane.not_before {
+        if self.lane(to).epoch != epoch {
+            // What lies there now can't be opened any more: it goes again, encrypted anew.
+            return;
+        }
+        match wait_ms {
+            Some(wait_ms) => {
+                let at = self.lane(to).deposit_failed(wait_ms);
                 self.wake_at(at);
             }
+            None => self.lane(to).deposit_succeeded(),
         }
         let Some(upto) = upto else { return };
         if let Some(contact) = self.contacts.get_mut(&to) {
-            contact.deposited_upto = contact.deposited_upto.max(upto);
-            contact.deposited_at = step.now;
+            let before = contact.deposited_upto;
+            // The time is that of the oldest deposit that nobody has acknowledged.
+            if before == 0 || self.outbox.rows_for(&to).next().is_none_or(|row| row > before) {
+                contact.deposited_at = step.now;
+            }
+            contact.deposited_upto = before.max(upto);
             step.contacts.insert(to);
         }
         let rows: Vec<u64> = self.outbox.rows_for(&to).take_while(|row| *row <= upto).collect();
@@ -141,7 +165,7 @@ impl Open {
         let peers: Vec<_> =
             self.peers_of(account).into_iter().map(|peer| (peer, self.addresses_of(account, peer))).collect();
         let connected = self.is_connected(account);
-        if self.lane(account).fetching_bundle || (self.lane(account).must_wait() && !connected) {
+        if self.lane(account).fetching_bundle || self.lane(account).must_wait() {
             if let Some(at) = self.lane(account).not_before {
                 self.wake_at(at);
             }
@@ -193,6 +217,7 @@ impl Open {
         found: &[Found],
     ) {
         self.lane(account).fetching_bundle = false;
+        let replace = self.lane(account).replace_session;
         for person in found {
             self.learn(step, person);
         }
@@ -201,7 +226,10 @@ impl Open {
             .map(|bundle| bundle.verify(step.now, Some(account)));
         let started = match verified {
             Some(Ok(bundle)) => match self.sessions_with(step, account) {
-                Ok(_) => {
+                Ok(sessions) => {
+                    if replace {
+                        sessions.reset();
+                    }
                     let started = self
                         .sessions
                         .get_mut(&account)
@@ -227,6 +255,9 @@ impl Open {
             Ok(()) => {
                 step.sessions.insert(account);
                 self.lane(account).succeeded();
+                if replace {
+                    self.session_replaced(step, account);
+                }
                 self.audit(step, "session.started", Severity::Info, "An encrypted session was started.");
                 step.tell(Event::SessionEstablished {
                     username: self.conversation_name(account),
@@ -235,8 +266,7 @@ impl Open {
             }
             Err(_) => {
                 let lane = self.lane(account);
-                lane.not_before = None;
-                deliver::Lane::fail(lane);
+                lane.failed(0);
                 if let Some(at) = lane.not_before {
                     self.wake_at(at);
                 }
@@ -263,20 +293,15 @@ impl Open {
             return self.alert(step, "record.forked", Severity::Critical, Some(account.to_string()), text);
         }
         let newer = contact.learn(&record);
-        let reachable = !person.addresses.is_empty() && contact.addresses.is_empty();
+        let told = plausible_addresses(&person.addresses);
+        let reachable = !told.is_empty() && contact.addresses.is_empty();
         if reachable {
-            contact.addresses.clone_from(&person.addresses);
+            contact.addresses = told;
         }
         step.contacts.insert(account);
         if newer || reachable {
             step.deliver.insert(account);
         }
-    }
-}
-
-impl deliver::Lane {
-    fn fail(lane: &mut Self) {
-        lane.not_before = Some(Instant::now() + Duration::from_millis(crate::messaging::limits::RETRY_FIRST_MS));
     }
 }
 
@@ -288,7 +313,7 @@ fn codec_limit() -> usize {
 /// first parcel that no home took are done.
 async fn deposit_all(
     net: NetworkHandle,
-    to: AccountId,
+    (to, epoch): (AccountId, u32),
     homes: Vec<Address>,
     descriptor: MailboxDescriptor,
     parcels: Vec<Parcel>,
@@ -302,7 +327,7 @@ async fn deposit_all(
             Err(wait) => wait_ms = Some(wait_ms.unwrap_or(0).max(wait)),
         }
     }
-    Work::Deposited { to, upto, wait_ms }
+    Work::Deposited { to, epoch, upto, wait_ms }
 }
 
 async fn deposit_one(

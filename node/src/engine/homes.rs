@@ -1,7 +1,9 @@
 //! The rendezvous nodes of this account: registered at, mailboxes read, presence heard.
 
 use secure_chat_protocol::id::AccountId;
-use secure_chat_protocol::limits::{HOMES_MAX, KITS_BATCH, KITS_LOW, RENDEZVOUS_FRAME_MAX_BYTES, TOKENS_BATCH};
+use secure_chat_protocol::limits::{
+    HOMES_MAX, HOUR_MS, KITS_BATCH, KITS_LOW, RENDEZVOUS_FRAME_MAX_BYTES, TOKENS_BATCH,
+};
 use secure_chat_protocol::prekey::KitHolder;
 use secure_chat_protocol::sealed::{MailboxKeys, TokenSeed};
 use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
@@ -10,6 +12,7 @@ use secure_chat_protocol::wire::rendezvous::{
     ACCOUNTS_MAX, Presence, PresenceStatus, Push, Refusal, Request, Response, StoredEnvelope, TOKENS_PER_REQUEST_MAX,
 };
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::audit::Severity;
 use super::state::{Open, rng};
@@ -17,7 +20,10 @@ use super::step::{Step, sentence};
 use super::work::{HomeFault, Work};
 use crate::api::{ApiError, Done, ErrorKind, Event, HostedAddress};
 use crate::messaging::contact::{Granted, Standing};
-use crate::messaging::limits::{FETCH_BYTES, FETCH_FIRST_BYTES};
+use crate::messaging::limits::{
+    ENVELOPE_DEFERRED_MS, ENVELOPES_DEFERRED_MAX, FETCH_BYTES, FETCH_FIRST_BYTES, RECORD_JUMP_MAX, RETRY_FIRST_MS,
+    RETRY_MAX_MS,
+};
 use crate::network::{Address, NetworkHandle, PeerId, RequestError, parse_rendezvous};
 use crate::store::Table;
 
@@ -45,16 +51,55 @@ pub(crate) struct Home {
     /// Something came while a fetch was under way.
     again: bool,
     first: bool,
+    /// Envelopes whose messages must wait for others, since when, and up to where the rest was acknowledged.
+    deferred: Vec<(Instant, StoredEnvelope)>,
+    acknowledged: u64,
+    failures: u32,
+    /// When something that it refused, or did not answer, is tried again.
+    pub(super) retry_at: Option<Instant>,
+    /// When the own record was last brought forward because of it.
+    jumped_at: Option<Instant>,
 }
 
 impl Home {
     fn new(address: Address) -> Self {
-        Self { address, stage: Stage::Away, cursor: 0, fetching: false, again: false, first: true }
+        Self {
+            address,
+            stage: Stage::Away,
+            cursor: 0,
+            fetching: false,
+            again: false,
+            first: true,
+            deferred: Vec::new(),
+            acknowledged: 0,
+            failures: 0,
+            retry_at: None,
+            jumped_at: None,
+        }
+    }
+
+    /// Tries again later, after each failure longer; the node's own wish is believed up to a bound.
+    fn retry_later(&mut self, at_least_ms: u64) -> Instant {
+        let own = RETRY_FIRST_MS.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        let at = Instant::now() + Duration::from_millis(own.max(at_least_ms).min(RETRY_MAX_MS));
+        self.retry_at = Some(at);
+        at
+    }
+
+    /// Whether the own record may be brought forward because of what this node says, once an hour.
+    fn may_jump(&mut self) -> bool {
+        let recent = self.jumped_at.is_some_and(|at| at.elapsed() < Duration::from_millis(HOUR_MS));
+        if !recent {
+            self.jumped_at = Some(Instant::now());
+        }
+        !recent
     }
 
     /// What was read but could not be stored must be read again.
     pub(crate) fn fetch_again(&mut self) {
-        (self.cursor, self.again) = (0, true);
+        (self.cursor, self.acknowledged, self.fetching, self.again) = (0, 0, false, false);
+        self.deferred.clear();
     }
 }
 
@@ -92,7 +137,11 @@ async fn set_up(net: &NetworkHandle, home: &Address, setup: Setup) -> Result<(u6
     };
     if (tokens as usize) < setup.tokens.len() {
         for hashes in setup.tokens.chunks(TOKENS_PER_REQUEST_MAX) {
-            ask(net, home, Request::AddTokens { hashes: hashes.to_vec() }).await?;
+            // A node that has no room for more tokens still does all else.
+            if let Err(fault) = ask(net, home, Request::AddTokens { hashes: hashes.to_vec() }).await {
+                tracing::debug!(fault = fault.sentence(), "a rendezvous node does not take delivery tokens");
+                break;
+            }
         }
     }
     ask(net, home, Request::Announce { addresses: setup.addresses }).await?;
@@ -224,9 +273,16 @@ impl Open {
         let Some(peer) = address.peer_id().filter(|peer| self.homes.contains_key(peer)) else { return };
         match result {
             Ok(Response::Registered { kits_left, .. }) => self.set_up_home(step, peer, kits_left as usize),
-            Ok(Response::Refused(Refusal::Stale { seq })) if seq.saturating_sub(self.record.seq()) < 10_000 => {
-                // The vault is older than what this account has signed: continues behind it.
-                while self.record.seq() < seq {
+            // The vault is older than what this account has signed, or went another way from there:
+            // continues behind it, with a gap, since what the node has is not what we would follow.
+            Ok(Response::Refused(refusal @ (Refusal::Stale { .. } | Refusal::Invalid)))
+                if self.homes.get_mut(&peer).is_some_and(Home::may_jump) =>
+            {
+                let seq = if let Refusal::Stale { seq } = refusal { seq } else { self.record.seq() };
+                if seq.saturating_sub(self.record.seq()) > RECORD_JUMP_MAX {
+                    return self.home_refused(step, peer, &HomeFault::Refused(refusal));
+                }
+                while self.record.seq() <= seq {
                     let before = self.record.seq();
                     self.renew_record_quietly(step);
                     if self.record.seq() == before {
@@ -251,15 +307,49 @@ impl Open {
         if let Some(home) = self.homes.get_mut(&peer) {
             home.stage = Stage::Refused(fault.sentence());
             home.fetching = false;
+            let at = home.retry_later(fault.wait_ms());
+            self.wake_at(at);
         }
         self.tell_network(step);
+    }
+
+    /// Asks homes again that refused or did not answer, once their time has come.
+    pub(super) fn retry_homes(&mut self, step: &mut Step<'_>) {
+        let now = Instant::now();
+        let due: Vec<(PeerId, Stage)> = self
+            .homes
+            .iter_mut()
+            .filter(|(_, home)| home.retry_at.is_some_and(|at| at <= now))
+            .map(|(peer, home)| {
+                home.retry_at = None;
+                (*peer, home.stage.clone())
+            })
+            .collect();
+        for (peer, stage) in due {
+            match stage {
+                Stage::Ready => self.fetch_from(step, peer),
+                Stage::Registering | Stage::Refused(_) => self.home_connected(step, peer),
+                Stage::Away => {}
+            }
+        }
+    }
+
+    /// Begins again what the work of a step that could not be stored would have done.
+    pub(super) fn recover(&mut self, step: &mut Step<'_>) {
+        for home in self.homes.values_mut() {
+            home.retry_at = Some(Instant::now());
+        }
+        self.retry_homes(step);
+        step.deliver.extend(self.outbox.recipients());
     }
 
     fn set_up_home(&mut self, step: &mut Step<'_>, peer: PeerId, kits_left: usize) {
         let holder = KitHolder(peer.to_ed25519().unwrap_or_default());
         self.prekeys.holder_has_left(holder, kits_left);
         self.prekeys.maintain(&self.identity, step.now, &mut rng());
-        let kits = (kits_left < KITS_LOW).then(|| {
+        // More than we know of: their secrets are lost, and whoever gets one could not be read.
+        let unknown = kits_left > self.prekeys.kits_with(holder);
+        let kits = (kits_left < KITS_LOW || unknown).then(|| {
             let kits = self.prekeys.kits_for(holder, KITS_BATCH);
             kits.iter().filter_map(|kit| codec::encode(kit, RENDEZVOUS_FRAME_MAX_BYTES).ok().map(Bytes)).collect()
         });
@@ -295,7 +385,7 @@ impl Open {
         match result {
             Ok((_, presences)) => {
                 if let Some(home) = self.homes.get_mut(&peer) {
-                    home.stage = Stage::Ready;
+                    (home.stage, home.failures, home.retry_at) = (Stage::Ready, 0, None);
                 }
                 self.presences(step, presences);
                 self.fetch_from(step, peer);
@@ -304,6 +394,7 @@ impl Open {
                 step.deliver.extend(self.outbox.recipients());
                 for lane in self.lanes.values_mut() {
                     lane.succeeded();
+                    lane.deposit_succeeded();
                 }
                 self.tell_network(step);
             }
@@ -341,27 +432,65 @@ impl Open {
             Ok(mail) => mail,
             Err(fault) => {
                 tracing::debug!(fault = fault.sentence(), "a mailbox could not be read");
-                return;
+                let at = home.retry_later(fault.wait_ms());
+                return self.wake_at(at);
             }
         };
+        home.failures = 0;
         let fresh: Vec<StoredEnvelope> = envelopes.into_iter().filter(|envelope| envelope.seq > home.cursor).collect();
         let again = std::mem::take(&mut home.again);
-        if let Some(last) = fresh.last().map(|envelope| envelope.seq) {
-            home.cursor = last;
-            let (net, home) = (self.net.clone(), address.clone());
-            step.work(async move {
-                let result = net.rendezvous(home, Request::Acknowledge { up_to: last }).await;
-                Work::HomeTold { result }
-            });
-        }
-        let progressed = !fresh.is_empty();
-        self.receive_mail(step, &fresh);
+        let progressed = fresh.last().map(|envelope| home.cursor = envelope.seq).is_some();
+        self.receive_mail(step, peer, fresh);
+        self.acknowledge_mail(step, peer);
         if (more && progressed) || again {
             self.fetch_from(step, peer);
         } else if !more {
             self.drained = step.now;
             step.txn.put(Table::Meta, b"drained", &step.now.0.to_le_bytes());
         }
+    }
+
+    /// Takes envelopes in, and those before them that had to wait.
+    fn receive_mail(&mut self, step: &mut Step<'_>, peer: PeerId, fresh: Vec<StoredEnvelope>) {
+        let mut waiting = self.homes.get_mut(&peer).map(|home| std::mem::take(&mut home.deferred)).unwrap_or_default();
+        let now = Instant::now();
+        for envelope in fresh {
+            if !self.receive_envelope(step, &envelope, false) {
+                waiting.push((now, envelope));
+            }
+        }
+        let too_many = waiting.len().saturating_sub(ENVELOPES_DEFERRED_MAX);
+        let mut still = Vec::new();
+        for (place, (since, envelope)) in waiting.into_iter().enumerate() {
+            let last_try = place < too_many || since.elapsed() > Duration::from_millis(ENVELOPE_DEFERRED_MS);
+            if !self.receive_envelope(step, &envelope, last_try) {
+                still.push((since, envelope));
+            }
+        }
+        if let Some(home) = self.homes.get_mut(&peer) {
+            home.deferred = still;
+            if !home.deferred.is_empty() {
+                let at = now + Duration::from_millis(RETRY_FIRST_MS);
+                home.retry_at = Some(at);
+                self.wake_at(at);
+            }
+        }
+    }
+
+    /// Tells a home up to where its mail is durable here.
+    fn acknowledge_mail(&mut self, step: &mut Step<'_>, peer: PeerId) {
+        let Some(home) = self.homes.get_mut(&peer) else { return };
+        let waiting = home.deferred.iter().map(|(_, envelope)| envelope.seq).min();
+        let up_to = waiting.map_or(home.cursor, |first| first.saturating_sub(1));
+        if up_to == 0 || up_to <= home.acknowledged {
+            return;
+        }
+        home.acknowledged = up_to;
+        let (net, address) = (self.net.clone(), home.address.clone());
+        step.work(async move {
+            let result = net.rendezvous(address, Request::Acknowledge { up_to }).await;
+            Work::HomeTold { result }
+        });
     }
 
     /// A home tells something unasked.

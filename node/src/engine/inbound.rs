@@ -1,8 +1,10 @@
 //! What comes in: requests of peers, and envelopes out of the own mailboxes.
 
+use std::time::{Duration, Instant};
+
 use secure_chat_protocol::crypto::kdf;
 use secure_chat_protocol::id::{AccountId, MessageId, Timestamp};
-use secure_chat_protocol::limits::{DAY_MS, PEER_FRAME_MAX_BYTES, REQUESTS_WAITING_MAX};
+use secure_chat_protocol::limits::{DAY_MS, HOUR_MS, PEER_FRAME_MAX_BYTES, REQUESTS_WAITING_MAX};
 use secure_chat_protocol::prekey::BundleIn;
 use secure_chat_protocol::sealed::{EnvelopeIn, open};
 use secure_chat_protocol::session::{DecryptError, SessionSet, peek_initial};
@@ -16,7 +18,7 @@ use super::state::{Open, rng};
 use super::step::Step;
 use crate::api::Event;
 use crate::messaging::contact::Standing;
-use crate::messaging::limits::SEEN_KEEP_DAYS;
+use crate::messaging::limits::{KITS_PER_CONNECTION_MAX, KITS_PER_HOUR_MAX, SEEN_KEEP_DAYS};
 use crate::messaging::settings::WhoMayRequest;
 use crate::network::{PeerId, Responder};
 use crate::security::rate::{Bucket, CONTACT_BURST, CONTACT_PER_SECOND};
@@ -47,7 +49,7 @@ impl Open {
                 None => PeerResponse::Refused(PeerRefusal::Invalid),
             },
             PeerRequest::Bundle => match account {
-                Some(account) if !self.hides_from(account) => self.own_bundle(step),
+                Some(account) if !self.hides_from(account) => self.own_bundle(step, peer),
                 Some(_) => PeerResponse::Refused(PeerRefusal::NotAvailable),
                 None => PeerResponse::Refused(PeerRefusal::HelloFirst),
             },
@@ -66,8 +68,22 @@ impl Open {
         step.answer(responder, response);
     }
 
-    fn own_bundle(&mut self, step: &mut Step<'_>) -> PeerResponse {
-        let kit = self.prekeys.take_kit_public();
+    /// Whether a peer that asks may have a one-time kit: beyond a few, the signed prekey
+    /// must do, so that nobody empties the store that strangers' first messages need.
+    fn kit_is_due(&mut self, peer: PeerId) -> bool {
+        let hour_ago = Instant::now().checked_sub(Duration::from_millis(HOUR_MS));
+        self.kits_given.retain(|at| hour_ago.is_none_or(|hour_ago| *at > hour_ago));
+        let Some(met) = self.met.get_mut(&peer) else { return false };
+        if met.kits >= KITS_PER_CONNECTION_MAX || self.kits_given.len() >= KITS_PER_HOUR_MAX {
+            return false;
+        }
+        met.kits = met.kits.saturating_add(1);
+        self.kits_given.push_back(Instant::now());
+        true
+    }
+
+    fn own_bundle(&mut self, step: &mut Step<'_>, peer: PeerId) -> PeerResponse {
+        let kit = if self.kit_is_due(peer) { self.prekeys.take_kit_public() } else { None };
         if self.prekeys.maintain(&self.identity, step.now, &mut rng()).any() || kit.is_some() {
             step.prekeys = true;
         }
@@ -78,34 +94,44 @@ impl Open {
         }
     }
 
-    /// Envelopes out of a mailbox.
-    pub(super) fn receive_mail(&mut self, step: &mut Step<'_>, envelopes: &[StoredEnvelope]) {
-        for envelope in envelopes {
-            let mark = [b"envelope".as_slice(), envelope.id.as_ref()].concat();
-            if step.txn.get(Table::Seen, &mark).is_ok_and(|seen| seen.is_some()) {
-                continue;
-            }
-            step.txn.put_until(Table::Seen, &mark, day(step.now).saturating_add(SEEN_KEEP_DAYS), b"");
-            let opened = open(&self.mailbox, &envelope.sealed.0).ok();
-            let Some(inner) = opened.and_then(|inner| EnvelopeIn::decode(inner.expose()).ok()) else {
-                let text = "An envelope in the mailbox could not be opened.";
-                self.audit(step, "mailbox.envelope", Severity::Warning, text);
-                self.observe(step, &Signal::MailboxGarbage);
-                continue;
-            };
-            if let Some(granted) = self.contacts.get_mut(&inner.from).and_then(|contact| contact.granted.as_mut()) {
-                granted.used = granted.used.saturating_add(1);
-                step.contacts.insert(inner.from);
-            }
-            let mut lost = false;
-            for message in &inner.messages {
-                lost |= self.receive(step, inner.from, &message.0, Via::Mailbox) == DeliveryStatus::NoSession;
-            }
-            if lost {
-                self.mail_did_not_open(step, inner.from);
-            }
-            self.grant_more(step, inner.from);
+    /// An envelope out of a mailbox. Says whether it is dealt with: one whose messages
+    /// must wait for others is to be tried again, unless this is the `last_try`.
+    pub(super) fn receive_envelope(&mut self, step: &mut Step<'_>, envelope: &StoredEnvelope, last_try: bool) -> bool {
+        // Of the bytes too: a node that changes them must not hide what another node has.
+        let mark = kdf::hash_fields("envelope", &[envelope.id.as_ref(), &envelope.sealed.0]);
+        if step.txn.get(Table::Seen, &mark).is_ok_and(|seen| seen.is_some()) {
+            return true;
         }
+        let until = day(step.now).saturating_add(SEEN_KEEP_DAYS);
+        let opened = open(&self.mailbox, &envelope.sealed.0).ok();
+        let Some(inner) = opened.and_then(|inner| EnvelopeIn::decode(inner.expose()).ok()) else {
+            step.txn.put_until(Table::Seen, &mark, until, b"");
+            let text = "An envelope in the mailbox could not be opened.";
+            self.audit(step, "mailbox.envelope", Severity::Warning, text);
+            self.observe(step, &Signal::MailboxGarbage);
+            return true;
+        };
+        let (mut lost, mut early) = (false, false);
+        for message in &inner.messages {
+            match self.receive(step, inner.from, &message.0, Via::Mailbox) {
+                DeliveryStatus::NoSession => lost = true,
+                DeliveryStatus::SlowDown { .. } => early = true,
+                _ => {}
+            }
+        }
+        if early && !last_try {
+            return false;
+        }
+        step.txn.put_until(Table::Seen, &mark, until, b"");
+        if let Some(granted) = self.contacts.get_mut(&inner.from).and_then(|contact| contact.granted.as_mut()) {
+            granted.used = granted.used.saturating_add(1);
+            step.contacts.insert(inner.from);
+        }
+        if lost {
+            self.mail_did_not_open(step, inner.from);
+        }
+        self.grant_more(step, inner.from);
+        true
     }
 
     /// One encrypted message. Its status is told only once everything it changed is durable.
@@ -132,9 +158,6 @@ impl Open {
         if self.contacts.get(&from).is_some_and(|contact| contact.blocked) {
             return DeliveryStatus::Taken;
         }
-        if known.is_some_and(|contact| contact.inbox.is_full()) {
-            return DeliveryStatus::Full;
-        }
         let is_known = known.is_some();
         if via == Via::Connection
             && let Err(retry_after_ms) = self.take_rate(step.now, from, is_known)
@@ -146,6 +169,8 @@ impl Open {
         }
         if is_known {
             self.receive_known(step, from, ciphertext, via, &mark)
+        } else if self.contacts.contains_key(&from) {
+            self.receive_parted(step, from, ciphertext, via, &mark)
         } else {
             self.receive_first(step, from, ciphertext, via, &mark)
         }
@@ -215,12 +240,15 @@ impl Open {
 
     fn did_not_open(&mut self, step: &mut Step<'_>, from: AccountId, error: DecryptError, via: Via) -> DeliveryStatus {
         let status = match error {
-            DecryptError::Duplicate => return DeliveryStatus::Stored,
             DecryptError::SkipLimit | DecryptError::TooManyFirstMessages => {
                 return DeliveryStatus::SlowDown { retry_after_ms: 2_000 };
             }
             DecryptError::Rollback => return self.turned_back(step, from),
-            DecryptError::NoSession | DecryptError::UnknownPreKey => DeliveryStatus::NoSession,
+            // Exact repetitions were recognised before: what has a key that was used and
+            // is another message comes from a vault that was turned back.
+            DecryptError::NoSession | DecryptError::UnknownPreKey | DecryptError::Duplicate => {
+                DeliveryStatus::NoSession
+            }
             DecryptError::Replay => DeliveryStatus::Taken,
             _ => DeliveryStatus::Invalid,
         };
@@ -246,6 +274,55 @@ impl Open {
         self.alert(step, "session.turned_back", Severity::Critical, Some(from.to_string()), text);
         self.session_lost(step, from);
         DeliveryStatus::NoSession
+    }
+
+    /// A message of somebody with whom we parted: they may ask again, and acknowledge
+    /// what was said last; all else is dropped.
+    fn receive_parted(
+        &mut self,
+        step: &mut Step<'_>,
+        from: AccountId,
+        ciphertext: &[u8],
+        via: Via,
+        mark: &[u8; 32],
+    ) -> DeliveryStatus {
+        if self.sessions_with(step, from).is_err() {
+            return DeliveryStatus::SlowDown { retry_after_ms: 1_000 };
+        }
+        let Some(sessions) = self.sessions.get_mut(&from) else { return DeliveryStatus::NoSession };
+        let opened = match sessions.decrypt(&self.identity, &mut self.prekeys, ciphertext, step.now) {
+            Ok(opened) => opened,
+            Err(error) => return self.did_not_open(step, from, error, via),
+        };
+        step.sessions.insert(from);
+        step.prekeys |= opened.new_session;
+        let Ok(message) = MessageIn::decode(opened.plaintext.expose()) else { return DeliveryStatus::Invalid };
+        self.mark_seen(step, mark, &message);
+        let identity = self.contacts.get(&from).and_then(|contact| contact.identity.verify().ok());
+        match (&message.body, identity) {
+            (Content::Request { .. }, Some(identity)) => {
+                if !self.takes_requests() || !self.asked(step, &identity, &message) {
+                    return DeliveryStatus::Taken;
+                }
+            }
+            (Content::Group { group, payload }, Some(identity)) => {
+                if !self.meet_in_group(step, &identity, *group, &payload.0) {
+                    return DeliveryStatus::Taken;
+                }
+                self.arrive(step, from, message, via);
+                return DeliveryStatus::Stored;
+            }
+            (Content::Receipt { kind, ids }, _) => {
+                if let Err(error) = self.apply_receipt(step, from, *kind, ids) {
+                    tracing::debug!(%error, "a receipt was not applied");
+                }
+            }
+            _ => return DeliveryStatus::Taken,
+        }
+        if via == Via::Mailbox && message.seq > 0 {
+            self.owe_receipt(step, from, message.id);
+        }
+        DeliveryStatus::Stored
     }
 
     /// The first message of somebody who is no contact: it must ask for a chat.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use secure_chat_protocol::id::AccountId;
+use secure_chat_protocol::limits::{ADDRESS_MAX_BYTES, ADDRESSES_MAX};
 use secure_chat_protocol::record::Record;
 use secure_chat_protocol::wire::codec::Bytes;
 use secure_chat_protocol::wire::peer::{Hello, PeerRequest, PeerResponse};
@@ -15,7 +16,7 @@ use super::work::Work;
 use crate::api::{At, Event, Status};
 use crate::messaging::contact::Standing;
 use crate::messaging::limits::LOCAL_PEERS_MAX;
-use crate::network::{NetworkEvent, PeerId, RequestError};
+use crate::network::{NetworkEvent, PeerId, RequestError, parse_address};
 use crate::security::rules::Signal;
 
 impl Open {
@@ -162,17 +163,23 @@ impl Open {
         }
         let before = self.status_of(account);
         let met = self.met.entry(peer).or_default();
+        if met.account.is_some_and(|known| known != account) {
+            // One connection speaks for one account: else one peer could be a crowd.
+            return None;
+        }
         met.account = Some(account);
         met.greeted = true;
         met.since.get_or_insert_with(Instant::now);
         if self.greeted.len() < LOCAL_PEERS_MAX || self.greeted.contains_key(&account) {
             self.greeted.insert(account, record.clone());
         }
-        let Some(contact) = self.contacts.get_mut(&account) else { return Some(account) };
+        let Some(contact) = self.contacts.get_mut(&account).filter(|contact| !contact.blocked) else {
+            return Some(account);
+        };
         contact.learn(&record);
-        if !hello.addresses.is_empty() {
-            contact.addresses =
-                hello.addresses.iter().take(secure_chat_protocol::limits::ADDRESSES_MAX).cloned().collect();
+        let addresses = plausible_addresses(&hello.addresses);
+        if !addresses.is_empty() {
+            contact.addresses = addresses;
         }
         contact.last_seen = Some(step.now);
         step.contacts.insert(account);
@@ -254,6 +261,12 @@ impl Open {
             }
         }
     }
+}
+
+/// The addresses that somebody tells, as far as they are addresses, and not too many.
+pub(super) fn plausible_addresses(told: &[String]) -> Vec<String> {
+    let plausible = told.iter().filter(|address| address.len() <= ADDRESS_MAX_BYTES && parse_address(address).is_ok());
+    plausible.take(ADDRESSES_MAX).cloned().collect()
 }
 
 /// As the application sees it.

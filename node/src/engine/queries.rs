@@ -243,9 +243,9 @@ impl Open {
     /// A result of asynchronous work.
     pub(super) fn worked(&mut self, step: &mut Step<'_>, work: Work) {
         match work {
-            Work::Delivered { to, rows, result } => self.delivered(step, to, &rows, result),
+            Work::Delivered { to, peer, epoch, rows, result } => self.delivered(step, to, (peer, epoch), &rows, result),
             Work::Hello { peer, result } => self.greeted(step, peer, result),
-            Work::Deposited { to, upto, wait_ms } => self.deposited(step, to, upto, wait_ms),
+            Work::Deposited { to, epoch, upto, wait_ms } => self.deposited(step, to, epoch, (upto, wait_ms)),
             Work::Bundle { of, bundle, found } => self.bundled(step, of, bundle, &found),
             Work::Registered { home, result } => self.registered(step, &home, result),
             Work::HomeReady { home, result } => self.home_ready(step, &home, result),

@@ -77,6 +77,8 @@ pub(crate) struct Met {
     pub(crate) since: Option<Instant>,
     /// It was asked who it is.
     pub(crate) greeted: bool,
+    /// One-time kits that it was given.
+    pub(crate) kits: u32,
 }
 
 /// The open account.
@@ -143,6 +145,10 @@ pub(crate) struct Open {
     pub(crate) next_connect: Instant,
     pub(crate) next_traffic: Instant,
     pub(crate) last_typing: HashMap<AccountId, Instant>,
+    /// When the work of a step that could not be stored begins again.
+    pub(crate) recover_at: Option<Instant>,
+    /// When kits were given to peers that asked this device itself.
+    pub(crate) kits_given: VecDeque<Instant>,
 }
 
 /// The generator of everything random in the engine.
@@ -184,8 +190,9 @@ impl Held {
         let settings = settings.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
         let rows = vault.scan(Table::Contacts)?;
         let contacts = rows.iter().map(|row| Contact::decode(row).map_err(|_| damaged("a contact")));
-        let contacts =
-            contacts.map(|contact| contact.map(|contact| (contact.account, contact))).collect::<Result<_, _>>()?;
+        let contacts = contacts
+            .map(|contact| contact.map(|contact| (contact.account, contact)))
+            .collect::<Result<BTreeMap<_, _>, _>>()?;
         let requests = vault.scan(Table::Requests)?;
         let requests =
             requests.iter().filter_map(|row| decode_request(row)).map(|request| (request.id, request)).collect();
@@ -199,7 +206,9 @@ impl Held {
                 rows.push((row, Outgoing::decode(&bytes).map_err(|_| damaged("the outbox"))?));
             }
         }
-        let outbox = Outbox::load(rows, number(meta(b"outbox-next")?).unwrap_or(1));
+        let deposited = |contact: &Contact| contact.deposited_upto.saturating_add(1);
+        let behind = contacts.values().map(deposited).max().unwrap_or(1);
+        let outbox = Outbox::load(rows, number(meta(b"outbox-next")?).unwrap_or(1).max(behind));
         let groups = super::groups::load(vault)?;
         let audit = AuditTail::load(vault)?;
         let files = super::files::load(vault)?;
@@ -297,6 +306,8 @@ impl Open {
             next_connect: due,
             next_traffic: due,
             last_typing: HashMap::new(),
+            recover_at: None,
+            kits_given: VecDeque::new(),
         })
     }
 
@@ -325,6 +336,13 @@ impl Open {
             home.fetch_again();
         }
         Ok(())
+    }
+
+    /// A step could not be stored, and the work that it began was dropped: begins it again, a little later.
+    pub(crate) fn recover_soon(&mut self) {
+        let at = Instant::now() + Duration::from_millis(crate::messaging::limits::RETRY_FIRST_MS);
+        self.recover_at = Some(at);
+        self.wake_at(at);
     }
 
     /// The sessions with somebody, read when they are first needed.

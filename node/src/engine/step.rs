@@ -150,7 +150,10 @@ impl Engine {
                 finishes.into_iter().for_each(|finish| finish(Some(&error)));
                 drop(answers);
                 match open.reload() {
-                    Ok(()) => self.open = Some(open),
+                    Ok(()) => {
+                        open.recover_soon();
+                        self.open = Some(open);
+                    }
                     Err(error) => {
                         tracing::error!(%error, "the vault can't be read: the account is locked");
                         self.forget(open);
@@ -195,6 +198,9 @@ impl Open {
         }
         for account in std::mem::take(&mut step.deliver) {
             self.deliver(step, account);
+        }
+        if !step.rows.is_empty() {
+            step.txn.put(Table::Meta, b"outbox-next", &self.outbox.next_row().to_le_bytes());
         }
         for row in std::mem::take(&mut step.rows) {
             match self.outbox.get(row).map(|outgoing| outgoing.encode()) {

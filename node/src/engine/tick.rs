@@ -50,6 +50,10 @@ impl Open {
             self.next_maintenance = now + Duration::from_millis(MAINTENANCE_EVERY_MS);
             self.maintain(step);
         }
+        if self.recover_at.take_if(|at| *at <= now).is_some() {
+            self.recover(step);
+        }
+        self.retry_homes(step);
         let owed: Vec<AccountId> = self
             .lanes
             .iter()
@@ -62,8 +66,10 @@ impl Open {
         self.tick_groups(step);
         self.tend_files(step);
         step.deliver.extend(self.outbox.recipients());
-        let waits =
-            self.lanes.values().flat_map(|lane| [lane.receipts_at, lane.not_before]).flatten().filter(|at| *at > now);
+        let lanes =
+            self.lanes.values().flat_map(|lane| [lane.receipts_at, lane.not_before, lane.deposit_not_before]).flatten();
+        let homes = self.homes.values().filter_map(|home| home.retry_at);
+        let waits = lanes.chain(homes).chain(self.recover_at).filter(|at| *at > now);
         let first = waits.chain([self.next_maintenance, self.next_connect]).chain(self.files.next()).min();
         if let Some(first) = first {
             self.wake_at(first);
@@ -134,6 +140,7 @@ impl Open {
         for id in over {
             self.store_request(step, id);
         }
+        self.forget_strangers(step);
         let before = Timestamp(step.now.0.saturating_sub(OUTBOX_EXPIRES_MS));
         for row in self.outbox.older_than(before) {
             self.give_up(step, row, "It could not be delivered for 30 days.");

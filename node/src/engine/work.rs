@@ -10,6 +10,7 @@ use super::groups::{ListedGroup, LogPage};
 use super::state::Opening;
 use crate::api::{Account, Dialled, HostedAddress, OnlineUsers, Reply, RequestMade, User};
 use crate::messaging::group::Unacknowledged;
+use crate::messaging::limits::RETRY_MAX_MS;
 use crate::network::{Address, DialError, PeerId, RequestError, Status};
 
 /// What comes back to the engine.
@@ -28,11 +29,11 @@ pub(crate) enum Done {
 /// Results of work for the open account.
 pub(crate) enum Work {
     /// A delivery was answered.
-    Delivered { to: AccountId, rows: Vec<u64>, result: Result<PeerResponse, RequestError> },
+    Delivered { to: AccountId, peer: PeerId, epoch: u32, rows: Vec<u64>, result: Result<PeerResponse, RequestError> },
     /// A hello was answered.
     Hello { peer: PeerId, result: Result<Hello, RequestError> },
     /// Deposits were made, or not: rows up to `upto` are at one home at least.
-    Deposited { to: AccountId, upto: Option<u64>, wait_ms: Option<u64> },
+    Deposited { to: AccountId, epoch: u32, upto: Option<u64>, wait_ms: Option<u64> },
     /// A bundle was fetched, with the newest record that came with it.
     Bundle { of: AccountId, bundle: Option<Vec<u8>>, found: Vec<Found> },
     /// A home answered the registration.
@@ -116,6 +117,15 @@ pub(crate) enum HomeFault {
 }
 
 impl HomeFault {
+    /// How long to wait at least before asking again, in milliseconds.
+    pub(crate) const fn wait_ms(&self) -> u64 {
+        match self {
+            Self::Refused(Refusal::SlowDown { retry_after_ms }) => *retry_after_ms,
+            Self::Refused(Refusal::NameTaken | Refusal::Full) => RETRY_MAX_MS,
+            _ => 0,
+        }
+    }
+
     /// For the person.
     pub(crate) fn sentence(&self) -> String {
         match self {

@@ -10,6 +10,8 @@ pub const COMMANDS_MAX: usize = 1_024;
 pub const RESULTS_MAX: usize = 1_024;
 /// Contacts, requested and blocked ones included.
 pub const CONTACTS_MAX: usize = 10_000;
+/// People who are forgotten in one sweep.
+pub const FORGOTTEN_AT_ONCE_MAX: usize = 500;
 /// Messages that wait to be delivered, to all contacts together.
 pub const OUTBOX_MAX_MESSAGES: usize = 100_000;
 /// Bytes of messages in one delivery to a peer.
@@ -35,6 +37,19 @@ pub const DIRECT_AFTER_DEPOSIT_MS: u64 = 10 * SECOND_MS;
 pub const DEPOSIT_AGAIN_MS: u64 = 2 * DAY_MS;
 /// A message that could not be delivered is given up after this time.
 pub const OUTBOX_EXPIRES_MS: u64 = 30 * DAY_MS;
+/// One-time kits that one connection is given by this device itself.
+pub const KITS_PER_CONNECTION_MAX: u32 = 3;
+/// One-time kits that this device itself gives away in an hour, to all together.
+pub const KITS_PER_HOUR_MAX: usize = 200;
+/// Envelopes of one home that wait for others, before the oldest are given up.
+pub const ENVELOPES_DEFERRED_MAX: usize = 64;
+/// How long an envelope waits for others whose messages come before its own.
+pub const ENVELOPE_DEFERRED_MS: u64 = 10 * 60 * SECOND_MS;
+/// Messages in deposits that are under way together: fewer than a session skips,
+/// so that they open in whatever order they arrive.
+pub const DEPOSITING_MAX_MESSAGES: usize = 900;
+/// Numbers that the own record is brought forward by at once.
+pub const RECORD_JUMP_MAX: u64 = 1_000;
 /// Receipts for messages out of a mailbox wait this long, so that they don't
 /// show the node when the recipient came, and go together.
 pub const RECEIPTS_DELAY_MS: u64 = 2 * SECOND_MS;

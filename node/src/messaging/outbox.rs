@@ -79,6 +79,13 @@ impl Outbox {
         self.rows.insert(row, outgoing);
     }
 
+    /// The row that the next message gets. Rows are never used again: contacts
+    /// remember up to which one everything went to their mailboxes.
+    #[must_use]
+    pub fn next_row(&self) -> u64 {
+        self.next.max(1)
+    }
+
     /// Whether it takes no more.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -87,7 +94,7 @@ impl Outbox {
 
     /// Adds a message; returns its row.
     pub fn push(&mut self, outgoing: Outgoing) -> u64 {
-        let row = self.next.max(1);
+        let row = self.next_row();
         self.insert(row, outgoing);
         row
     }
@@ -192,6 +199,15 @@ mod tests {
         outbox.remove(first);
         assert_eq!(outbox.floor(&bob, 7), 6);
         assert_eq!(outbox.floor(&AccountId([4; 32]), 7), 7);
+    }
+
+    #[test]
+    fn a_row_is_never_used_again_after_a_restart() {
+        let mut outbox = Outbox::default();
+        let row = outbox.push(outgoing(2, 1, 1));
+        let next = outbox.next_row();
+        outbox.remove(row);
+        assert!(Outbox::load(Vec::new(), next).push(outgoing(2, 2, 2)) > row);
     }
 
     #[test]

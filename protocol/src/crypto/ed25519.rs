@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kdf;
 use super::secret::Secret;
-use crate::wire::codec::Fixed;
+use crate::fixed::Fixed;
 
 /// Bytes of a public key, and of the seed of a signing key.
 pub const KEY_BYTES: usize = 32;

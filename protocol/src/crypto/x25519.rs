@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use x25519_dalek::StaticSecret;
 
 use super::secret::Secret;
-use crate::wire::codec::Fixed;
+use crate::fixed::Fixed;
 
 /// Bytes of a public or a secret key.
 pub const KEY_BYTES: usize = 32;

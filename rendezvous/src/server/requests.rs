@@ -77,8 +77,8 @@ impl Desk {
             Request::Watch { accounts } => self.watch(peer, &accounts),
             Request::PublishPreKeys { signed, kits, replace } => self.publish(peer, signed, kits, replace, at),
             Request::TakeBundle { account } => {
-                self.account(&peer)?;
-                let with_kit = self.quotas.bundle(peer, account, at.lived_ms)?;
+                // Whoever is registered elsewhere may start a session too, but takes no kit.
+                let with_kit = self.quotas.bundle(peer, account, at.lived_ms)? && self.account(&peer).is_ok();
                 change(Change::TakeBundle { account, with_kit })
             }
             Request::Challenge => self.challenge(peer),
@@ -140,7 +140,10 @@ impl Desk {
     }
 
     fn lookup(&mut self, peer: PeerId, who: Who, at: Moment) -> Step {
-        self.account(&peer)?;
+        // Whoever has an account's id has it from its owner: only names are for those who gave theirs.
+        if matches!(who, Who::Name(_)) {
+            self.account(&peer)?;
+        }
         self.quotas.lookup(peer, &who, at.lived_ms)?;
         if matches!(&who, Who::Accounts(accounts) if accounts.len() > RECORDS_MAX) {
             return Err(Refusal::Invalid);

@@ -81,7 +81,7 @@ async fn a_request_survives_the_death_of_who_is_asked_at_every_commit() {
 
 #[tokio::test]
 async fn whoever_lost_their_vault_is_alarming_and_talks_again_after_a_look() {
-    let mut net = TestNet::new().unwrap();
+    let net = TestNet::new().unwrap();
     let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
     become_contacts(&mut alice, &mut bob).await.unwrap();
     let before = bob.snapshot().unwrap();

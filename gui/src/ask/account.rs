@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use secure_chat_node::api::{Account, AccountEntry, AccountStatus, NodeHandle, Password, PasswordStrength, Status};
 
-use serde_json::json;
-
-use super::{Answered, by_name};
+use super::Answered;
 
 #[derive(Debug)]
 pub(crate) enum Ask {
@@ -73,24 +71,23 @@ impl Ask {
     }
 
     async fn perform_care(self, node: &NodeHandle) -> Answer {
-        let (care, method, params) = match self {
+        // Typed, so that no copy of a password is left in a value that nobody wipes.
+        let (care, result) = match self {
             Self::ChangePassword { old, new } => {
-                let params = json!({"old": old.expose(), "new": new.expose()});
-                (Care::PasswordChanged, "account.change_password", params)
+                (Care::PasswordChanged, node.account_change_password(old, new).await.map(|_| ()))
             }
-            Self::Rekey { password } => (Care::Rekeyed, "account.rekey", json!({"password": password.expose()})),
+            Self::Rekey { password } => (Care::Rekeyed, node.account_rekey(password).await.map(|_| ())),
             Self::Export { path, passphrase } => {
-                let params = json!({"path": path, "passphrase": passphrase.expose()});
-                (Care::Exported { path }, "account.export", params)
+                let result = node.account_export(path.clone(), passphrase).await.map(|_| ());
+                (Care::Exported { path }, result)
             }
             Self::Import { path, passphrase, password } => {
-                let params = json!({"path": path, "passphrase": passphrase.expose(), "password": password.expose()});
-                (Care::Imported, "account.import", params)
+                (Care::Imported, node.account_import(path, passphrase, password).await.map(|_| ()))
             }
-            Self::Wipe { password } => (Care::Wiped, "account.wipe", json!({"password": password.expose()})),
+            Self::Wipe { password } => (Care::Wiped, node.account_wipe(password, None).await.map(|_| ())),
             // The others are asked above.
             _ => return Answer::Locked(Ok(())),
         };
-        Answer::Cared(care, by_name::tell(node, method, params).await)
+        Answer::Cared(care, result)
     }
 }

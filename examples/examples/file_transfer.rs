@@ -69,8 +69,9 @@ async fn main() -> anyhow::Result<()> {
     let mut bobs = bob.events();
     bob.account_unlock(PASSWORD, None::<String>).await?;
     let offer = offered(&mut bobs).await?;
-    let done =
-        bob.files_download(offer.file_id, Some(text(folder.path().join("bobs-downloads"))?), None::<bool>).await?;
+    let done = bob
+        .files_download(offer.file_id, Some(text(folder.path().join("bobs-later-downloads"))?), None::<bool>)
+        .await?;
     println!("bob:   {}, {:?}", done.path, done.routes);
     anyhow::ensure!(done.routes.direct == 0 && done.routes.stored > 0, "it came out of the node");
     anyhow::ensure!(std::fs::read(&done.path)? == std::fs::read(&photo)?, "and it is the same");
@@ -89,6 +90,7 @@ async fn peer(folder: &Path, name: &str, home: &str, new: bool) -> anyhow::Resul
     config.rendezvous = vec![home.to_owned()];
     config.mdns = false;
     std::fs::create_dir_all(folder.join("bobs-downloads"))?;
+    std::fs::create_dir_all(folder.join("bobs-later-downloads"))?;
     let peer = Node::start(config)?;
     if new {
         let mut events = peer.events();

@@ -93,8 +93,8 @@ impl Open {
 
     /// A fresh group secret: only an admin's counts.
     fn secret_told(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, secret: SecretIn, payload: &[u8]) {
-        let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_joined()) else { return };
-        if held.role(&from).is_some_and(|role| role >= Role::Admin) {
+        let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_coming()) else { return };
+        if held.is_joined() && held.role(&from).is_some_and(|role| role >= Role::Admin) {
             held.row.keep_secret(from, secret);
             step.groups.insert(group);
             self.follow_topics(step);
@@ -109,8 +109,9 @@ impl Open {
     /// A member's chain. It counts only from its author, who came over their own
     /// session, and only while they are in the roster.
     fn chain_told(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, chain: &ChainIn, payload: &[u8]) {
-        let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_joined()) else { return };
-        if !held.has(&from) {
+        let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_coming()) else { return };
+        // A member's chain may be quicker than the welcome of the admin.
+        if !held.is_joined() || !held.has(&from) {
             held.row.keep_early(from, payload);
             step.groups.insert(group);
             return;

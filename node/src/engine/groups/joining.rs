@@ -348,7 +348,7 @@ impl Open {
         payload: &[u8],
     ) -> bool {
         let account = identity.account_id();
-        let Some(held) = self.groups.get(&group).filter(|held| held.is_joined()) else { return false };
+        let Some(held) = self.groups.get(&group).filter(|held| held.is_coming()) else { return false };
         let record = match GroupControl::decode(payload) {
             Ok(GroupControl::JoinRequest { record, .. }) => {
                 let admin = held.role(&self.me).is_some_and(|role| role >= Role::Admin);

@@ -95,6 +95,11 @@ impl Group {
         self.row.standing == GroupStanding::Joined
     }
 
+    /// In the group, or about to be.
+    pub(crate) fn is_coming(&self) -> bool {
+        matches!(self.row.standing, GroupStanding::Joined | GroupStanding::Asking)
+    }
+
     pub(crate) fn has(&self, account: &AccountId) -> bool {
         self.view().is_some_and(|view| view.has(account))
     }

@@ -1,6 +1,8 @@
 //! A thief with the disk, but without the password, changes the audit log of a real
 //! vault: whatever they do to its rows is told after the next unlock.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use secure_chat_node::api::{At, Event};
 use secure_chat_tests::{Persona, TestNet};

@@ -1,6 +1,8 @@
 //! Promises about the account as a whole: its password, its keys, its backup,
 //! its audit log. Each with a real vault on the disk.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::{Path, PathBuf};
 
 use secure_chat_node::api::{At, AuditLog, ErrorKind, ExportFormat, NodeHandle};
@@ -33,8 +35,9 @@ fn kinds(log: &AuditLog) -> Vec<&str> {
 }
 
 fn folder_of(dir: &Path) -> PathBuf {
-    let folders = std::fs::read_dir(dir.join("accounts")).expect("accounts").map(|folder| folder.expect("one").path());
-    folders.filter(|folder| folder.extension().is_none()).next().expect("an account")
+    let mut folders =
+        std::fs::read_dir(dir.join("accounts")).expect("accounts").map(|folder| folder.expect("one").path());
+    folders.find(|folder| folder.extension().is_none()).expect("an account")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! Alert rules under attack. Every attack comes over the wire, from a real peer or from a
 //! stolen key; what the rules make of an hour of ordinary traffic is counted beside it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use secure_chat_node::api::{ErrorKind, Event};
 use secure_chat_node::messaging::outbox::Outgoing;
 use secure_chat_node::network::{Network, NetworkConfig, NetworkHandle, PeerId, TransportKind, parse_address};

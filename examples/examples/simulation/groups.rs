@@ -23,6 +23,7 @@ const SENT_A_ROUND: usize = 6;
 
 /// What was said in a group, and who was in it then.
 struct Said {
+    from: usize,
     text: String,
     readers: BTreeSet<usize>,
 }
@@ -159,7 +160,7 @@ impl Circle {
             let text = format!("group message {} of {}", self.said.len(), self.group);
             world.handle(from)?.groups_send(self.group.clone(), text.clone(), None::<String>).await?;
             let readers = self.members.iter().copied().filter(|reader| *reader != from).collect();
-            self.said.push(Said { text, readers });
+            self.said.push(Said { from, text, readers });
         }
         Ok(())
     }
@@ -178,10 +179,15 @@ impl Circle {
         Ok(())
     }
 
-    /// What was said before may not have reached them, and never will.
+    /// What was said before may not have reached them, and never will. And what they said
+    /// themselves is refused by those who know that they are out before they hear it: else
+    /// somebody who was removed could go on, with words that look older.
     fn went(&mut self, peer: usize) {
         for said in &mut self.said {
             said.readers.remove(&peer);
+            if said.from == peer {
+                said.readers.clear();
+            }
         }
         self.gone.push((peer, self.said.len()));
     }

@@ -48,7 +48,7 @@ struct Options {
     /// The part of the peers that is away at any time, in percent
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u8).range(0..=90))]
     offline: u8,
-    /// How many peers are killed in the middle of a write, one a round; the first rendezvous node is killed too unless this is 0
+    /// How many peers are killed in the middle of a write, one a round; over TCP the first rendezvous node is killed too, unless this is 0
     #[arg(long, default_value_t = 2)]
     kill: u16,
     /// Groups, in which people come, go and are removed

@@ -271,6 +271,10 @@ impl World {
 
     /// The first rendezvous node dies and comes back, with its state, at its address.
     pub(crate) async fn kill_host(&mut self) -> anyhow::Result<()> {
+        if self.carrier == Carrier::Memory {
+            // A port in memory is not given back by those who die: nobody could come back to it.
+            return Ok(());
+        }
         let mut host = self.hosts.remove(0);
         if let Some(node) = host.node.take() {
             node.abort().await;

@@ -140,7 +140,7 @@ impl Rules {
                 self.count(Watched::Requests, now, WINDOW_MS, REQUESTS_FLOOD),
                 "request.flood",
                 None,
-                "Many people ask for a chat in a short time. You can let only people with your invite ask.",
+                "Many people ask for a chat in a short time. In the settings you can let nobody ask for a while.",
             ),
             Signal::RequestsFull => {
                 (true, "request.flood", None, "More chat requests came than can wait for an answer.")

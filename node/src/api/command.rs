@@ -40,8 +40,11 @@ impl NodeHandle {
     pub async fn shutdown(&self) {
         let (reply, done) = oneshot::channel();
         if self.commands.send(Command::Shutdown(reply)).await.is_ok() {
-            // An engine that is gone has stopped already.
-            let _ = done.await;
+            // An engine that is gone has stopped already, and may not have seen the command.
+            tokio::select! {
+                _ = done => {}
+                () = self.commands.closed() => {}
+            }
         }
     }
 }
@@ -62,11 +65,28 @@ async fn answered<T>(
     commands: &mpsc::Sender<Command>,
     command: impl FnOnce(Reply<T>) -> Command,
 ) -> Result<T, ApiError> {
-    submitted(commands, command).await?.await.unwrap_or_else(|_| Err(ApiError::stopped()))
+    let answer = submitted(commands, command).await?;
+    settled(commands, answer).await
 }
 
-async fn as_json<T: Serialize>(answer: oneshot::Receiver<Result<T, ApiError>>) -> Result<serde_json::Value, CallError> {
-    let result = answer.await.unwrap_or_else(|_| Err(ApiError::stopped()))?;
+/// Waits for an answer, or for the end of the engine: a command that came into the
+/// queue at that very moment is neither answered nor dropped.
+async fn settled<T>(
+    commands: &mpsc::Sender<Command>,
+    answer: oneshot::Receiver<Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    tokio::select! {
+        biased;
+        result = answer => result.unwrap_or_else(|_| Err(ApiError::stopped())),
+        () = commands.closed() => Err(ApiError::stopped()),
+    }
+}
+
+async fn as_json<T: Serialize>(
+    commands: mpsc::Sender<Command>,
+    answer: oneshot::Receiver<Result<T, ApiError>>,
+) -> Result<serde_json::Value, CallError> {
+    let result = settled(&commands, answer).await?;
     serde_json::to_value(result).map_err(|error| ApiError::new(ErrorKind::Internal, error.to_string()).into())
 }
 
@@ -148,7 +168,7 @@ macro_rules! commands {
                 $($method => {
                     let params: params::$variant = parse(params)?;
                     let answer = submitted(&handle.commands, |reply| Command::$variant(params, reply)).await?;
-                    Ok(as_json(answer).boxed())
+                    Ok(as_json(handle.commands.clone(), answer).boxed())
                 })*
                 _ => Err(CallError::UnknownMethod(method.to_owned())),
             }

@@ -86,7 +86,6 @@ async fn only_those_who_registered_may_ask_about_others() {
         Request::Lookup(Who::Name("alice".to_owned())),
         Request::Online { after: None, limit: 10 },
         Request::Watch { accounts: vec![account] },
-        Request::TakeBundle { account },
         Request::SetPresence(PresenceStatus::Online),
         Request::Announce { addresses: vec![] },
         Request::PublishPreKeys { signed: Bytes(vec![]), kits: vec![], replace: false },
@@ -95,6 +94,10 @@ async fn only_those_who_registered_may_ask_about_others() {
         assert_eq!(client.ask(&request).await, refused(Refusal::NotRegistered), "{request:?}");
     }
     assert!(matches!(client.ask(&Request::Info).await, Response::Info(_)));
+    // Whoever has an account's id may write to it, wherever they are registered themselves.
+    assert_eq!(client.ask(&Request::TakeBundle { account }).await, refused(Refusal::NotFound));
+    let by_id = Request::Lookup(Who::Accounts(vec![account]));
+    assert!(matches!(client.ask(&by_id).await, Response::Found { people, .. } if people.is_empty()));
 }
 
 #[tokio::test]

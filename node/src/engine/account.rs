@@ -1,6 +1,7 @@
 //! Accounts: made, opened, locked. What takes the key derivation runs apart.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 use secure_chat_protocol::identity::IdentityKeyPair;
@@ -23,6 +24,9 @@ use crate::network::{Network, NetworkConfig, TransportKind, parse_address, parse
 use crate::security::attempts::Attempts;
 use crate::security::rules::Signal;
 use crate::store::{AccountFile, StoreOptions, Table, Txn, Vault, list_accounts};
+
+/// Work in the background that still holds a vault is waited for this long.
+const WIPED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whether a command changes which account is open.
 pub(crate) const fn changes_account(command: &Command) -> bool {
@@ -272,7 +276,7 @@ impl Engine {
     /// Locks the account: closes the network and the vault, and forgets everything.
     pub(crate) async fn lock(&mut self, inboxes: &mut Inboxes) {
         if self.open.is_none() {
-            return;
+            return self.wiped().await;
         }
         self.own_step(|open, step| open.audit(step, "account.locked", Severity::Info, "The account was locked."));
         if let Some(open) = self.open.take() {
@@ -281,12 +285,23 @@ impl Engine {
             self.forget(open);
         }
         inboxes.network = None;
+        self.wiped().await;
+    }
+
+    /// Waits until nothing holds the vault any more: work in the background ends with
+    /// the row that it is at, and only then are the keys gone and the account free.
+    async fn wiped(&self) {
+        let until = Instant::now() + WIPED_WITHIN;
+        while self.closed.strong_count() > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Drops the open account and everything that was read from it.
     pub(crate) fn forget(&mut self, open: Box<Open>) {
         let net = open.net.clone();
         self.runtime.spawn(async move { net.shutdown().await });
+        self.closed = Arc::downgrade(&open.vault);
         drop(open);
         self.generation = self.generation.saturating_add(1);
         self.tell(Event::AccountLocked {});

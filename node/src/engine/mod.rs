@@ -102,6 +102,7 @@ impl Node {
             opening: false,
             generation: 0,
             hosted: None,
+            closed: std::sync::Weak::new(),
         };
         let inboxes = Inboxes { commands: command_inbox, results: result_inbox, network: None, stopping: None };
         let threaded = move || {
@@ -183,6 +184,8 @@ pub(crate) struct Engine {
     pub(crate) generation: u64,
     /// The rendezvous node that this process hosts.
     pub(crate) hosted: Option<String>,
+    /// The vault that was open before, as long as something still holds it.
+    closed: std::sync::Weak<crate::store::Vault>,
 }
 
 /// The wall clock.

@@ -172,8 +172,12 @@ impl Open {
 
     /// Sends what waits over an open connection: one delivery at a time keeps the order.
     fn deliver_to(&mut self, step: &mut Step<'_>, account: AccountId, peer: PeerId, since: Instant) {
-        if self.lane(account).in_flight || self.lane(account).must_wait() {
+        let lane = self.lane(account);
+        if lane.in_flight {
             return;
+        }
+        if let Some(at) = lane.not_before.filter(|_| lane.must_wait()) {
+            return self.wake_at(at);
         }
         let deposited = self.contacts.get(&account).map_or(0, |contact| contact.deposited_upto);
         let again_at = since + Duration::from_millis(DIRECT_AFTER_DEPOSIT_MS);

@@ -1,7 +1,9 @@
 //! Two people behind two routers with address translation, and a rendezvous
 //! node outside: the message goes through the relay where no hole can be
-//! punched, and directly where one can. Made of network namespaces, which need
-//! Linux, root, `ip` and `nft`; skipped with a clear line elsewhere.
+//! punched, and directly where one can. And two people on one local network
+//! with nothing else, who find each other by mDNS. Made of network namespaces,
+//! which need Linux, root, `ip` and, for the routers, `nft`; skipped with a
+//! clear line elsewhere.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,6 +17,8 @@ use serde_json::{Value, json};
 
 /// The internet of the test, and the routers' networks behind it.
 const NODE_ADDRESS: &str = "198.51.100.1";
+/// Where the machines of the local network are.
+const LOCAL_NETWORK: &str = "192.168.73.";
 const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"];
 
 /// How a router translates.
@@ -39,6 +43,27 @@ struct Internet {
 }
 
 impl Internet {
+    /// Two machines (`a`, `b`) on one switch (`net`): no router, no other network.
+    fn one_local_network(tag: &str) -> Result<Self, String> {
+        let made = Self { prefix: format!("sc{}{tag}", std::process::id()) };
+        let name = |part: &str| made.name(part);
+        for part in ["net", "a", "b"] {
+            run(&format!("ip netns add {}", name(part)))?;
+            run(&format!("ip -n {} link set lo up", name(part)))?;
+        }
+        let net = name("net");
+        run(&format!("ip -n {net} link add br0 type bridge"))?;
+        run(&format!("ip -n {net} link set br0 up"))?;
+        for (side, address) in [("a", "1"), ("b", "2")] {
+            let host = name(side);
+            run(&format!("ip -n {net} link add p{side} type veth peer name eth0 netns {host}"))?;
+            run(&format!("ip -n {net} link set p{side} master br0 up"))?;
+            run(&format!("ip -n {host} addr add {LOCAL_NETWORK}{address}/24 dev eth0"))?;
+            run(&format!("ip -n {host} link set eth0 up"))?;
+        }
+        Ok(made)
+    }
+
     /// Two private networks (`a`, `b`), each behind a router, and `net` between the routers.
     fn make(tag: &str, translation: Translation) -> Result<Self, String> {
         let made = Self { prefix: format!("sc{}{tag}", std::process::id()) };
@@ -93,9 +118,13 @@ impl Internet {
         command
     }
 
-    fn peer(&self, part: &str, dir: &Path, home: &str) -> ProcessPeer {
+    /// A peer that uses the rendezvous node `home`, or else only what it finds by mDNS.
+    fn peer(&self, part: &str, dir: &Path, home: Option<&str>) -> ProcessPeer {
         let mut command = self.command(part, env!("CARGO_BIN_EXE_peer-process"));
-        command.args(["--no-mdns", "--rendezvous", home, "--data-dir"]).arg(dir.join(part));
+        if let Some(home) = home {
+            command.args(["--no-mdns", "--rendezvous", home]);
+        }
+        command.arg("--data-dir").arg(dir.join(part));
         command.args(LISTEN.iter().flat_map(|listen| ["--listen", listen]));
         ProcessPeer::start(command).unwrap()
     }
@@ -110,23 +139,28 @@ impl Drop for Internet {
     }
 }
 
+async fn create(peer: &mut ProcessPeer, name: &str) {
+    peer.call("account.create", json!({"username": name, "password": PASSWORD})).await.unwrap();
+}
+
+/// Alice asks Bob, who accepts.
 async fn become_contacts(alice: &mut ProcessPeer, bob: &mut ProcessPeer) {
-    for (peer, name) in [(&mut *alice, "alice"), (&mut *bob, "bob")] {
-        peer.call("account.create", json!({"username": name, "password": PASSWORD})).await.unwrap();
-        peer.registered().await.unwrap();
-    }
     alice.call("contacts.request", json!({"user": "bob"})).await.unwrap();
     let request = bob.event("contact.request").await.unwrap()["request_id"].clone();
     bob.call("contacts.accept", json!({"request_id": request})).await.unwrap();
     alice.event("contact.accepted").await.unwrap();
 }
 
+/// The connections between the two, as `peer` sees them.
+async fn connections(peer: &mut ProcessPeer, other: &str) -> Vec<Value> {
+    let mut all = peer.call("network.connections", json!({})).await.unwrap();
+    let Value::Array(rows) = all["connections"].take() else { panic!("{all}") };
+    rows.into_iter().filter(|row| row["username"] == other).collect()
+}
+
 /// The routes of all connections between the two, as `peer` sees them.
 async fn routes(peer: &mut ProcessPeer, other: &str) -> Vec<String> {
-    let all = peer.call("network.connections", json!({})).await.unwrap();
-    let rows = all["connections"].as_array().unwrap().clone();
-    let theirs = rows.iter().filter(|row| row["username"] == other);
-    theirs.map(|row| row["route"].as_str().unwrap().to_owned()).collect()
+    connections(peer, other).await.iter().map(|row| row["route"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Waits until the two are connected over `route` and nothing else.
@@ -170,8 +204,12 @@ async fn message_over(tag: &str, translation: Translation, route: &str) {
     command.arg(folder.path().join("node")).arg(format!("/ip4/{NODE_ADDRESS}/tcp/4001"));
     command.arg(format!("/ip4/{NODE_ADDRESS}/udp/4001/quic-v1"));
     let node = ProcessNode::start(command).await.unwrap();
-    let mut alice = internet.peer("a", folder.path(), &node.address);
-    let mut bob = internet.peer("b", folder.path(), &node.address);
+    let mut alice = internet.peer("a", folder.path(), Some(&node.address));
+    let mut bob = internet.peer("b", folder.path(), Some(&node.address));
+    for (peer, name) in [(&mut alice, "alice"), (&mut bob, "bob")] {
+        create(peer, name).await;
+        peer.registered().await.unwrap();
+    }
     become_contacts(&mut alice, &mut bob).await;
     says(&mut alice, &mut bob, "bob", "the first, over whatever there is").await;
     connected_over(&mut alice, "bob", route).await;
@@ -180,6 +218,53 @@ async fn message_over(tag: &str, translation: Translation, route: &str) {
     says(&mut bob, &mut alice, "alice", "and back").await;
     // The route is what it was before: it carried them.
     assert!(routes(&mut alice, "bob").await.iter().all(|one| one == route));
+}
+
+/// Waits until `peer` has met somebody of this name by itself.
+async fn meets(peer: &mut ProcessPeer, other: &str) {
+    let wait = async {
+        loop {
+            let online = peer.call("users.online", json!({})).await.unwrap();
+            if online["users"].as_array().unwrap().iter().any(|user| user["username"] == other) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(60), wait).await.is_err() {
+        panic!("{other} was not found: {:?}", peer.call("network.status", json!({})).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_one_local_network_with_no_rendezvous_node_two_people_find_each_other_and_chat() {
+    let network = match Internet::one_local_network("m") {
+        Ok(network) => network,
+        Err(error) => {
+            println!("SKIPPED: mDNS between machines needs network namespaces, as root on Linux: {error}");
+            return;
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut alice = network.peer("a", folder.path(), None);
+    let mut bob = network.peer("b", folder.path(), None);
+    create(&mut alice, "alice").await;
+    create(&mut bob, "bob").await;
+    meets(&mut alice, "bob").await;
+    become_contacts(&mut alice, &mut bob).await;
+    says(&mut alice, &mut bob, "bob", "nobody else is here").await;
+    says(&mut bob, &mut alice, "alice", "so I see").await;
+    for (peer, other, at) in [(&mut alice, "bob", "2"), (&mut bob, "alice", "1")] {
+        let found = connections(peer, other).await;
+        assert!(!found.is_empty(), "the messages went over a connection");
+        for connection in found {
+            assert_eq!(connection["route"], "direct");
+            let address = connection["address"].as_str().unwrap();
+            assert!(address.starts_with(&format!("/ip4/{LOCAL_NETWORK}{at}/")), "{address}");
+        }
+        let status = peer.call("network.status", json!({})).await.unwrap();
+        assert_eq!(status["rendezvous"], json!([]), "there is no rendezvous node that could have helped");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Delivery of the outbox: straight to a connected peer, else by trying to
 //! reach one, else to the recipient's mailboxes; again until it is acknowledged.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use secure_chat_protocol::id::AccountId;
@@ -16,16 +17,18 @@ use super::step::Step;
 use super::work::{Work, is_acknowledged};
 use crate::api::MessageState;
 use crate::messaging::limits::{
-    DELIVERY_MAX_BYTES, DIRECT_AFTER_DEPOSIT_MS, REACH_PATIENCE_MS, RETRY_FIRST_MS, RETRY_MAX_MS,
-    SESSION_RESET_EVERY_MS,
+    DELIVERIES_IN_FLIGHT_MAX, DELIVERY_MAX_BYTES, DIRECT_AFTER_DEPOSIT_MS, REACH_PATIENCE_MS, RETRY_FIRST_MS,
+    RETRY_MAX_MS, SESSION_RESET_EVERY_MS,
 };
 use crate::network::{Address, PeerId, RequestError, parse_address};
 
 /// What is under way for one recipient. In memory only.
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
-    /// A delivery waits for its answer.
-    pub(super) in_flight: bool,
+    /// Rows of the outbox whose delivery waits for its answer.
+    in_flight: BTreeSet<u64>,
+    /// Deliveries that wait for their answers.
+    deliveries: usize,
     /// Deposits wait for their answers.
     pub(super) depositing: bool,
     /// Since when the recipient is being reached.
@@ -76,6 +79,13 @@ impl Lane {
 
     pub(super) fn deposit_must_wait(&self) -> bool {
         self.deposit_not_before.is_some_and(|at| at > Instant::now())
+    }
+
+    fn answered(&mut self, rows: &[u64]) {
+        self.deliveries = self.deliveries.saturating_sub(1);
+        for row in rows {
+            self.in_flight.remove(row);
+        }
     }
 
     /// The person wants it now.
@@ -136,14 +146,13 @@ impl Open {
 
     /// Encrypts the rows that are not yet; says whether there is a session to do it with.
     fn encrypt_waiting(&mut self, step: &mut Step<'_>, account: AccountId) -> bool {
-        let waiting = self
-            .outbox
-            .rows_for(&account)
-            .filter(|row| self.outbox.get(*row).is_some_and(|out| out.ciphertext.0.is_empty()));
-        let waiting: Vec<u64> = waiting.collect();
+        // They are encrypted in order: those that are not yet are the last ones.
+        let is_plain = |row: &u64| self.outbox.get(*row).is_some_and(|out| out.ciphertext.0.is_empty());
+        let mut waiting: Vec<u64> = self.outbox.rows_for(&account).rev().take_while(is_plain).collect();
         if waiting.is_empty() {
             return true;
         }
+        waiting.reverse();
         let can = self.sessions_with(step, account).is_ok_and(|sessions| sessions.can_encrypt());
         if !can {
             self.fetch_bundle(step, account);
@@ -170,10 +179,12 @@ impl Open {
         true
     }
 
-    /// Sends what waits over an open connection: one delivery at a time keeps the order.
+    /// Sends what waits over an open connection: while one delivery is stored at
+    /// the other side, the next is on its way. Their order is that of the positions
+    /// inside, whichever comes first.
     fn deliver_to(&mut self, step: &mut Step<'_>, account: AccountId, peer: PeerId, since: Instant) {
         let lane = self.lane(account);
-        if lane.in_flight {
+        if lane.deliveries >= DELIVERIES_IN_FLIGHT_MAX {
             return;
         }
         if let Some(at) = lane.not_before.filter(|_| lane.must_wait()) {
@@ -182,8 +193,10 @@ impl Open {
         let deposited = self.contacts.get(&account).map_or(0, |contact| contact.deposited_upto);
         let again_at = since + Duration::from_millis(DIRECT_AFTER_DEPOSIT_MS);
         let first = if again_at <= Instant::now() { 0 } else { deposited.saturating_add(1) };
+        let under_way = self.lanes.get(&account).map(|lane| &lane.in_flight);
+        let is_new = |row: &u64| *row >= first && !under_way.is_some_and(|rows| rows.contains(row));
         let (mut rows, mut messages, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
-        for row in self.outbox.rows_for(&account).filter(|row| *row >= first) {
+        for row in self.outbox.rows_for(&account).filter(is_new) {
             let Some(out) = self.outbox.get(row) else { continue };
             bytes = bytes.saturating_add(out.ciphertext.0.len());
             if messages.len() >= DELIVERY_MAX_MESSAGES || (bytes > DELIVERY_MAX_BYTES && !messages.is_empty()) {
@@ -195,7 +208,9 @@ impl Open {
         if rows.is_empty() {
             return self.wake_at(again_at);
         }
-        self.lane(account).in_flight = true;
+        let lane = self.lane(account);
+        lane.deliveries += 1;
+        lane.in_flight.extend(&rows);
         let (net, epoch) = (self.net.clone(), self.lane(account).epoch);
         step.work(async move {
             let result = net.request(peer, Vec::new(), PeerRequest::Deliver { messages }).await;
@@ -253,6 +268,14 @@ impl Open {
         }
     }
 
+    /// Whether the answer to a delivery says that all arrived, and nothing else waits for it.
+    pub(super) fn may_wait(&self, to: AccountId, rows: &[u64], result: &Result<PeerResponse, RequestError>) -> bool {
+        let Ok(PeerResponse::Delivered { statuses }) = result else { return false };
+        let arrived = |status: &DeliveryStatus| matches!(status, DeliveryStatus::Stored | DeliveryStatus::Taken);
+        let under_way = self.lanes.get(&to).map_or(0, |lane| lane.in_flight.len());
+        statuses.len() == rows.len() && statuses.iter().all(arrived) && self.outbox.count_for(&to) <= under_way
+    }
+
     /// The answer to a delivery.
     pub(super) fn delivered(
         &mut self,
@@ -262,7 +285,7 @@ impl Open {
         rows: &[u64],
         result: Result<PeerResponse, RequestError>,
     ) {
-        self.lane(to).in_flight = false;
+        self.lane(to).answered(rows);
         step.deliver.insert(to);
         let statuses = match result {
             Ok(PeerResponse::Delivered { statuses }) if statuses.len() == rows.len() => statuses,

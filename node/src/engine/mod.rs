@@ -35,10 +35,10 @@ use secure_chat_protocol::id::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use self::state::Open;
-use self::work::Done;
+use self::work::{Done, Work};
 use crate::api::{At, Command, Event, NodeHandle, NumberedEvent};
 use crate::config::NodeConfig;
-use crate::messaging::limits::{COMMANDS_MAX, RESULTS_MAX, STEP_MAX_INPUTS};
+use crate::messaging::limits::{COMMANDS_MAX, COMMIT_WINDOW_MS, RESULTS_MAX, STEP_MAX_INPUTS};
 use crate::network::NetworkEvent;
 use crate::store::StoreOptions;
 
@@ -201,6 +201,11 @@ impl Engine {
                 self.open.as_ref().map_or_else(|| Instant::now() + Duration::from_secs(3600), |open| open.next_tick());
             let mut input = inboxes.next(tick).await;
             let mut batch = Vec::new();
+            let patient_until = Instant::now() + Duration::from_millis(COMMIT_WINDOW_MS);
+            while batch.len() < STEP_MAX_INPUTS && self.may_wait(&input) {
+                let Ok(next) = tokio::time::timeout_at(patient_until.into(), inboxes.next(tick)).await else { break };
+                batch.push(std::mem::replace(&mut input, next));
+            }
             loop {
                 match input {
                     Input::NobodyLeft => {
@@ -231,6 +236,18 @@ impl Engine {
                 let _ = done.send(());
                 return;
             }
+        }
+    }
+
+    /// Whether an input hurries nobody, so that it shares the commit of what comes next.
+    fn may_wait(&self, input: &Input) -> bool {
+        let (Input::Done(done), Some(open)) = (input, &self.open) else { return false };
+        let Done::Work { generation, work } = &**done else { return false };
+        match &**work {
+            Work::Delivered { to, rows, result, .. } if *generation == self.generation => {
+                open.may_wait(*to, rows, result)
+            }
+            _ => false,
         }
     }
 

@@ -16,6 +16,10 @@ pub const FORGOTTEN_AT_ONCE_MAX: usize = 500;
 pub const OUTBOX_MAX_MESSAGES: usize = 100_000;
 /// Bytes of messages in one delivery to a peer.
 pub const DELIVERY_MAX_BYTES: usize = 1024 * 1024;
+/// Deliveries to one recipient that are under way at once.
+pub const DELIVERIES_IN_FLIGHT_MAX: usize = 2;
+/// How long what hurries nobody waits for company, to share a commit with it.
+pub const COMMIT_WINDOW_MS: u64 = 5;
 /// Messages of one contact that wait for an earlier one.
 pub const HELD_MAX_MESSAGES: usize = 10_000;
 /// Envelopes on their way to the mailboxes of one contact.

@@ -130,8 +130,14 @@ impl Outbox {
     }
 
     /// The rows for one recipient, in order.
-    pub fn rows_for(&self, to: &AccountId) -> impl Iterator<Item = u64> + '_ {
+    pub fn rows_for(&self, to: &AccountId) -> impl DoubleEndedIterator<Item = u64> + '_ {
         self.lanes.get(to).into_iter().flatten().copied()
+    }
+
+    /// How many wait for this recipient.
+    #[must_use]
+    pub fn count_for(&self, to: &AccountId) -> usize {
+        self.lanes.get(to).map_or(0, BTreeSet::len)
     }
 
     /// Whether anything waits for this recipient.

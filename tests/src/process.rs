@@ -20,7 +20,8 @@ type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Value>>>>;
 /// A running program that speaks JSON-RPC, killed when dropped.
 pub struct ProcessPeer {
     child: Child,
-    stdin: ChildStdin,
+    /// Nothing once it was told to end.
+    stdin: Option<ChildStdin>,
     waiting: Waiting,
     /// Its events.
     pub events: mpsc::UnboundedReceiver<Value>,
@@ -38,7 +39,7 @@ impl ProcessPeer {
     /// When the program can't be started.
     pub fn start(mut command: Command) -> anyhow::Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
-        let stdin = child.stdin.take().context("no standard input")?;
+        let stdin = Some(child.stdin.take().context("no standard input")?);
         let mut lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
         let (waiting, (told, events)) = (Waiting::default(), mpsc::unbounded_channel());
         let answers = Arc::clone(&waiting);
@@ -69,7 +70,8 @@ impl ProcessPeer {
         let (answer, answered) = oneshot::channel();
         lock(&self.waiting).insert(self.last_id, answer);
         let line = json!({"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params});
-        self.stdin.write_all(format!("{line}\n").as_bytes()).await?;
+        let stdin = self.stdin.as_mut().context("the peer was stopped")?;
+        stdin.write_all(format!("{line}\n").as_bytes()).await?;
         Ok(answered)
     }
 
@@ -112,6 +114,22 @@ impl ProcessPeer {
             Ok(())
         };
         tokio::time::timeout(PATIENCE, registered).await.map_err(|_| anyhow!("the peer was not registered"))?
+    }
+
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Ends it as a person does: its standard input ends, and what is under way is finished.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        self.stdin.take();
+        tokio::time::timeout(PATIENCE, self.child.wait()).await??;
+        Ok(())
     }
 
     /// SIGKILL, and its end.

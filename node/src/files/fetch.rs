@@ -16,12 +16,12 @@ use secure_chat_protocol::id::{BlobId, FileId};
 use secure_chat_protocol::wire::codec::Fixed;
 use secure_chat_protocol::wire::rendezvous::{BlobRequest, Refusal, Request, Response};
 use secure_chat_protocol::wire::transfer::{ANSWER_HEADER_BYTES, AnswerHeader, FetchRefusal, FetchRequest};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::limits::{BATCH_CHUNKS, CHUNKS_IN_MEMORY_BYTES, HOLDER_SILENT_MAX, NODE_REQUESTS_AT_ONCE_MAX};
 use super::plan::{Plan, Window};
 use super::target::{self, Target, TargetError};
-use super::write::{Arrived, write};
+use super::write::{Arrived, Buffer, Buffers, write};
 use crate::api::Routes;
 use crate::network::{Address, NetworkHandle, PeerId, PeerStream, Route};
 
@@ -50,6 +50,8 @@ pub(crate) struct Job {
     pub(crate) sha256: [u8; 32],
     pub(crate) leaves: Option<Leaves>,
     pub(crate) target: PathBuf,
+    /// It may have been put there in a former life, which ended before that was noted.
+    pub(crate) may_be_there: bool,
     pub(crate) holders: Vec<Holder>,
     /// Holders that turn up later.
     pub(crate) more: mpsc::Receiver<Holder>,
@@ -209,9 +211,9 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
     };
     let cipher = ChunkCipher::new(job.key, job.file, job.geometry);
     let stop = job.stop.clone();
-    let (target, file) = (job.target.clone(), job.file);
+    let (target, file, may_be_there) = (job.target.clone(), job.file, job.may_be_there);
     let found = tokio::task::spawn_blocking(move || {
-        if target::is_there(&target, file, &cipher, &leaves)? {
+        if may_be_there && target::is_there(&target, file, &cipher, &leaves)? {
             return Ok(None);
         }
         let mut growing = Target::open(&target, file)?;
@@ -241,7 +243,7 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
         let shared = shared.clone();
         tokio::task::spawn_blocking(move || write(growing, &shared, arrivals))
     };
-    let run = Run { net, file: job.file, shared: shared.clone(), to_writer, room: Arc::new(Semaphore::new(buffers)) };
+    let run = Run { net, file: job.file, shared: shared.clone(), to_writer, room: Buffers::new(buffers) };
     let last = tokio::select! {
         last = run.all(job.holders, job.more) => last,
         _ = job.stop.changed() => Some(FetchError::Stopped),
@@ -324,7 +326,7 @@ struct Run {
     shared: Arc<Shared>,
     to_writer: mpsc::Sender<Arrived>,
     /// Room for chunks in memory.
-    room: Arc<Semaphore>,
+    room: Arc<Buffers>,
 }
 
 impl Run {
@@ -411,7 +413,8 @@ impl Run {
                 Ok(arrived) => arrived,
                 Err(refusal) => return Ok(End::Refused(refusal)),
             };
-            self.shared.progress.count(way, arrived.chunk.len() as u64);
+            self.shared.progress.count(way, arrived.chunk.bytes.len() as u64);
+            tracing::trace!(target: "transfer", index = arrived.index, ?way, "a chunk came");
             window.arrived(asked_at, Instant::now());
             asked.pop_front();
             if self.to_writer.send(arrived).await.is_err() {
@@ -445,10 +448,11 @@ impl Run {
             };
             let Some((mut asked, result)) = landed else { continue };
             match result {
-                Ok((chunk, _place)) => {
-                    self.shared.progress.count(Way::Stored, chunk.len() as u64);
+                Ok(chunk) => {
+                    self.shared.progress.count(Way::Stored, chunk.bytes.len() as u64);
                     let Some(index) = asked.index.take() else { continue };
-                    let arrived = Arrived { index, chunk, lied: lied.clone(), _place };
+                    tracing::trace!(target: "transfer", index, way = ?Way::Stored, "a chunk came");
+                    let arrived = Arrived { index, chunk, lied: lied.clone() };
                     if self.to_writer.send(arrived).await.is_err() {
                         return End::Done;
                     }
@@ -458,15 +462,15 @@ impl Run {
         }
     }
 
-    async fn fetch_blob(&self, place: &Place, index: u32) -> Result<(Vec<u8>, OwnedSemaphorePermit), End> {
-        let room = self.room.clone().acquire_owned().await.map_err(|_| End::Broken)?;
+    async fn fetch_blob(&self, place: &Place, index: u32) -> Result<Buffer, End> {
+        let mut room = self.room.take().await.ok_or(End::Broken)?;
         let get = BlobRequest::Get { blob: place.blob, read_token: place.read_token, index };
         match self.net.deposit(place.home.clone(), Request::Blob(get)).await {
             Ok(Response::Chunk { sealed }) => {
-                let mut chunk = sealed.0;
+                room.bytes = sealed.0;
                 // The last one was filled up, so that the node sees chunks of one length.
-                chunk.truncate(self.shared.geometry().sealed_bytes(index));
-                Ok((chunk, room))
+                room.bytes.truncate(self.shared.geometry().sealed_bytes(index));
+                Ok(room)
             }
             Ok(Response::Refused(Refusal::NotFound)) => Err(End::Refused(FetchRefusal::NotHere)),
             Ok(Response::Refused(Refusal::SlowDown { .. } | Refusal::Internal | Refusal::Full)) => {
@@ -507,10 +511,9 @@ impl Run {
         length: u32,
         lied: &Arc<OnceLock<()>>,
     ) -> io::Result<Arrived> {
-        let place: OwnedSemaphorePermit =
-            self.room.clone().acquire_owned().await.map_err(|_| io::ErrorKind::ConnectionAborted)?;
-        let mut chunk = vec![0; length as usize];
-        stream.read_exact(&mut chunk).await?;
-        Ok(Arrived { index, chunk, lied: lied.clone(), _place: place })
+        let mut chunk = self.room.take().await.ok_or(io::ErrorKind::ConnectionAborted)?;
+        chunk.bytes.resize(length as usize, 0);
+        stream.read_exact(&mut chunk.bytes).await?;
+        Ok(Arrived { index, chunk, lied: lied.clone() })
     }
 }

@@ -1,12 +1,13 @@
 //! The first pass over a file that is to be shared: it is read once, from its
 //! beginning to its end, and encrypted, only for the hashes.
 //!
-//! One thread reads and hashes the plaintext, others encrypt and hash the chunks;
-//! buffers go round, so that memory stays the same whatever the file's size.
+//! One thread reads and hashes the plaintext, others encrypt and hash the chunks; the
+//! first lends them a hand when they fall behind, so that no core waits. Buffers go
+//! round, and memory stays the same whatever the file's size.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use secure_chat_protocol::crypto::sha256::RunningSha256;
@@ -62,11 +63,10 @@ pub(crate) fn pass(source: &mut Source, cipher: &ChunkCipher, stopped: &AtomicBo
     let sha256 = std::thread::scope(|scope| {
         for _ in 0..workers {
             let (used, waiting, leaves) = (used.clone(), &waiting, &leaves);
-            scope.spawn(move || encrypt(cipher, waiting, &used, leaves));
+            scope.spawn(move || Crew { cipher, waiting, used: &used, leaves }.work());
         }
-        let read = read(source, &geometry, &free, &plain, stopped);
-        drop(plain);
-        read
+        let crew = Crew { cipher, waiting: &waiting, used: &used, leaves: &leaves };
+        read(source, &crew, &free, plain, stopped)
     })?;
     let leaves = leaves.into_inner().unwrap_or_else(PoisonError::into_inner);
     let leaves = Leaves::new(leaves, &geometry).ok_or(SourceError::Changed)?;
@@ -75,42 +75,68 @@ pub(crate) fn pass(source: &mut Source, cipher: &ChunkCipher, stopped: &AtomicBo
 
 fn read(
     source: &mut Source,
-    geometry: &Geometry,
+    crew: &Crew<'_>,
     free: &Receiver<Vec<u8>>,
-    plain: &std::sync::mpsc::SyncSender<Plain>,
+    plain: SyncSender<Plain>,
     stopped: &AtomicBool,
 ) -> Result<[u8; 32], SourceError> {
-    let mut sha256 = RunningSha256::default();
+    let (mut sha256, geometry) = (RunningSha256::default(), crew.cipher.geometry());
     for index in 0..geometry.count() {
         if stopped.load(Ordering::Relaxed) {
             return Err(SourceError::Stopped);
         }
-        let mut chunk = free.recv().map_err(|_| SourceError::Stopped)?;
+        let mut chunk = loop {
+            if let Ok(chunk) = free.try_recv() {
+                break chunk;
+            }
+            // All buffers are under way. Whoever would wait encrypts one of them instead.
+            if !crew.lend_a_hand() {
+                break free.recv().map_err(|_| SourceError::Stopped)?;
+            }
+        };
         source.read_chunk(geometry, index, &mut chunk)?;
         sha256.update(&chunk);
         plain.send(Plain { index, chunk }).map_err(|_| SourceError::Stopped)?;
     }
+    drop(plain);
+    while crew.lend_a_hand() {}
     Ok(sha256.finish())
 }
 
-fn encrypt(
-    cipher: &ChunkCipher,
-    waiting: &Mutex<Receiver<Plain>>,
-    used: &Sender<Vec<u8>>,
-    leaves: &Mutex<Vec<[u8; LEAF_BYTES]>>,
-) {
-    loop {
-        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Plain { index, mut chunk }) = next else { return };
-        if cipher.seal(index, &mut chunk).is_ok() {
+/// Those who encrypt, only for the hashes.
+struct Crew<'c> {
+    cipher: &'c ChunkCipher,
+    waiting: &'c Mutex<Receiver<Plain>>,
+    used: &'c Sender<Vec<u8>>,
+    leaves: &'c Mutex<Vec<[u8; LEAF_BYTES]>>,
+}
+
+impl Crew<'_> {
+    /// Until nothing more comes.
+    fn work(&self) {
+        loop {
+            let next = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(next) = next else { return };
+            self.encrypt(next);
+        }
+    }
+
+    /// Encrypts one chunk, if one waits. While somebody of the crew waits for one, none does.
+    fn lend_a_hand(&self) -> bool {
+        let next = self.waiting.try_lock().ok().and_then(|waiting| waiting.try_recv().ok());
+        next.map(|next| self.encrypt(next)).is_some()
+    }
+
+    fn encrypt(&self, Plain { index, mut chunk }: Plain) {
+        if self.cipher.seal(index, &mut chunk).is_ok() {
             let hash = leaf(&chunk);
-            let mut leaves = leaves.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut leaves = self.leaves.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(place) = leaves.get_mut(index as usize) {
                 *place = hash;
             }
         }
         // The reader may have stopped.
-        let _ = used.send(chunk);
+        let _ = self.used.send(chunk);
     }
 }
 

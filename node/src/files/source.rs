@@ -91,14 +91,23 @@ impl Source {
         chunk: &mut Vec<u8>,
     ) -> Result<(), SourceError> {
         let (offset, length) = (geometry.offset(index), geometry.plain_bytes(index));
-        chunk.clear();
-        chunk.reserve_exact(geometry.sealed_bytes(index));
+        chunk.reserve_exact(geometry.sealed_bytes(index).saturating_sub(chunk.len()));
+        // A buffer that was used before is long enough: nothing is filled with zeros.
+        chunk.resize(length, 0);
         if self.at != offset {
             self.at = self.file.seek(SeekFrom::Start(offset))?;
         }
-        let read = (&self.file).take(length as u64).read_to_end(chunk)?;
-        self.at = self.at.saturating_add(read as u64);
-        if read == length { Ok(()) } else { Err(SourceError::Changed) }
+        match self.file.read_exact(chunk) {
+            Ok(()) => {
+                self.at = self.at.saturating_add(length as u64);
+                Ok(())
+            }
+            Err(error) => {
+                // Nobody knows where it stands now.
+                self.at = u64::MAX;
+                Err(if error.kind() == io::ErrorKind::UnexpectedEof { SourceError::Changed } else { error.into() })
+            }
+        }
     }
 
     /// Whether the file is still as it was when it was opened.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use secure_chat_protocol::file::{ChunkCipher, Leaves};
 use secure_chat_protocol::id::FileId;
+use secure_chat_protocol::limits::FILE_NAME_MAX_BYTES;
 use secure_chat_protocol::validate::safe_file_name;
 
 use super::limits::{NAMES_TRIED_MAX, ROOM_LEFT_BYTES};
@@ -214,11 +215,13 @@ fn numbered(target: &Path, number: u32) -> PathBuf {
         return target.to_owned();
     }
     let name = |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned());
-    let stem = name(target.file_stem()).unwrap_or_default();
-    match name(target.extension()) {
-        Some(extension) => target.with_file_name(format!("{stem} ({number}).{extension}")),
-        None => target.with_file_name(format!("{stem} ({number})")),
-    }
+    let mut stem = name(target.file_stem()).unwrap_or_default();
+    let extension = name(target.extension()).map(|extension| format!(".{extension}")).unwrap_or_default();
+    let ending = format!(" ({number}){extension}");
+    // A name that is as long as names may be has no room for a number.
+    let room = FILE_NAME_MAX_BYTES.saturating_sub(ending.len());
+    stem.truncate(stem.floor_char_boundary(room));
+    target.with_file_name(stem + &ending)
 }
 
 /// Renames without ever replacing what is there.
@@ -271,6 +274,20 @@ mod tests {
         }
         fs::write(dir.path().join("file"), "").unwrap();
         assert!(matches!(place(&dir.path().join("file/in"), 1), Err(TargetError::NoFolder(_))));
+    }
+
+    #[test]
+    fn a_name_that_is_as_long_as_names_may_be_is_shortened_for_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join(format!("{}x.txt", "é".repeat(125)));
+        assert_eq!(target.file_name().unwrap().len(), 255);
+        for round in 0..3 {
+            let put = Target::open(&target, ID).unwrap().finish(&target, 0).unwrap();
+            let name = put.file_name().unwrap().to_str().unwrap().to_owned();
+            assert!(name.len() <= 255 && name.ends_with(".txt"), "{name}");
+            assert!(round == 0 || name.ends_with(&format!("é ({round}).txt")), "{name}");
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
     }
 
     #[cfg(unix)]

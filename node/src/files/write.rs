@@ -4,23 +4,53 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use secure_chat_protocol::crypto::sha256::RunningSha256;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::fetch::Shared;
 use super::limits::SYNC_EVERY_BYTES;
 use super::target::{Target, TargetError};
 
+/// Room for chunks in memory: so many buffers, which go round.
+pub(super) struct Buffers {
+    places: Arc<Semaphore>,
+    free: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Buffers {
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { places: Arc::new(Semaphore::new(most)), free: Mutex::default() })
+    }
+
+    /// The next buffer that is free, with whatever was in it before.
+    pub(super) async fn take(self: &Arc<Self>) -> Option<Buffer> {
+        let place = self.places.clone().acquire_owned().await.ok()?;
+        let bytes = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        Some(Buffer { bytes, home: self.clone(), _place: place })
+    }
+}
+
+/// One of them. Dropping it makes it free.
+pub(super) struct Buffer {
+    pub(super) bytes: Vec<u8>,
+    home: Arc<Buffers>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.home.free.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.bytes));
+    }
+}
+
 /// A chunk that came, and may be wrong.
 pub(super) struct Arrived {
     pub(super) index: u32,
-    pub(super) chunk: Vec<u8>,
+    pub(super) chunk: Buffer,
     /// Set when it is.
     pub(super) lied: Arc<OnceLock<()>>,
-    /// Its room in memory.
-    pub(super) _place: OwnedSemaphorePermit,
 }
 
 /// Checks, decrypts and writes what comes, until nothing more does. Returns the
@@ -76,16 +106,17 @@ fn take_all(
     while let Some(mut arrived) = arrivals.blocking_recv() {
         let index = arrived.index;
         // The hash comes first: what nobody vouches for is not even decrypted.
-        if !shared.leaves.fits(index, &arrived.chunk) || shared.cipher.open(index, &mut arrived.chunk).is_err() {
+        if !shared.leaves.fits(index, &arrived.chunk.bytes) || shared.cipher.open(index, &mut arrived.chunk.bytes).is_err() {
             let _ = arrived.lied.set(());
             shared.give_back([index]);
             continue;
         }
-        if let Err(error) = growing.write(shared.cipher.geometry().offset(index), &arrived.chunk) {
+        if let Err(error) = growing.write(shared.cipher.geometry().offset(index), &arrived.chunk.bytes) {
             shared.give_back([index]);
             return shared.fail(error.into());
         }
-        unsynced = unsynced.saturating_add(arrived.chunk.len() as u64);
+        tracing::trace!(target: "transfer", index, "a chunk is written");
+        unsynced = unsynced.saturating_add(arrived.chunk.bytes.len() as u64);
         if unsynced >= SYNC_EVERY_BYTES {
             unsynced = 0;
             // Full means that one is on its way already.
@@ -102,7 +133,7 @@ fn hash_in_order(to_hash: &Receiver<Arrived>) -> (RunningSha256, u32) {
     let (mut sha256, mut next) = (RunningSha256::default(), 0_u32);
     while let Ok(arrived) = to_hash.recv() {
         if arrived.index == next {
-            sha256.update(&arrived.chunk);
+            sha256.update(&arrived.chunk.bytes);
             next = next.saturating_add(1);
         }
     }

@@ -1,6 +1,6 @@
 //! The frozen vectors under `protocol/vectors/` are what the code makes today.
-//! The example `vectors` makes them; `check.py`, `check_sessions.py` and
-//! `check_services.py` beside them are a second implementation that reads them.
+//! The example `vectors` makes them; `check.py`, `check_sessions.py`,
+//! `check_services.py` and `check_files.py` beside them are a second implementation that reads them.
 #![allow(clippy::unwrap_used, reason = "a test: clippy sees the functions around it only as code")]
 
 #[path = "../examples/vectors/files.rs"]
@@ -11,6 +11,8 @@ mod mailbox_and_vault;
 mod node_services;
 #[path = "../examples/vectors/sessions.rs"]
 mod sessions;
+#[path = "../examples/vectors/shared_files.rs"]
+mod shared_files;
 
 #[test]
 fn the_frozen_vectors_still_hold() {

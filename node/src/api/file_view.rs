@@ -65,6 +65,18 @@ pub struct Routes {
     pub stored: u64,
 }
 
+impl Routes {
+    /// Together with what came in another attempt.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            direct: self.direct.saturating_add(other.direct),
+            relayed: self.relayed.saturating_add(other.relayed),
+            stored: self.stored.saturating_add(other.stored),
+        }
+    }
+}
+
 /// A shared file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileView {

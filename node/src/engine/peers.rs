@@ -193,7 +193,7 @@ impl Open {
         self.met_member(step, account);
         self.lane(account).succeeded();
         step.deliver.insert(account);
-        self.files.look_again();
+        self.files.came(account);
         self.tell_presence(step, account, before);
         if chats {
             let net = self.net.clone();

@@ -50,5 +50,9 @@ pub const UPLOAD_HOMES_MAX: usize = 2;
 pub const UPLOADS_AT_ONCE_MAX: usize = 2;
 /// A file that never expires waits so long at a rendezvous node, in hours: a week.
 pub const UPLOAD_HOURS: u32 = 7 * 24;
+/// Nodes are asked this often how many fetched a file that waits there.
+pub const COUNTS_EVERY: Duration = Duration::from_secs(600);
+/// Files that are asked about at once.
+pub const COUNTS_AT_ONCE_MAX: usize = 64;
 /// A node that asks to slow down is asked again so often.
 pub const SLOW_DOWNS_MAX: u32 = 30;

@@ -4,6 +4,7 @@
 //! Nothing here knows the account's state. The engine says what to do, and
 //! commits what comes of it.
 
+pub(crate) mod counts;
 pub(crate) mod fetch;
 pub(crate) mod kind;
 pub mod limits;

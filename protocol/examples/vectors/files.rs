@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{mailbox_and_vault, node_services, sessions};
+use crate::{mailbox_and_vault, node_services, sessions, shared_files};
 
 /// A file's name, and what makes its contents.
 pub(crate) type File = (&'static str, fn() -> Value);
@@ -13,6 +13,7 @@ pub(crate) const FILES: &[File] = &[
     ("sessions.json", sessions::vectors),
     ("mailbox_and_vault.json", mailbox_and_vault::vectors),
     ("node_services.json", node_services::vectors),
+    ("shared_files.json", shared_files::vectors),
 ];
 
 pub(crate) fn path(name: &str) -> PathBuf {

@@ -8,6 +8,7 @@ mod files;
 mod mailbox_and_vault;
 mod node_services;
 mod sessions;
+mod shared_files;
 
 use std::process::ExitCode;
 

@@ -9,8 +9,9 @@ use rand_core::CryptoRng;
 
 use super::Geometry;
 use crate::crypto::aead::{self, NONCE_BYTES, TAG_BYTES};
+use crate::crypto::kdf;
 use crate::crypto::secret::Secret;
-use crate::id::FileId;
+use crate::id::{AccountId, BlobId, EnvelopeId, FileId};
 
 /// Why a chunk is not one of this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +40,17 @@ impl FileKey {
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Secret::from_bytes(bytes))
+    }
+
+    /// What a reader shows to the node where the file waits, to have its download counted: the same
+    /// whenever it asks again. Made with this key, it tells the node nothing.
+    #[must_use]
+    pub fn download_receipt(&self, blob: &BlobId, reader: &AccountId) -> EnvelopeId {
+        let label = kdf::label("blob-receipt");
+        let hash = kdf::hmac_sha256(self.0.expose(), &[&label, blob.as_bytes(), reader.as_bytes()]);
+        let mut receipt = [0; 16];
+        receipt.iter_mut().zip(hash.expose()).for_each(|(to, from)| *to = *from);
+        EnvelopeId(receipt)
     }
 
     /// Its bytes. Whoever copies them must wipe the copy.
@@ -203,6 +215,17 @@ mod tests {
         assert_eq!(chunk.len(), 16 * 1024 + 16);
         cipher.open(0, &mut chunk).unwrap();
         assert!(chunk.is_empty());
+    }
+
+    #[test]
+    fn a_reader_counts_once_for_each_blob_and_can_not_be_told_from_another() {
+        let (key, other) = (FileKey::from_bytes([1; 32]), FileKey::from_bytes([2; 32]));
+        let (blob, bob) = (BlobId([3; 32]), AccountId([4; 32]));
+        let receipt = key.download_receipt(&blob, &bob);
+        assert_eq!(receipt, FileKey::from_bytes([1; 32]).download_receipt(&blob, &bob));
+        assert_ne!(receipt, key.download_receipt(&blob, &AccountId([5; 32])));
+        assert_ne!(receipt, key.download_receipt(&BlobId([6; 32]), &bob));
+        assert_ne!(receipt, other.download_receipt(&blob, &bob));
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use secure_chat_protocol::wire::transfer::{FetchRefusal, FileControl};
 use tokio::sync::{mpsc, watch};
 
 use super::share::{confirm, content, look_at};
-use super::{FileWork, Gone, Running};
+use super::{FileWork, Gone, Pause, Running};
 use crate::api::{ApiError, Direction, Done, Downloaded, ErrorKind, Event, FileState, Reply, Routes, params};
 use crate::engine::audit::Severity;
 use crate::engine::groups::Group;
@@ -218,6 +218,7 @@ impl Open {
             sha256: row.manifest.sha256.0,
             leaves: stored_leaves(&step.txn, file, &geometry),
             target: target.into(),
+            may_be_there: self.files.resumed.contains(&file),
             holders,
             more: later,
             progress: progress.clone(),
@@ -275,7 +276,16 @@ impl Open {
         }
         let running = self.files.running.remove(&file);
         self.files.look_again();
-        let routes = running.map(|running| running.progress.routes()).unwrap_or_default();
+        let came = running.map(|running| running.progress.routes()).unwrap_or_default();
+        if let Some(pause) = self.files.pauses.get_mut(&file).filter(|_| came != Routes::default()) {
+            // It was not in vain: the next wait is a short one again.
+            *pause = Pause::default();
+        }
+        let before = self.files.routes.remove(&file).unwrap_or_default();
+        let routes = before.plus(came);
+        if result.is_err() {
+            self.files.routes.insert(file, routes);
+        }
         match result {
             Ok((path, kind)) => self.completed(step, file, &path, kind, routes),
             Err(FetchError::Stopped) => self.set_file_state(step, file, FileState::Waiting, None),
@@ -290,6 +300,7 @@ impl Open {
 
     fn completed(&mut self, step: &mut Step<'_>, file: FileId, path: &std::path::Path, kind: Kind, routes: Routes) {
         self.files.pauses.remove(&file);
+        self.files.resumed.remove(&file);
         let Some(row) = self.files.rows.get_mut(&file) else { return };
         let path = path.to_string_lossy().into_owned();
         row.path = Some(path.clone());
@@ -299,6 +310,7 @@ impl Open {
         step.files.insert(file);
         if let Some(row) = self.files.rows.get(&file) {
             self.files.shelve(row);
+            self.count_at_nodes(step, row, routes);
         }
         let told = content(FileControl::Downloaded { file })
             .and_then(|body| self.enqueue(step, from, MessageId::random(&mut rng()), body, false));
@@ -397,6 +409,7 @@ impl Open {
         }
         self.files.running.remove(&file);
         self.files.pauses.remove(&file);
+        self.files.routes.remove(&file);
         if let Some(row) = self.files.rows.get(&file).cloned() {
             self.remove_growing(step, &row);
         }
@@ -411,7 +424,10 @@ impl Open {
         if !self.is_under_way(file) {
             return Err(ApiError::new(ErrorKind::Conflict, "This file is not being fetched."));
         }
-        self.files.running.remove(&file);
+        if let Some(running) = self.files.running.remove(&file) {
+            let before = self.files.routes.remove(&file).unwrap_or_default();
+            self.files.routes.insert(file, before.plus(running.progress.routes()));
+        }
         self.set_file_state(step, file, FileState::Paused, None);
         self.files.look_again();
         Ok(Done {})

@@ -2,18 +2,19 @@
 //! is done about it. The bytes are moved by tasks of their own ([`crate::files`]).
 
 mod control;
+mod counts;
 mod download;
 mod share;
 mod upload;
 mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use secure_chat_protocol::file::ChunkCipher;
-use secure_chat_protocol::id::{FileId, MessageId};
+use secure_chat_protocol::id::{AccountId, FileId, MessageId};
 use secure_chat_protocol::limits::DAY_MS;
 use secure_chat_protocol::wire::transfer::Preview;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -22,7 +23,7 @@ use self::share::Sharing;
 use self::upload::Uploading;
 use super::state::Open;
 use super::step::Step;
-use crate::api::{Direction, Downloaded, Event, FileState, Reply};
+use crate::api::{Direction, Downloaded, Event, FileState, Reply, Routes};
 use crate::files::fetch::{FetchError, Holder, Progress};
 use crate::files::kind::Kind;
 use crate::files::limits::{PREPARED_AT_ONCE_MAX, PROGRESS_EVERY_MS};
@@ -60,6 +61,8 @@ pub(crate) enum FileWork {
     Placed { file: FileId, result: Result<PathBuf, TargetError>, reply: Reply<Downloaded> },
     /// A file was left at a rendezvous node, or was not.
     Left { file: FileId, at: usize, attempt: u64, result: Result<(), LeaveError> },
+    /// Nodes have counted downloads of an own file.
+    Counted { file: FileId, downloads: u32 },
     /// A transfer has ended.
     Fetched { file: FileId, attempt: u64, result: Result<(PathBuf, Kind), FetchError> },
 }
@@ -91,6 +94,13 @@ pub(crate) struct Files {
     uploading: HashMap<FileId, Uploading>,
     waiters: HashMap<FileId, Vec<Reply<Downloaded>>>,
     pauses: HashMap<FileId, Pause>,
+    /// What came in attempts that broke, and by which routes.
+    routes: HashMap<FileId, Routes>,
+    /// Under way when the vault was opened.
+    resumed: HashSet<FileId>,
+    /// Downloads of own files as nodes have counted them.
+    counted: HashMap<FileId, u32>,
+    next_counts: Option<Instant>,
     shelf: Shelf,
     /// Something happened after which a transfer may start.
     look: bool,
@@ -124,12 +134,16 @@ fn gone_key(file: FileId) -> Vec<u8> {
 
 impl Files {
     pub(super) fn new(rows: BTreeMap<FileId, FileRow>) -> Self {
-        let files = Self {
+        let mut files = Self {
             rows,
             running: HashMap::new(),
             uploading: HashMap::new(),
             waiters: HashMap::new(),
             pauses: HashMap::new(),
+            routes: HashMap::new(),
+            resumed: HashSet::new(),
+            counted: HashMap::new(),
+            next_counts: None,
             shelf: Shelf::default(),
             look: true,
             groups_unknown: true,
@@ -139,6 +153,8 @@ impl Files {
             next_progress: None,
         };
         files.rows.values().for_each(|row| files.shelve(row));
+        let under_way = files.rows.values().filter(|row| row.state == FileState::Waiting);
+        files.resumed = under_way.map(FileRow::id).collect();
         files
     }
 
@@ -161,6 +177,16 @@ impl Files {
     /// Somebody came, or something else happened after which a transfer may start.
     pub(super) fn look_again(&mut self) {
         self.look = true;
+    }
+
+    /// Somebody is here: what broke with them is tried again without delay.
+    pub(super) fn came(&mut self, account: AccountId) {
+        self.look = true;
+        for (file, pause) in &mut self.pauses {
+            if self.rows.get(file).is_some_and(|row| row.peer == account && !row.mine) {
+                pause.until = None;
+            }
+        }
     }
 
     /// When to come back, for progress and for what broke.
@@ -245,6 +271,8 @@ impl Open {
         self.files.shelf.remove(&id);
         self.files.running.remove(&id);
         self.files.pauses.remove(&id);
+        self.files.routes.remove(&id);
+        self.files.counted.remove(&id);
         let mark: &[u8] = if gone == Gone::Expired { b"expired" } else { b"deleted" };
         let today = u32::try_from(step.now.0 / DAY_MS).unwrap_or(u32::MAX);
         step.txn.put_until(Table::Seen, &gone_key(id), today.saturating_add(SEEN_KEEP_DAYS), mark);
@@ -261,6 +289,7 @@ impl Open {
 
     /// What is done about files from time to time.
     pub(super) fn tend_files(&mut self, step: &mut Step<'_>) {
+        self.ask_counts(step);
         let now = Instant::now();
         let ripe = |pause: &Pause| pause.until.is_some_and(|until| until <= now);
         if self.files.pauses.values().any(ripe) {

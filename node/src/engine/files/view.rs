@@ -42,7 +42,7 @@ impl Open {
             conversation: row.group.map_or_else(|| self.conversation_name(row.peer), |group| group.to_string()),
             at: At(row.at),
             expires_at: row.manifest.expires.map(At),
-            downloads: row.downloaded_by.len(),
+            downloads: self.downloads(id),
             state: row.state,
             mine: row.mine,
             caption: row.manifest.caption.clone(),

@@ -10,7 +10,6 @@ use secure_chat_protocol::wire::rendezvous::{BlobRequest, BlobState, Refusal, Re
 
 use crate::node::LyingNode;
 
-#[derive(Default)]
 pub(crate) struct Blob {
     owner: Fixed<32>,
     read: Fixed<32>,
@@ -57,7 +56,8 @@ impl Kept {
         let missing = Response::Refused(Refusal::NotFound);
         match request.clone() {
             BlobRequest::Create { owner_hash, read_hash, chunk_bytes, chunks, .. } => {
-                let made = Blob { owner: owner_hash, read: read_hash, chunk_bytes, count: chunks, ..Blob::default() };
+                let (chunks, receipts, count) = (BTreeMap::new(), BTreeSet::new(), chunks);
+                let made = Blob { owner: owner_hash, read: read_hash, chunk_bytes, count, chunks, receipts };
                 Response::Blob(self.blobs.entry(blob_id(&owner_hash, &read_hash)).or_insert(made).state())
             }
             BlobRequest::Put { blob, owner_token, index, sealed } => match self.blobs.get_mut(&blob) {

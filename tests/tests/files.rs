@@ -315,6 +315,38 @@ async fn only_those_with_whom_a_file_was_shared_may_fetch_it() {
     assert_eq!(std::fs::read(waiting.await.unwrap().unwrap().path).unwrap(), b"for bob");
 }
 
+#[tokio::test]
+async fn an_image_is_seen_before_it_is_fetched_and_only_by_whom_it_is_for() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let (mut alice, mut bob) = two(&net).await;
+    let from = Folder::new();
+    let picture = image::RgbImage::from_fn(1_200, 800, |x, y| image::Rgb([(x / 5) as u8, (y / 4) as u8, 128]));
+    picture.save(from.path().join("alps.png")).unwrap();
+    away(&mut bob, &mut alice).await;
+    let file = share(&alice, "bob", &from.path().join("alps.png")).await.unwrap();
+    left_at_a_node(&mut alice, &file).await;
+    bob.back().await.unwrap();
+    let view = offered(&mut bob).await;
+    assert!(view.preview && view.state == FileState::Offered && view.bytes_done == 0);
+    let preview = bob.handle().unwrap().files_preview(file.clone()).await.unwrap();
+    assert_eq!((preview.mime.as_str(), preview.width, preview.height), ("image/jpeg", 320, 213));
+    let jpeg = data_encoding::BASE64.decode(preview.data.as_bytes()).unwrap();
+    let seen = image::load_from_memory_with_format(&jpeg, image::ImageFormat::Jpeg).unwrap().to_rgb8();
+    assert_eq!(seen.dimensions(), (320, 213));
+    let (there, here) = (picture.get_pixel(600, 400), seen.get_pixel(160, 106));
+    assert!(there.0.iter().zip(here.0).all(|(there, here)| there.abs_diff(here) < 20), "{there:?} {here:?}");
+    // What the node keeps shows nothing of it.
+    let disk = everything(&net.folder().join("rendezvous-0"));
+    let head: Vec<u8> = jpeg.iter().take(64).copied().collect();
+    assert!(!disk.iter().any(|(_, bytes)| bytes.windows(64).any(|part| part == head)));
+    // What is no image, whatever it says, has none, and is told as what it is.
+    let file = share(&alice, "bob", &from.write("fake.png", b"GIF8, or so")).await.unwrap();
+    let view = offered(&mut bob).await;
+    assert!(!view.preview);
+    assert_eq!(bob.handle().unwrap().files_preview(file).await.unwrap_err().kind, ErrorKind::NotFound);
+}
+
 async fn left_at_a_node(from: &mut Persona, file: &str) {
     from.until(|event| match event {
         Event::FileCompleted { file_id, direction: Direction::Upload, .. } => (file_id == file).then_some(()),

@@ -131,7 +131,10 @@ async fn chat(dir: &Path, bytes: usize) -> anyhow::Result<()> {
         let at = |part: usize| took.get(took.len() * part / 100).or(took.last()).copied().unwrap_or_default();
         let (middle, late) = (at(50), at(99));
         let what = if moving { "while it moves" } else { "at rest" };
-        println!("chat {what}, from send to acknowledgement, {} messages: p50 {middle:.1?}, p99 {late:.1?}", took.len());
+        println!(
+            "chat {what}, from send to acknowledgement, {} messages: p50 {middle:.1?}, p99 {late:.1?}",
+            took.len()
+        );
         if moving {
             println!("  p99 < {CHAT_MAX:?}: {}", met(late < CHAT_MAX));
         }

@@ -106,7 +106,9 @@ fn take_all(
     while let Some(mut arrived) = arrivals.blocking_recv() {
         let index = arrived.index;
         // The hash comes first: what nobody vouches for is not even decrypted.
-        if !shared.leaves.fits(index, &arrived.chunk.bytes) || shared.cipher.open(index, &mut arrived.chunk.bytes).is_err() {
+        if !shared.leaves.fits(index, &arrived.chunk.bytes)
+            || shared.cipher.open(index, &mut arrived.chunk.bytes).is_err()
+        {
             let _ = arrived.lied.set(());
             shared.give_back([index]);
             continue;

@@ -8,6 +8,8 @@ use secure_chat_protocol::id::{BlobId, EnvelopeId};
 use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::rendezvous::{BlobRequest, BlobState, Refusal, Request, Response};
 
+use tokio::sync::Notify;
+
 use crate::node::LyingNode;
 
 pub(crate) struct Blob {
@@ -28,22 +30,35 @@ pub(crate) struct Kept {
 
 /// A clone shares what is kept.
 #[derive(Clone, Default)]
-pub(crate) struct Blobs(Arc<Mutex<Kept>>);
+pub(crate) struct Blobs(Arc<Mutex<Kept>>, Arc<Notify>);
 
 impl Blobs {
     /// From now on the node keeps blobs.
     pub(crate) fn at(node: &LyingNode) -> Self {
         let blobs = Self::default();
-        let kept = blobs.clone();
+        let here = blobs.clone();
         node.lies(move |request, honest, _| {
-            let mut kept = kept.kept();
+            let mut kept = here.kept();
             kept.heard.push(request.clone().encode().unwrap());
-            match request {
+            let answer = match request {
                 Request::Blob(request) => kept.answer(request),
                 _ => honest,
-            }
+            };
+            drop(kept);
+            here.1.notify_one();
+            answer
         });
         blobs
+    }
+
+    /// Waits until what is kept is as the test wants it.
+    pub(crate) async fn hears(&self, wanted: impl Fn(&Kept) -> bool) {
+        let wait = async {
+            while !wanted(&self.kept()) {
+                self.1.notified().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.expect("the node heard nothing of it");
     }
 
     pub(crate) fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -296,6 +296,7 @@ async fn all_that_a_node_hears_of_a_file_tells_neither_name_nor_type_nor_exact_s
         let done = bob.handle().unwrap().files_download(file.file_id, Some(to.text()), None::<bool>).await.unwrap();
         assert!(done.routes.stored > 0 && done.routes.direct == 0);
     }
+    assert_eq!(state(&bob).await, [FileState::Completed; 3]);
     let kept = blobs.kept();
     for blob in kept.blobs.values() {
         let lengths: Vec<usize> = blob.chunks.values().map(Vec::len).collect();
@@ -316,7 +317,6 @@ async fn all_that_a_node_hears_of_a_file_tells_neither_name_nor_type_nor_exact_s
             assert!(!holds(request, &size.to_le_bytes()) && !holds(request, &size.to_be_bytes()), "its size was heard");
         }
     }
-    assert_eq!(state(&bob).await, [FileState::Completed; 3]);
 }
 
 async fn downloads(of: &Persona) -> Vec<usize> {

@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 
 use egui::{Context, ThemePreference, Ui, ViewportCommand, vec2};
 
-use crate::ask::Ask;
+use secure_chat_node::api::At;
+use secure_chat_protocol::id::Timestamp;
+
+use crate::ask::{Ask, desktop};
 use crate::bridge::{Bridge, Incoming};
-use crate::state::{Effect, Intent, Key, Look, Overlay, Recipient, Selection, State, Tab};
-use crate::text::Clock;
+use crate::state::{Effect, Intent, Key, Look, Recipient, State, Tab};
+use crate::strings::tr;
+use crate::text::{self, Clock};
 use crate::theme::Palette;
 use crate::views::{Cx, Views, keys};
 use crate::widgets::toasts;
@@ -34,6 +38,8 @@ impl App {
     /// Shows one frame.
     pub fn frame(&mut self, ui: &mut Ui) {
         let ctx = ui.ctx().clone();
+        // `gui/scripts/figures` counts them.
+        tracing::debug!("frame");
         let clock = Clock::system();
         let focused = ctx.input(|input| input.viewport().focused.unwrap_or(input.focused));
         let mut asks = self.take_in(&ctx, clock);
@@ -73,6 +79,12 @@ impl App {
         attention.set_muted(muted.map(|contact| contact.username.clone()).chain(groups));
     }
 
+    /// How many messages of the open conversation are loaded, for measurements.
+    #[must_use]
+    pub fn loaded_messages(&self) -> usize {
+        self.window.state.chat.timeline.as_ref().map_or(0, |timeline| timeline.rows().len())
+    }
+
     /// Stops the node: everything that was written is on disk when it returns.
     pub fn stop(&mut self) {
         let mut asks = Vec::new();
@@ -81,20 +93,48 @@ impl App {
     }
 }
 
-/// A file that was dropped onto the window is about to be shared, with whom one is talking.
-fn dropped(ctx: &Context, state: &State, cx: &mut Cx) {
-    if state.opened().is_none_or(|opened| opened.onboarding.is_some()) || !Tab::Files.is_here() {
+/// Files that were dropped onto the window, or pasted into it, are about to be
+/// shared with whom one is talking.
+fn given(ctx: &Context, state: &State, cx: &mut Cx) {
+    let ready = state.opened().is_some_and(|opened| opened.onboarding.is_none());
+    if !ready || !Tab::Files.is_here() {
         return;
     }
-    let path = ctx.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_owned()));
-    if let Some(path) = path {
-        let to = match (&state.chat.selection, state.tab) {
-            (Selection::Conversation(name), Tab::Chat) => Recipient::Person(name.clone()),
-            (Selection::Group(id), Tab::Groups) => Recipient::Group(id.clone()),
-            _ => Recipient::Nobody,
-        };
-        cx.say(Intent::Show(Overlay::Share { path: path.display().to_string(), to }));
+    let dropped = ctx.input(|input| {
+        input.raw.dropped_files.iter().map(|file| file.path().display().to_string()).collect::<Vec<_>>()
+    });
+    if !dropped.is_empty() {
+        cx.say(Intent::ShareSeveral(dropped));
     }
+    // Into a dialog, text is pasted and nothing else; and a picture needs somebody to get it.
+    if state.overlay.is_some() || state.recipient() == Recipient::Nobody {
+        return;
+    }
+    ctx.input_mut(|input| {
+        input.events.retain(|event| match event {
+            egui::Event::Paste(text) => {
+                let paths = text::pasted_files(text);
+                if paths.is_empty() {
+                    return true;
+                }
+                cx.say(Intent::ShareSeveral(paths));
+                false
+            }
+            egui::Event::PasteImage(picture) => {
+                cx.say(keep_picture(picture, cx.clock));
+                false
+            }
+            _ => true,
+        });
+    });
+}
+
+fn keep_picture(picture: &egui::ColorImage, clock: Clock) -> desktop::Ask {
+    let [width, height] = picture.size.map(|side| u32::try_from(side).unwrap_or_default());
+    let rgba = picture.pixels.iter().flat_map(|pixel| pixel.to_srgba_unmultiplied()).collect();
+    let at = At(Timestamp(clock.now_ms));
+    let name = (tr().pasted_picture)(&text::date_time(at).replace(':', "."));
+    desktop::Ask::KeepPicture { width, height, rgba, name }
 }
 
 /// What is shown, and how: the window without a node.
@@ -138,7 +178,7 @@ impl Window {
             intents: Vec::new(),
         };
         keys(&ctx, &self.state, &mut self.views, &mut cx);
-        dropped(&ctx, &self.state, &mut cx);
+        given(&ctx, &self.state, &mut cx);
         self.views.ui(ui, &mut self.state, &mut cx);
         if let Some(serial) = toasts(&ctx, &mut self.state.notices, clock.now_ms) {
             self.state.notices.dismiss(serial);

@@ -10,14 +10,14 @@ use secure_chat_node::api::{Account, At, ChatRequest, ContactState, MessageState
 use secure_chat_protocol::id::Timestamp;
 
 use crate::app::Window;
-use crate::ask::{Ask, messages};
+use crate::ask::{Answer, Ask, desktop, files, groups, messages, security};
 use crate::state::tests::{contact, row};
 use crate::state::{Intent, Opened, Overlay, Reaction, Row, Session, Tab, Timeline, Tone};
 use crate::text::Clock;
 use crate::theme;
 
 /// A window and what it asked of the node that isn't there.
-struct Bench {
+pub(crate) struct Bench {
     window: Window,
     asks: Vec<Ask>,
 }
@@ -44,7 +44,7 @@ fn window(rows: Vec<Row>) -> Window {
     window
 }
 
-fn harness(size: [f32; 2], window: Window) -> Harness<'static, Bench> {
+pub(crate) fn harness(size: [f32; 2], window: Window) -> Harness<'static, Bench> {
     Harness::builder()
         .with_size(size)
         .with_max_steps(12)
@@ -208,37 +208,86 @@ fn the_keyboard_leads_everywhere() {
     assert!(harness.state().window.state.opened().is_none());
 }
 
+/// Everything that the node can tell, so that no tab is empty.
+pub(crate) fn full() -> Window {
+    let mut window = window(vec![row("m1", 1, false), row("m2", 2, true)]);
+    let answer = |window: &mut Window, answer: Answer| {
+        window.state.answer(answer, Clock::system(), &mut Vec::new());
+    };
+    let value = serde_json::json!({
+        "group_id": "g", "name": "Readers", "role": "owner", "members": 2, "unread": 3, "mentions": 1
+    });
+    answer(&mut window, groups::Answer::List(Ok(vec![serde_json::from_value(value).unwrap()])).into());
+    let file = serde_json::json!({
+        "file_id": "f", "name": "plan.pdf", "size": 5_000, "mime": "application/pdf", "from": "bob", "state": "offered"
+    });
+    answer(&mut window, files::Answer::List(Ok(vec![serde_json::from_value(file).unwrap()])).into());
+    let entry = serde_json::json!({
+        "seq": 1, "at": "2026-11-23T05:00:00Z", "kind": "account.unlocked", "severity": "info", "detail": "Opened."
+    });
+    let log = serde_json::from_value(serde_json::json!({"entries": [entry], "chain_ok": true})).unwrap();
+    answer(&mut window, security::Answer::Log { before: None, serial: 0, result: Ok(log) }.into());
+    let session = serde_json::json!({"username": "bob", "verified": true, "active": true});
+    let facts = serde_json::json!({"sessions": [session], "prekeys_left": 40});
+    answer(&mut window, security::Answer::Facts(Ok(facts.as_object().unwrap().clone())).into());
+    let aside = serde_json::json!({"message_id": "q", "username": "mallory", "text": "hi", "reasons": ["link"]});
+    answer(&mut window, security::Answer::SetAside(Ok(vec![serde_json::from_value(aside).unwrap()])).into());
+    window
+}
+
+/// What can be pressed, typed into or turned.
+pub(crate) fn is_control(role: Role) -> bool {
+    matches!(
+        role,
+        Role::Button
+            | Role::Tab
+            | Role::TextInput
+            | Role::MultilineTextInput
+            | Role::PasswordInput
+            | Role::ComboBox
+            | Role::Switch
+            | Role::CheckBox
+            | Role::ListBoxOption
+            | Role::MenuItem
+    )
+}
+
 #[test]
-fn every_control_can_be_reached_with_tab() {
-    let mut harness = harness([1000.0, 700.0], window(vec![row("m1", 1, false), row("m2", 2, true)]));
-    harness.run();
-    let mut reached = std::collections::BTreeSet::new();
-    for _ in 0..40 {
-        harness.key_press(Key::Tab);
+fn every_control_of_every_tab_has_a_name_and_can_be_reached_with_tab() {
+    for tab in Tab::ALL {
+        let mut window = full();
+        window.state.tab = tab;
+        if tab == Tab::Groups {
+            window.state.intend(Intent::OpenGroup("g".into()), Clock::system(), &mut Vec::new());
+        }
+        // High enough that nothing is outside of the view, where it would not be painted.
+        let mut harness = harness([1280.0, 2400.0], window);
         harness.run();
-        let focused = harness.get_all_by(|node| node.is_focused()).find_map(|node| node.accesskit_node().label());
-        reached.extend(focused);
-    }
-    for name in [
-        "Chat",
-        "Network",
-        "Profile",
-        "Lock",
-        "Alerts",
-        "New chat",
-        "Who is online",
-        "Search",
-        "bob",
-        "carol",
-        "Safety number",
-        "More",
-        "Search in this chat",
-        "Emoji",
-    ] {
-        assert!(
-            reached.iter().any(|label| label.starts_with(name) || label.ends_with(name)),
-            "{name} is not among {reached:?}"
-        );
+        harness.run_steps(3);
+        let mut wanted = std::collections::BTreeMap::new();
+        for node in harness.get_all_by(|node| is_control(node.role()) && !node.is_disabled()) {
+            let name = node.accesskit_node().label().unwrap_or_default();
+            let role = node.accesskit_node().role();
+            assert!(!name.trim().is_empty(), "{tab:?}: a {role:?} at {:?} has no name", node.rect());
+            wanted.insert((format!("{role:?}"), name), false);
+        }
+        assert!(wanted.len() > 10, "{tab:?}: {wanted:?}");
+        for _ in 0..wanted.len() * 2 + 20 {
+            harness.key_press(Key::Tab);
+            harness.run_steps(2);
+            for node in harness.get_all_by(|node| node.is_focused()) {
+                let node = node.accesskit_node();
+                let key = (format!("{:?}", node.role()), node.label().unwrap_or_default());
+                if let Some(reached) = wanted.get_mut(&key) {
+                    *reached = true;
+                }
+            }
+            if wanted.values().all(|reached| *reached) {
+                break;
+            }
+        }
+        let missed: Vec<_> = wanted.iter().filter(|(_, reached)| !**reached).map(|(key, _)| key).collect();
+        assert!(missed.is_empty(), "{tab:?}: the keyboard does not lead to {missed:?}");
     }
 }
 
@@ -320,6 +369,28 @@ fn a_link_is_never_opened_without_a_question() {
         .iter()
         .any(|command| matches!(command, egui::OutputCommand::OpenUrl(_)));
     assert!(!opened);
+}
+
+#[test]
+fn files_and_pictures_that_are_pasted_are_shared_after_a_question_and_text_is_text() {
+    let mut harness = harness([1000.0, 700.0], window(vec![row("m1", 1, false)]));
+    harness.run();
+    harness.get_by_role_and_label(Role::MultilineTextInput, "Write a message").focus();
+    harness.run();
+    harness.event(egui::Event::Paste("plain words".into()));
+    harness.run();
+    assert_eq!(harness.state().window.state.chat.draft("bob"), "plain words");
+    harness.event(egui::Event::PasteImage(std::sync::Arc::new(egui::ColorImage::filled([3, 2], egui::Color32::RED))));
+    harness.run();
+    let kept = harness.state().asks.iter().any(|ask| {
+        matches!(ask, Ask::Desktop(desktop::Ask::KeepPicture { width: 3, height: 2, rgba, .. }) if rgba.len() == 24)
+    });
+    assert!(kept);
+    harness.event(egui::Event::Paste("file:///home/alice/My%20plan.pdf".into()));
+    harness.run();
+    let overlay = harness.state().window.state.overlay.clone();
+    assert!(matches!(overlay, Some(Overlay::Share { path, .. }) if path == "/home/alice/My plan.pdf"));
+    assert_eq!(harness.state().window.state.chat.draft("bob"), "plain words");
 }
 
 #[test]

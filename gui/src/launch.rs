@@ -1,5 +1,8 @@
 //! From a command line to a window, or to the sentence that says why there is none.
 
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use egui::ViewportBuilder;
 
 use crate::app::App;
@@ -29,6 +32,9 @@ pub enum LaunchError {
         /// What to install or to check.
         remedy: &'static str,
     },
+    /// The display went away while the window was open.
+    #[error("The display was closed, and the window with it. Everything that was written is in the vault.")]
+    DisplayClosed,
 }
 
 /// Whether there is a display to draw on.
@@ -62,7 +68,35 @@ pub fn open_window(connect: impl FnOnce(egui::Context) -> Bridge + 'static) -> R
         let bridge = connect(cc.egui_ctx.clone());
         Ok(Box::new(App::new(bridge)) as Box<dyn eframe::App>)
     });
-    eframe::run_native("secure-chat", options, created).map_err(|error| no_window(&error.to_string()))
+    quiet_about_display();
+    // Where a display goes away in the middle of a frame, the libraries for it panic.
+    let ran = std::panic::catch_unwind(AssertUnwindSafe(|| eframe::run_native("secure-chat", options, created)));
+    match ran {
+        Ok(ran) => ran.map_err(|error| no_window(&error.to_string())),
+        Err(_) if DISPLAY_PANICKED.load(Ordering::Relaxed) => Err(LaunchError::DisplayClosed),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Set when a library for the display panicked.
+static DISPLAY_PANICKED: AtomicBool = AtomicBool::new(false);
+
+/// A panic of a library for the display is no report of a mistake: a sentence says what happened.
+fn quiet_about_display() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| match panic.location().filter(|place| is_of_display(place.file())) {
+        Some(place) => {
+            DISPLAY_PANICKED.store(true, Ordering::Relaxed);
+            tracing::debug!(%place, "a library for the display gave up");
+        }
+        None => before(panic),
+    }));
+}
+
+/// Whether this source file belongs to a library for displays.
+fn is_of_display(file: &str) -> bool {
+    let crates = ["winit-", "glutin-", "x11rb-", "smithay-", "wayland-"];
+    file.split(['/', '\\']).any(|part| crates.iter().any(|name| part.starts_with(name)))
 }
 
 /// The remedy for what a graphics library said.
@@ -112,6 +146,15 @@ fn icon() -> egui::IconData {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_panics_of_libraries_for_the_display_are_kept_quiet() {
+        let registry = "/home/a/.cargo/registry/src/index.crates.io-1/";
+        assert!(is_of_display(&format!("{registry}winit-0.30.13/src/platform_impl/linux/x11/window.rs")));
+        for file in ["gui/src/state/mod.rs".to_owned(), format!("{registry}egui-0.37.0/src/context.rs")] {
+            assert!(!is_of_display(&file), "{file}");
+        }
+    }
 
     #[test]
     fn a_missing_library_comes_with_its_package() {

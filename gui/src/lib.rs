@@ -18,6 +18,8 @@ mod ask;
 pub mod bridge;
 pub mod hosting;
 pub mod launch;
+#[cfg(test)]
+mod layout_tests;
 pub mod measure;
 mod notify;
 mod state;

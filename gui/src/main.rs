@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<LaunchError>() {
+            Some(LaunchError::DisplayClosed) => ended(&error.to_string(), 1),
             Some(_) => ended(&error.to_string(), cli::EXIT_USAGE),
             None => ended(&error.to_string(), 1),
         },

@@ -1,6 +1,9 @@
 //! Files that were shared.
 
-use secure_chat_node::api::{At, NodeHandle};
+use std::io::Cursor;
+
+use data_encoding::BASE64;
+use secure_chat_node::api::{At, FilePreview, NodeHandle};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -96,14 +99,43 @@ pub(crate) enum Ask {
         file_id: String,
         deed: Deed,
     },
+    /// The small picture of an image.
+    Preview(String),
+}
+
+/// A small picture, decoded: its colours and transparency for each pixel.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Picture {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) rgba: Vec<u8>,
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Picture({} × {})", self.width, self.height)
+    }
 }
 
 #[derive(Debug)]
 pub(crate) enum Answer {
     List(Answered<Vec<File>>),
     Shared(Answered<()>),
-    Downloaded { file_id: String, path: String, result: Answered<()> },
-    Done { file_id: String, deed: Deed, result: Answered<()> },
+    Downloaded {
+        file_id: String,
+        path: String,
+        result: Answered<()>,
+    },
+    Done {
+        file_id: String,
+        deed: Deed,
+        result: Answered<()>,
+    },
+    /// None where there is no picture that could be shown.
+    Preview {
+        file_id: String,
+        picture: Option<Picture>,
+    },
 }
 
 #[derive(Deserialize)]
@@ -135,6 +167,54 @@ impl Ask {
                 let result = by_name::tell(node, deed.method(), json!({"file_id": file_id})).await;
                 Answer::Done { file_id, deed, result }
             }
+            Self::Preview(file_id) => {
+                let picture = match node.files_preview(file_id.clone()).await {
+                    Ok(preview) => tokio::task::spawn_blocking(move || decode(&preview)).await.ok().flatten(),
+                    Err(_) => None,
+                };
+                Answer::Preview { file_id, picture }
+            }
+        }
+    }
+}
+
+/// Decodes a picture that somebody else may have made, within limits.
+fn decode(preview: &FilePreview) -> Option<Picture> {
+    /// Twice what the node lets through, in pixels.
+    const SIDE_MAX: u32 = 640;
+    /// Enough to decode that, in bytes.
+    const MEMORY_MAX: u64 = 8 * 1024 * 1024;
+    let bytes = BASE64.decode(preview.data.as_bytes()).ok()?;
+    let mut reader = image::ImageReader::with_format(Cursor::new(bytes), image::ImageFormat::Jpeg);
+    let mut limits = image::Limits::default();
+    limits.max_image_width = Some(SIDE_MAX);
+    limits.max_image_height = Some(SIDE_MAX);
+    limits.max_alloc = Some(MEMORY_MAX);
+    reader.limits(limits);
+    let picture = reader.decode().ok()?.to_rgba8();
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    (width > 0 && height > 0).then(|| Picture { width, height, rgba: picture.into_raw() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preview(picture: &image::RgbImage) -> FilePreview {
+        let mut jpeg = Cursor::new(Vec::new());
+        picture.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+        let data = BASE64.encode(jpeg.get_ref());
+        FilePreview { mime: "image/jpeg".into(), data, width: 1, height: 1 }
+    }
+
+    #[test]
+    fn a_preview_is_decoded_and_one_that_is_too_large_or_no_picture_is_not() {
+        let small = decode(&preview(&image::RgbImage::new(32, 20))).unwrap();
+        assert_eq!((small.width, small.height, small.rgba.len()), (32, 20, 32 * 20 * 4));
+        assert!(decode(&preview(&image::RgbImage::new(2_000, 8))).is_none());
+        for data in ["", "not base64!", "AAAA"] {
+            let odd = FilePreview { mime: String::new(), data: data.into(), width: 1, height: 1 };
+            assert!(decode(&odd).is_none());
         }
     }
 }

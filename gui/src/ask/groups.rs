@@ -84,6 +84,19 @@ pub(crate) struct Member {
     pub(crate) online: bool,
 }
 
+/// A link that lets in whoever has it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Link {
+    pub(crate) invite_id: String,
+    /// The link, where it was made here.
+    #[serde(default)]
+    pub(crate) invite: Option<String>,
+    #[serde(default)]
+    pub(crate) by: String,
+    #[serde(default)]
+    pub(crate) expires: Option<At>,
+}
+
 /// The last message of a group, as far as the list shows it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Written {
@@ -132,6 +145,13 @@ pub(crate) enum Ask {
         group_id: String,
         user: Option<String>,
     },
+    /// Its open invite links.
+    Links(String),
+    /// Ends a link, named by its id.
+    Revoke {
+        group_id: String,
+        invite_id: String,
+    },
     Leave(String),
     DeleteLocal(String),
     Mute {
@@ -142,7 +162,7 @@ pub(crate) enum Ask {
         group_id: String,
         up_to: String,
     },
-    /// What is done to a member: `groups.approve`, `reject`, `remove_member`, `ban`, `transfer`.
+    /// What is done to somebody: `groups.approve`, `reject`, `remove_member`, `ban`, `unban`, `transfer`.
     ToMember {
         group_id: String,
         user: String,
@@ -180,15 +200,25 @@ pub(crate) enum Answer {
     Joined(Answered<String>),
     Members {
         group_id: String,
-        result: Answered<Vec<Member>>,
+        /// Who is in, and who is kept out.
+        result: Answered<(Vec<Member>, Vec<Member>)>,
     },
     Requests {
         group_id: String,
         result: Answered<Vec<Member>>,
     },
     Invited {
+        group_id: String,
         user: Option<String>,
         result: Answered<Option<String>>,
+    },
+    Links {
+        group_id: String,
+        result: Answered<Vec<Link>>,
+    },
+    Revoked {
+        group_id: String,
+        result: Answered<()>,
     },
     Left {
         group_id: String,
@@ -206,8 +236,15 @@ pub(crate) enum Answer {
 
 #[derive(Deserialize)]
 struct Groups<T> {
-    #[serde(alias = "members", alias = "requests")]
+    #[serde(alias = "requests", alias = "invites")]
     groups: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Members {
+    members: Vec<Member>,
+    #[serde(default)]
+    banned: Vec<Member>,
 }
 
 #[derive(Deserialize)]
@@ -271,8 +308,8 @@ impl Ask {
         match self {
             Self::Members(group_id) => {
                 let params = json!({"group_id": group_id});
-                let result = by_name::ask::<Groups<Member>>(node, "groups.members", params).await;
-                Answer::Members { group_id, result: result.map(|list| list.groups) }
+                let result = by_name::ask::<Members>(node, "groups.members", params).await;
+                Answer::Members { group_id, result: result.map(|all| (all.members, all.banned)) }
             }
             Self::Requests(group_id) => {
                 let params = json!({"group_id": group_id});
@@ -282,7 +319,16 @@ impl Ask {
             Self::Invite { group_id, user } => {
                 let params = json!({"group_id": group_id, "user": user});
                 let result = by_name::ask::<Invited>(node, "groups.invite", params).await;
-                Answer::Invited { user, result: result.map(|invited| invited.invite) }
+                Answer::Invited { group_id, user, result: result.map(|invited| invited.invite) }
+            }
+            Self::Links(group_id) => {
+                let params = json!({"group_id": group_id});
+                let result = by_name::ask::<Groups<Link>>(node, "groups.invites", params).await;
+                Answer::Links { group_id, result: result.map(|list| list.groups) }
+            }
+            Self::Revoke { group_id, invite_id } => {
+                let params = json!({"group_id": group_id, "invite": invite_id});
+                Answer::Revoked { group_id, result: by_name::tell(node, "groups.revoke_invite", params).await }
             }
             Self::ToMember { group_id, user, method } => {
                 let result = by_name::tell(node, method, json!({"group_id": group_id, "user": user})).await;

@@ -7,6 +7,7 @@
 pub(crate) mod account;
 pub(crate) mod by_name;
 pub(crate) mod contacts;
+pub(crate) mod desktop;
 pub(crate) mod files;
 pub(crate) mod groups;
 pub(crate) mod messages;
@@ -28,6 +29,8 @@ pub(crate) enum Ask {
     Groups(groups::Ask),
     Files(files::Ask),
     Security(security::Ask),
+    /// Not of the node, but of the desktop.
+    Desktop(desktop::Ask),
 }
 
 /// What came of it.
@@ -40,6 +43,7 @@ pub(crate) enum Answer {
     Groups(groups::Answer),
     Files(files::Answer),
     Security(security::Answer),
+    Desktop(desktop::Answer),
 }
 
 impl Ask {
@@ -50,7 +54,7 @@ impl Ask {
             Self::Messages(ask) => ask.in_order(),
             Self::Account(ask) => matches!(ask, account::Ask::Set { .. } | account::Ask::Lock),
             Self::Groups(ask) => ask.in_order(),
-            Self::Network(_) | Self::Contacts(_) | Self::Files(_) | Self::Security(_) => false,
+            Self::Network(_) | Self::Contacts(_) | Self::Files(_) | Self::Security(_) | Self::Desktop(_) => false,
         }
     }
 
@@ -64,6 +68,7 @@ impl Ask {
             Self::Groups(ask) => Answer::Groups(ask.perform(node).await),
             Self::Files(ask) => Answer::Files(ask.perform(node).await),
             Self::Security(ask) => Answer::Security(ask.perform(node).await),
+            Self::Desktop(ask) => Answer::Desktop(ask.perform().await),
         }
     }
 }
@@ -75,9 +80,15 @@ macro_rules! into_ask {
                 Self::$variant(ask)
             }
         }
+
+        impl From<$module::Answer> for Answer {
+            fn from(answer: $module::Answer) -> Self {
+                Self::$variant(answer)
+            }
+        }
     )*};
 }
 into_ask!(
     account => Account, network => Network, contacts => Contacts, messages => Messages,
-    groups => Groups, files => Files, security => Security
+    groups => Groups, files => Files, security => Security, desktop => Desktop
 );

@@ -52,11 +52,48 @@ pub(crate) struct Alert {
     pub(crate) count: u64,
 }
 
+/// A chat request that was set aside instead of shown.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct SetAside {
+    pub(crate) message_id: String,
+    #[serde(default)]
+    pub(crate) username: String,
+    #[serde(default)]
+    pub(crate) account_id: String,
+    #[serde(default)]
+    pub(crate) fingerprint: String,
+    #[serde(default)]
+    pub(crate) text: String,
+    #[serde(default)]
+    pub(crate) at: At,
+    /// In the node's words.
+    #[serde(default)]
+    pub(crate) reasons: Vec<String>,
+}
+
+/// A contact's encrypted session.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct SessionFact {
+    pub(crate) username: String,
+    #[serde(default)]
+    pub(crate) account_id: String,
+    #[serde(default)]
+    pub(crate) verified: bool,
+    #[serde(default)]
+    pub(crate) active: bool,
+    #[serde(default)]
+    pub(crate) since: Option<At>,
+    #[serde(default)]
+    pub(crate) last_used: Option<At>,
+}
+
 /// Which entries are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub(crate) severity: Option<&'static str>,
     pub(crate) query: String,
+    /// Not older than this, and the days that it stands for.
+    pub(crate) since: Option<(u32, At)>,
 }
 
 #[derive(Debug)]
@@ -75,6 +112,13 @@ pub(crate) enum Ask {
         format: &'static str,
     },
     Clear,
+    SetAside,
+    /// Shows a request that was set aside after all.
+    Release(String),
+    /// Declines it, unseen by whoever asked.
+    Discard(String),
+    /// Starts the encrypted session with a contact anew.
+    ResetSession(String),
 }
 
 #[derive(Debug)]
@@ -85,11 +129,20 @@ pub(crate) enum Answer {
     Dismissed(Answered<()>),
     Exported { path: String, result: Answered<u64> },
     Cleared(Answered<()>),
+    SetAside(Answered<Vec<SetAside>>),
+    Released(Answered<()>),
+    Discarded(Answered<()>),
+    SessionReset { user: String, result: Answered<()> },
 }
 
 #[derive(Deserialize)]
 struct Alerts {
     alerts: Vec<Alert>,
+}
+
+#[derive(Deserialize)]
+struct Quarantine {
+    messages: Vec<SetAside>,
 }
 
 #[derive(Deserialize)]
@@ -102,8 +155,9 @@ impl Ask {
         match self {
             Self::Log { before, filter, serial } => {
                 let query = (!filter.query.is_empty()).then_some(filter.query);
-                let params =
-                    json!({"before": before, "limit": PAGE_ENTRIES, "severity": filter.severity, "query": query});
+                let since = filter.since.map(|(_, at)| at);
+                let params = json!({"before": before, "limit": PAGE_ENTRIES, "severity": filter.severity,
+                    "query": query, "since": since});
                 Answer::Log { before, serial, result: by_name::ask(node, "security.audit_log", params).await }
             }
             Self::Alerts => {
@@ -120,6 +174,19 @@ impl Ask {
                 Answer::Exported { path, result: result.map(|exported| exported.entries) }
             }
             Self::Clear => Answer::Cleared(by_name::tell(node, "security.clear", json!({"confirm": true})).await),
+            Self::SetAside => {
+                let result = by_name::ask::<Quarantine>(node, "security.quarantine", json!({})).await;
+                Answer::SetAside(result.map(|quarantine| quarantine.messages))
+            }
+            Self::Release(message_id) => {
+                let params = json!({"message_id": message_id});
+                Answer::Released(by_name::tell(node, "security.release", params).await)
+            }
+            Self::Discard(request_id) => Answer::Discarded(node.contacts_decline(request_id).await.map(|_| ())),
+            Self::ResetSession(user) => {
+                let result = by_name::tell(node, "security.reset_session", json!({"user": user})).await;
+                Answer::SessionReset { user, result }
+            }
         }
     }
 }

@@ -3,8 +3,7 @@
 use secure_chat_node::api::{ApiError, Message, MessageState};
 
 use super::{
-    Composing, DRAFTS_READ_MAX, Gate, Opened, Overlay, Preferences, Quote, Row, ScrollTo, Selection, Session, State,
-    Tone,
+    Composing, DRAFTS_READ_MAX, Gate, Opened, Overlay, Preferences, Row, ScrollTo, Selection, Session, State, Tone,
 };
 use crate::ask::{Answer, Answered, Ask, account, contacts, messages, network as net};
 use crate::strings::tr;
@@ -15,6 +14,7 @@ impl State {
     pub(crate) fn answer(&mut self, answer: Answer, clock: Clock, asks: &mut Vec<Ask>) {
         match answer {
             Answer::Account(answer) => self.account_answer(answer, clock, asks),
+            Answer::Desktop(answer) => self.desktop_answer(answer, clock, asks),
             // What was asked before the account was locked is not shown after.
             _ if self.opened().is_none() => {}
             Answer::Network(answer) => self.network_answer(answer, clock, asks),
@@ -346,7 +346,7 @@ impl State {
             }
             messages::Page::Quote(id) => {
                 if let Some(row) = rows.into_iter().find(|row| row.id == id) {
-                    timeline.keep_quote(&id, Quote { mine: row.mine, from: row.from, text: row.text });
+                    timeline.keep_quote(&id, row.quote());
                 }
                 return;
             }

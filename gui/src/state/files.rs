@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{State, Tab, Tone};
+use super::{State, Tone};
 use crate::ask::Ask;
 use crate::ask::files::{self as ask, Answer, Deed, File, Share};
 use crate::strings::tr;
@@ -74,6 +74,9 @@ pub(crate) enum Order {
 pub(crate) struct Files {
     pub(crate) list: Vec<File>,
     pub(crate) loaded: bool,
+    /// The list is being read; and whether it has to be read once more after that.
+    reading: bool,
+    stale: bool,
     pub(crate) source: Source,
     pub(crate) order: Order,
     pub(crate) query: String,
@@ -87,6 +90,11 @@ pub(crate) struct Files {
 }
 
 impl Files {
+    /// The file of this id.
+    pub(crate) fn get(&self, file_id: &str) -> Option<&File> {
+        self.list.iter().find(|file| file.file_id == file_id)
+    }
+
     /// The files to show, in their order.
     pub(crate) fn shown(&self) -> Vec<&File> {
         let query = self.query.trim().to_lowercase();
@@ -157,7 +165,10 @@ struct Told {
 impl State {
     /// Reads the list of files, where the node has files.
     pub(super) fn read_files(&mut self, asks: &mut Vec<Ask>) {
-        if Tab::Files.is_here() {
+        // However much happens at once: one reading is under way, and at most one more follows.
+        if std::mem::replace(&mut self.files.reading, true) {
+            self.files.stale = true;
+        } else {
             asks.push(ask::Ask::List.into());
         }
     }
@@ -213,7 +224,12 @@ impl State {
 
     pub(super) fn files_answer(&mut self, answer: Answer, clock: Clock, asks: &mut Vec<Ask>) {
         match answer {
+            Answer::Preview { file_id, picture } => self.previews.came(&file_id, picture),
             Answer::List(result) => {
+                self.files.reading = false;
+                if std::mem::take(&mut self.files.stale) {
+                    self.read_files(asks);
+                }
                 if let Some(list) = self.toast_error(result, clock) {
                     let moving = |file: &File| matches!(file.state.as_str(), "downloading" | "paused" | "waiting");
                     let is_moving = |id: &String| list.iter().any(|file| file.file_id == *id && moving(file));
@@ -231,6 +247,7 @@ impl State {
                 self.overlay = None;
                 self.notices.toast(Tone::Good, tr().file_shared, clock.now_ms);
                 self.read_files(asks);
+                self.share_next(asks);
             }
             Answer::Shared(Err(error)) => self.files.sharing = Some(Err(error.message)),
             Answer::Downloaded { file_id, path, result } => {

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use secure_chat_node::api::Message;
 use serde_json::Value;
 
-use super::{Row, Selection, State, Tab, Timeline, Tone};
-use crate::ask::groups::{self as ask, Answer, FoundGroup, Group, Member};
+use super::{DRAFTS_READ_MAX, Overlay, Row, Selection, State, Tab, Timeline, Tone};
+use crate::ask::groups::{self as ask, Answer, FoundGroup, Group, Link, Member};
 use crate::ask::{Ask, messages};
 use crate::strings::tr;
 use crate::text::Clock;
@@ -17,10 +17,19 @@ use crate::text::Clock;
 pub(crate) struct Groups {
     pub(crate) list: Vec<Group>,
     pub(crate) loaded: bool,
+    /// The list is being read; and whether it has to be read once more after that.
+    reading: bool,
+    stale: bool,
+    /// What the list is narrowed to.
+    pub(crate) query: String,
     /// Of the group that is open.
     pub(crate) members: Vec<Member>,
+    /// Who is kept out of it.
+    pub(crate) banned: Vec<Member>,
     /// Who wants to join it.
     pub(crate) requests: Vec<Member>,
+    /// Its open invite links, while their dialog is open.
+    pub(crate) links: Vec<Link>,
     /// The members are shown beside the conversation.
     pub(crate) members_open: bool,
     pub(crate) found: Vec<FoundGroup>,
@@ -70,7 +79,10 @@ impl State {
 
     /// Reads the list of groups, where the node has groups.
     pub(super) fn read_groups(&mut self, asks: &mut Vec<Ask>) {
-        if Tab::Groups.is_here() {
+        // However much happens at once: one reading is under way, and at most one more follows.
+        if std::mem::replace(&mut self.groups.reading, true) {
+            self.groups.stale = true;
+        } else {
             asks.push(ask::Ask::List.into());
         }
     }
@@ -90,6 +102,7 @@ impl State {
         }
         self.leave_conversation(clock, asks);
         self.groups.members.clear();
+        self.groups.banned.clear();
         self.groups.requests.clear();
         self.chat.selection = Selection::Group(group_id.to_owned());
         self.chat.timeline = Some(Timeline::new(group_id));
@@ -144,7 +157,15 @@ impl State {
     pub(super) fn groups_answer(&mut self, answer: Answer, clock: Clock, asks: &mut Vec<Ask>) {
         match answer {
             Answer::List(result) => {
+                self.groups.reading = false;
+                if std::mem::take(&mut self.groups.stale) {
+                    self.read_groups(asks);
+                }
                 if let Some(list) = self.toast_error(result, clock) {
+                    if !self.groups.loaded {
+                        let latest = list.iter().take(DRAFTS_READ_MAX).map(|group| group.group_id.clone());
+                        asks.extend(latest.map(|conversation| Ask::from(messages::Ask::LoadDraft { conversation })));
+                    }
                     self.groups.list = list;
                     self.groups.loaded = true;
                 }
@@ -185,12 +206,20 @@ impl State {
         let open = self.group().map(|group| group.group_id.clone());
         match answer {
             Answer::Members { group_id, result } if open.as_ref() == Some(&group_id) => {
-                self.groups.members = self.toast_error(result, clock).unwrap_or_default();
+                (self.groups.members, self.groups.banned) = self.toast_error(result, clock).unwrap_or_default();
             }
             Answer::Requests { group_id, result: Ok(requests) } if open.as_ref() == Some(&group_id) => {
                 self.groups.requests = requests;
             }
-            Answer::Invited { user, result } => match (result, user) {
+            Answer::Links { group_id, result: Ok(links) } if self.invites_to(&group_id) => self.groups.links = links,
+            Answer::Revoked { group_id, result } => {
+                if self.toast_error(result, clock).is_some() {
+                    self.notices.toast(Tone::Plain, tr().link_revoked, clock.now_ms);
+                    self.groups.invite = None;
+                }
+                asks.push(ask::Ask::Links(group_id).into());
+            }
+            Answer::Invited { group_id, user, result } => match (result, user) {
                 (Ok(_), Some(user)) => {
                     self.groups.asking = None;
                     self.notices.toast(Tone::Good, (tr().group_invited)(&user), clock.now_ms);
@@ -198,6 +227,7 @@ impl State {
                 (Ok(invite), None) => {
                     self.groups.asking = None;
                     self.groups.invite = invite;
+                    asks.push(ask::Ask::Links(group_id).into());
                 }
                 (Err(error), _) => self.groups.asking = Some(Err(error.message)),
             },
@@ -220,6 +250,11 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    /// Whether the dialog that invites to this group is open.
+    fn invites_to(&self, group_id: &str) -> bool {
+        matches!(&self.overlay, Some(Overlay::InviteToGroup(open)) if open == group_id)
     }
 
     /// Tells the node what was read of the open group.

@@ -5,31 +5,39 @@
 
 mod answers;
 mod chat;
+mod desktop;
 mod events;
 mod files;
 mod groups;
 mod heights;
+mod intent;
 mod intents;
 mod network;
 mod notices;
 mod people;
 mod preferences;
+mod previews;
+mod row;
 mod security;
 mod session;
 mod timeline;
+mod writing;
 
 pub(crate) use chat::{Chat, Composing, Search, Selection};
+pub(crate) use desktop::Desktop;
 pub(crate) use files::{Files, Order, Progress, Source, is_risky};
 pub(crate) use groups::Groups;
 pub(crate) use heights::Heights;
-pub(crate) use intents::{Confirm, Effect, Intent, Overlay, Recipient, copied};
+pub(crate) use intent::{Confirm, Effect, Intent, Overlay, Recipient, copied};
 pub(crate) use network::{Network, Reach};
 pub(crate) use notices::{Notices, Tone};
 pub(crate) use people::People;
 pub(crate) use preferences::{Key, Look, Preferences, SCALES};
+pub(crate) use previews::{Preview, Previews};
+pub(crate) use row::{Quote, Reaction, Row, Shared, text_of};
 pub(crate) use security::Security;
 pub(crate) use session::{Gate, Opened, Session, Step};
-pub(crate) use timeline::{Quote, Reaction, Row, ScrollTo, Timeline, text_of};
+pub(crate) use timeline::{ScrollTo, Timeline};
 
 use secure_chat_node::api::{ErrorKind, SafetyNumberView};
 
@@ -40,6 +48,9 @@ use crate::text::Clock;
 const DRAFTS_READ_MAX: usize = 200;
 /// The network tab is read again after this time, in milliseconds.
 const NETWORK_EVERY_MS: u64 = 5_000;
+
+/// The node is told no more often what was read, in milliseconds.
+const MARK_EVERY_MS: u64 = 400;
 
 /// Who did nothing for this time is taken to be away, in milliseconds.
 const PRESENT_FOR_MS: u64 = 3 * 60_000;
@@ -105,6 +116,10 @@ pub(crate) struct State {
     pub(crate) chat: Chat,
     pub(crate) groups: Groups,
     pub(crate) files: Files,
+    /// Small pictures of shared images.
+    pub(crate) previews: Previews,
+    /// What the desktop's dialogs said.
+    pub(crate) desktop: Desktop,
     pub(crate) security: Security,
     pub(crate) network: Network,
     pub(crate) preferences: Preferences,
@@ -122,6 +137,8 @@ pub(crate) struct State {
     /// for something on their behalf, in milliseconds.
     acted_ms: u64,
     told_ms: u64,
+    /// When the node was last told what was read, in milliseconds.
+    marked_at_ms: u64,
     /// Something about the account as a whole is under way, or why it was refused.
     pub(crate) caring: Option<Result<(), String>>,
     /// Answers to a request that are under way.
@@ -241,8 +258,8 @@ impl State {
         let network = self.watch_network(now_ms, focused, asks);
         self.keep_open(now_ms, asks);
         // What comes in while nobody is there is not read, and must not keep the account open.
-        self.mark_read(focused && self.somebody_is_there(now_ms), asks);
-        [draft, typing, toast, network].into_iter().flatten().min()
+        let read = self.mark_read(now_ms, focused && self.somebody_is_there(now_ms), asks);
+        [draft, typing, toast, network, read].into_iter().flatten().min()
     }
 
     /// While somebody looks at it, the network tab is read again and again.
@@ -259,29 +276,39 @@ impl State {
         Some(NETWORK_EVERY_MS)
     }
 
-    /// Tells the node what was read: the end of the open conversation, while it is looked at.
-    fn mark_read(&mut self, focused: bool, asks: &mut Vec<Ask>) {
+    /// Tells the node what was read: the end of the open conversation, while it
+    /// is looked at. Returns when to come back, in milliseconds: in a flood, not
+    /// every frame is worth a commit and a receipt.
+    fn mark_read(&mut self, now_ms: u64, focused: bool, asks: &mut Vec<Ask>) -> Option<u64> {
         if !focused
             || !matches!(self.tab, Tab::Chat | Tab::Groups)
             || self.opened().is_some_and(|opened| opened.onboarding.is_some())
         {
-            return;
+            return None;
         }
-        let Some(timeline) = &mut self.chat.timeline else { return };
+        let timeline = self.chat.timeline.as_mut()?;
         if timeline.unseen > 0 || !timeline.at_end || !timeline.loaded {
-            return;
+            return None;
         }
-        let Some(newest) = timeline.newest_received() else { return };
-        if timeline.read_up_to.as_deref() != Some(newest) {
-            let up_to = newest.to_owned();
-            timeline.read_up_to = Some(up_to.clone());
-            let conversation = timeline.conversation.clone();
-            if self.is_group(&conversation) {
-                return self.mark_group_read(&conversation, up_to, asks);
-            }
+        let newest = timeline.newest_received()?;
+        if timeline.read_up_to.as_deref() == Some(newest) {
+            return None;
+        }
+        let waited = now_ms.saturating_sub(self.marked_at_ms);
+        if waited < MARK_EVERY_MS {
+            return Some(MARK_EVERY_MS - waited);
+        }
+        self.marked_at_ms = now_ms;
+        let up_to = newest.to_owned();
+        timeline.read_up_to = Some(up_to.clone());
+        let conversation = timeline.conversation.clone();
+        if self.is_group(&conversation) {
+            self.mark_group_read(&conversation, up_to, asks);
+        } else {
             self.people.set_unread(&conversation, 0);
             asks.push(messages::Ask::MarkRead { conversation, up_to }.into());
         }
+        None
     }
 
     /// Loads more of the conversation where the list nears the end of what is loaded.

@@ -73,7 +73,10 @@ impl People {
             .is_none_or(|last| last.message_id == message.message_id || last.at <= message.at);
         if newer {
             contact.last_message = Some(message.clone());
-            self.sort();
+            // In a flood from one person, they are on top already.
+            if self.contacts.first().is_none_or(|first| first.username != message.conversation) {
+                self.sort();
+            }
         }
     }
 

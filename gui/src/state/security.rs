@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{Overlay, State, Tab, Tone};
-use crate::ask::security::{self as ask, Alert, Answer, Entry, Filter};
-use crate::ask::{Answered, Ask};
+use crate::ask::security::{self as ask, Alert, Answer, Entry, Filter, SessionFact, SetAside};
+use crate::ask::{Answered, Ask, contacts};
 use crate::strings::tr;
 use crate::text::Clock;
 
@@ -26,6 +26,10 @@ pub(crate) struct Security {
     next_before: Option<u64>,
     pub(crate) alerts: Vec<Alert>,
     pub(crate) facts: Map<String, Value>,
+    /// The contacts' encrypted sessions, out of the facts.
+    pub(crate) sessions: Vec<SessionFact>,
+    /// Chat requests that were set aside.
+    pub(crate) set_aside: Vec<SetAside>,
     /// Why the log could not be read.
     pub(crate) error: Option<String>,
     pub(crate) exporting: bool,
@@ -56,7 +60,7 @@ impl Security {
 
     fn read_everything(&mut self, asks: &mut Vec<Ask>) {
         self.read(asks);
-        asks.extend([Ask::from(ask::Ask::Alerts), ask::Ask::Facts.into()]);
+        asks.extend([Ask::from(ask::Ask::Alerts), ask::Ask::Facts.into(), ask::Ask::SetAside.into()]);
     }
 
     fn page(&mut self, before: Option<u64>, serial: u64, result: Answered<ask::Log>) {
@@ -105,9 +109,30 @@ impl State {
         match answer {
             Answer::Log { before, serial, result } => self.security.page(before, serial, result),
             Answer::Alerts(Ok(alerts)) => self.security.alerts = alerts,
-            Answer::Facts(Ok(facts)) => self.security.facts = facts,
+            Answer::Facts(Ok(facts)) => {
+                let sessions = facts.get("sessions").cloned().unwrap_or_default();
+                self.security.sessions = serde_json::from_value(sessions).unwrap_or_default();
+                self.security.facts = facts;
+            }
+            Answer::SetAside(Ok(set_aside)) => self.security.set_aside = set_aside,
             // The next reading makes them good.
-            Answer::Alerts(Err(_)) | Answer::Facts(Err(_)) => {}
+            Answer::Alerts(Err(_)) | Answer::Facts(Err(_)) | Answer::SetAside(Err(_)) => {}
+            Answer::Released(result) => {
+                if self.toast_error(result, clock).is_some() {
+                    self.notices.toast(Tone::Plain, tr().released, clock.now_ms);
+                }
+                asks.extend([Ask::from(ask::Ask::SetAside), contacts::Ask::Requests.into()]);
+            }
+            Answer::Discarded(result) => {
+                let _ = self.toast_error(result, clock);
+                asks.push(ask::Ask::SetAside.into());
+            }
+            Answer::SessionReset { user, result } => {
+                if self.toast_error(result, clock).is_some() {
+                    self.notices.toast(Tone::Good, (tr().session_reset)(&user), clock.now_ms);
+                }
+                self.audited(asks);
+            }
             Answer::Dismissed(result) => {
                 if self.toast_error(result, clock).is_some() {
                     asks.push(ask::Ask::Alerts.into());

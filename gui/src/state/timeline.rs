@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use secure_chat_node::api::{Message, MessageState};
+use secure_chat_node::api::MessageState;
 
 use super::heights::Heights;
-use crate::text::bytes;
+use super::row::{Quote, Row};
 
 /// Messages kept in memory; beyond it those far from what is read are let go.
 pub(crate) const LOADED_MAX: usize = 100_000;
@@ -16,91 +16,6 @@ const LET_GO: usize = 2_000;
 const EARLY_STATES_MAX: usize = 1_024;
 /// Quoted messages that are not loaded themselves.
 const QUOTES_MAX: usize = 1_024;
-
-/// A reaction to a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reaction {
-    pub(crate) emoji: String,
-    pub(crate) count: usize,
-    /// Chosen by this account, too.
-    pub(crate) mine: bool,
-}
-
-/// A message as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
-    /// Empty until the node has named it.
-    pub(crate) id: String,
-    /// Names an own message until it has an id.
-    pub(crate) local: Option<u64>,
-    pub(crate) mine: bool,
-    pub(crate) from: String,
-    pub(crate) text: String,
-    pub(crate) at_ms: u64,
-    pub(crate) state: MessageState,
-    pub(crate) reason: Option<String>,
-    pub(crate) reply_to: Option<String>,
-    pub(crate) edited: bool,
-    pub(crate) deleted: bool,
-    pub(crate) reactions: Vec<Reaction>,
-}
-
-impl Row {
-    /// A message, seen by the account `me`.
-    pub(crate) fn new(message: &Message, me: &str) -> Self {
-        let reactions = message
-            .reactions
-            .iter()
-            .filter(|(_, by)| !by.is_empty())
-            .map(|(emoji, by)| Reaction {
-                emoji: emoji.clone(),
-                count: by.len(),
-                mine: by.iter().any(|account| account == me),
-            })
-            .collect();
-        Self {
-            id: message.message_id.clone(),
-            local: None,
-            mine: message.mine,
-            from: message.from.clone(),
-            text: text_of(message),
-            at_ms: message.at.0.0,
-            state: message.state,
-            reason: message.reason.clone(),
-            reply_to: message.reply_to.clone(),
-            edited: message.edited.is_some(),
-            deleted: message.deleted,
-            reactions,
-        }
-    }
-
-    /// A guess at the height, in points, until the row is painted.
-    fn estimate(&self) -> f32 {
-        const LINE_CHARS: usize = 64;
-        const LINE_PT: f32 = 20.0;
-        // Bytes are near enough, and need no walk over the text.
-        let lines = self.text.len() / LINE_CHARS + 1;
-        let extras = usize::from(self.reply_to.is_some()) * 2 + usize::from(!self.reactions.is_empty());
-        28.0 + LINE_PT * (lines + extras) as f32
-    }
-}
-
-/// The text of a message; that of one that shares a file begins with the file.
-pub(crate) fn text_of(message: &Message) -> String {
-    match &message.file {
-        Some(file) if message.text.is_empty() => format!("📎 {} ({})", file.name, bytes(file.size)),
-        Some(file) => format!("📎 {} ({})\n{}", file.name, bytes(file.size), message.text),
-        None => message.text.clone(),
-    }
-}
-
-/// What is shown of a message that another one answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Quote {
-    pub(crate) mine: bool,
-    pub(crate) from: String,
-    pub(crate) text: String,
-}
 
 /// One end of what is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -138,8 +53,7 @@ impl<'a> Rows<'a> {
     pub(crate) fn quote(&self, id: &str) -> Option<Quote> {
         let place = self.places.get(id).and_then(|place| usize::try_from(place - self.base).ok());
         let row = place.and_then(|place| self.rows.get(place));
-        row.map(|row| Quote { mine: row.mine, from: row.from.clone(), text: row.text.clone() })
-            .or_else(|| self.quotes.get(id).cloned())
+        row.map(Row::quote).or_else(|| self.quotes.get(id).cloned())
     }
 }
 
@@ -390,6 +304,7 @@ impl Timeline {
                 row.deleted = true;
                 row.text.clear();
                 row.reactions.clear();
+                row.file = None;
             }
         } else if let Some(place) = self.place(id) {
             self.rows.remove(place);
@@ -442,6 +357,7 @@ pub(crate) mod tests {
             edited: false,
             deleted: false,
             reactions: Vec::new(),
+            file: None,
         }
     }
 

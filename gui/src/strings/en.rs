@@ -612,12 +612,19 @@ strings! {
         Some(_) => "Usual",
         None => "Everything",
     };
+    log_time: Text = "Time";
+    log_days: fn(Option<u32>) -> String = |days| match days {
+        None => "Any time".to_owned(),
+        Some(1) => "Last day".to_owned(),
+        Some(days) => format!("Last {days} days"),
+    };
     activity: Text = "Activity";
     activity_text: Text = "Entries of the last two weeks, as far as they are loaded above.";
     activity_usual: Text = "Usual";
     activity_notable: Text = "Warnings and worse";
     export_title: Text = "Export and clear";
     export_text: Text = "An exported log can be read by anybody who gets the file.";
+    log_path: Text = "Path of the file";
     export: Text = "Export";
     exported: fn(u64, &str) -> String = |n, path| format!("{} written to {path}", plural(n, "entry", "entries"));
     clear_log: Text = "Clear log";
@@ -638,6 +645,7 @@ strings! {
     export_backup: Text = "Export a backup";
     export_backup_text: Text = "Your keys, contacts and history in one file, sealed under a passphrase of its own.";
     backup_written: fn(&str) -> String = |path| format!("Backup written to {path}");
+    backup_path_hint: Text = "Path of the backup";
     passphrase: Text = "Passphrase of the backup";
     passphrase_again: Text = "Passphrase again";
     import_backup: Text = "Import a backup";
@@ -648,4 +656,56 @@ strings! {
     wipe_type: fn(&str) -> String = |name| format!("Type {name} to confirm");
     wipe_now: Text = "Wipe everything";
     account_wiped: Text = "The account is wiped";
+
+    // --- the desktop
+    browse_short: Text = "Browse…";
+    browse: Text = "Choose a file…";
+    browse_place: Text = "Choose where…";
+    no_chooser: Text = "This desktop has no file chooser (its xdg-desktop-portal is missing). Type the path, or drop the file onto the window.";
+    picture_kept: fn(&str) -> String = |path| format!("The picture is kept as {path}");
+    picture_not_kept: fn(&str) -> String = |error| format!("The picture could not be kept: {error}");
+    pasted_picture: fn(&str) -> String = |when| format!("Pasted {when}.png");
+    file_in_message: fn(&str) -> String = |name| format!("File {name}");
+    download: Text = "Download";
+    mention: fn(&str) -> String = |name| format!("Mention {name}");
+
+    // --- bans and links of groups
+    banned: Text = "BANNED";
+    unban: Text = "Lift the ban";
+    confirm_ban_title: Text = "Remove and ban this member?";
+    confirm_ban: Text = "They can read nothing that is written from now on, and can't come back until the ban is lifted.";
+    group_links: Text = "OPEN LINKS";
+    link_by: fn(&str) -> String = |by| format!("by {by}");
+    link_ends: fn(&str) -> String = |time| format!("ends in {time}");
+    link_for_good: Text = "does not end";
+    link_revoke: Text = "Revoke link";
+    link_revoked: Text = "The link lets nobody in any longer";
+    group_list_search: Text = "Search groups";
+
+    // --- what was set aside, and sessions
+    set_aside: Text = "Quarantine";
+    set_aside_text: Text = "Chat requests that look like spam or a trick are set aside here, unseen. Nobody is told.";
+    set_aside_none: Text = "Nothing was set aside.";
+    set_aside_reason: fn(&str) -> Text = |reason| match reason {
+        "link" => "has a link",
+        "repeated" => "asked again and again",
+        "looks_like_contact" => "its name looks like that of a contact",
+        _ => "set aside by hand",
+    };
+    release: Text = "Show request";
+    released: Text = "The request is among your chats now";
+    discard: Text = "Delete request";
+    sessions_title: Text = "Encrypted sessions";
+    sessions_text: Text = "One with each contact. Its keys change with every message.";
+    sessions_none: Text = "None yet: a session begins with the first contact.";
+    session_none: Text = "no session";
+    session_of: fn(&str, &str) -> String = |since, used| format!("since {since} · last used {used}");
+    reset_session: Text = "Reset session";
+    session_reset: fn(&str) -> String = |user| format!("The session with {user} starts anew");
+    confirm_reset_title: Text = "Reset this session?";
+    confirm_reset: fn(&str) -> String =
+        |user| format!("New keys are agreed on with {user}. Do this when messages can't be read. The safety number stays the same.");
+    theme_dark: Text = "Dark theme";
+    theme_light: Text = "Light theme";
+    rendezvous_add_action: Text = "Add a rendezvous node";
 }

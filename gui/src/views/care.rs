@@ -6,6 +6,7 @@ use secure_chat_node::api::Password;
 
 use super::{Cx, paths};
 use crate::ask::account;
+use crate::ask::desktop::Pick;
 use crate::state::{Intent, State};
 use crate::strings::tr;
 use crate::widgets::{Field, PushButton, SecretText, error_text, muted};
@@ -26,6 +27,11 @@ fn copy(secret: &SecretText) -> Password {
 }
 
 impl CareDialog {
+    /// A path was chosen.
+    pub(super) fn set_path(&mut self, path: String) {
+        self.path = path;
+    }
+
     fn busy(state: &State) -> bool {
         matches!(state.caring, Some(Ok(())))
     }
@@ -80,7 +86,7 @@ impl CareDialog {
         if self.path.is_empty() && first {
             self.path = paths::in_documents("secure-chat-backup.scb");
         }
-        let path = Field::new(tr().file_path).show(ui, &mut self.path);
+        let path = paths::path_field(ui, Field::new(tr().file_path), &mut self.path, Pick::BackupTo, state, cx);
         if first {
             path.request_focus();
         }
@@ -96,7 +102,8 @@ impl CareDialog {
     /// An account from its backup.
     pub(super) fn import(&mut self, ui: &mut Ui, state: &State, first: bool, cx: &mut Cx) {
         muted(ui, tr().import_backup_text);
-        let path = Field::new(tr().file_path).hint(tr().share_path_hint).show(ui, &mut self.path);
+        let field = Field::new(tr().file_path).hint(tr().backup_path_hint);
+        let path = paths::path_field(ui, field, &mut self.path, Pick::BackupFrom, state, cx);
         if first {
             path.request_focus();
         }

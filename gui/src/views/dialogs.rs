@@ -9,6 +9,7 @@ use super::finder::Finder;
 use super::group_dialogs::GroupDialog;
 use super::share::ShareDialog;
 use super::{Cx, shortcuts};
+use crate::ask::desktop::Pick;
 use crate::ask::{contacts, files, groups, messages, network, security};
 use crate::state::{Confirm, Intent, Overlay, State, Tone};
 use crate::strings::tr;
@@ -50,6 +51,7 @@ impl Dialogs {
                 _ => {}
             }
         }
+        self.take_picked(&overlay, state);
         let ctx = ui.ctx().clone();
         let closed = match &overlay {
             Overlay::Palette => self.finder.ui(&ctx, state, cx, first),
@@ -70,13 +72,31 @@ impl Dialogs {
         }
     }
 
+    /// What was chosen with the desktop's chooser goes into the field it was chosen for.
+    fn take_picked(&mut self, overlay: &Overlay, state: &mut State) {
+        let wanted = match overlay {
+            Overlay::Share { .. } => Pick::Share,
+            Overlay::SaveFile { .. } => Pick::Save,
+            Overlay::ExportBackup => Pick::BackupTo,
+            Overlay::ImportBackup => Pick::BackupFrom,
+            _ => return,
+        };
+        if let Some((_, path)) = state.desktop.picked.take_if(|(pick, _)| *pick == wanted) {
+            match wanted {
+                Pick::Share => self.share.set_path(path),
+                Pick::Save => self.share.set_save_to(path),
+                _ => self.care.set_path(path),
+            }
+        }
+    }
+
     /// Dialogs of files, groups and the account.
     fn more(&mut self, ctx: &egui::Context, overlay: &Overlay, state: &State, first: bool, cx: &mut Cx) -> bool {
         let (share, group, care) = (&mut self.share, &mut self.group, &mut self.care);
         match overlay {
             Overlay::Share { .. } => dialog(ctx, tr().share_file, 480.0, |ui| share.share(ui, state, first, cx)),
             Overlay::SaveFile { file_id, risky, .. } => {
-                dialog(ctx, tr().save_as, 480.0, |ui| share.save(ui, file_id, *risky, first, cx))
+                dialog(ctx, tr().save_as, 480.0, |ui| share.save(ui, state, (file_id, *risky), first, cx))
             }
             Overlay::EditGroup(id) => {
                 let title = if id.is_some() { tr().group_settings } else { tr().group_new };
@@ -291,6 +311,8 @@ fn confirm_title(confirm: &Confirm) -> &'static str {
         Confirm::LeaveGroup { .. } => tr().confirm_leave_title,
         Confirm::RemoveMember { .. } => tr().confirm_member_title,
         Confirm::TransferGroup { .. } => tr().confirm_transfer_title,
+        Confirm::BanMember { .. } => tr().confirm_ban_title,
+        Confirm::ResetSession(_) => tr().confirm_reset_title,
     }
 }
 
@@ -307,6 +329,8 @@ fn question(ui: &mut Ui, confirm: &Confirm, first: bool, cx: &mut Cx) {
         Confirm::LeaveGroup { name, .. } => (tr().confirm_leave)(name),
         Confirm::RemoveMember { .. } => tr().confirm_member.to_owned(),
         Confirm::TransferGroup { .. } => tr().confirm_transfer.to_owned(),
+        Confirm::BanMember { .. } => tr().confirm_ban.to_owned(),
+        Confirm::ResetSession(user) => (tr().confirm_reset)(user),
     };
     muted(ui, words);
     if let Confirm::RemoveRendezvous(shown) | Confirm::AcceptKey { fingerprint: shown, .. } = confirm {
@@ -363,6 +387,13 @@ fn answers(confirm: &Confirm) -> Vec<(&'static str, bool, Intent)> {
         Confirm::TransferGroup { group_id, user } => {
             let method = "groups.transfer";
             vec![(tr().make_owner, true, groups::Ask::ToMember { group_id, user, method }.into())]
+        }
+        Confirm::BanMember { group_id, user } => {
+            let method = "groups.ban";
+            vec![(tr().ban_member, true, groups::Ask::ToMember { group_id, user, method }.into())]
+        }
+        Confirm::ResetSession(user) => {
+            vec![(tr().reset_session, true, security::Ask::ResetSession(user).into())]
         }
         Confirm::AcceptKey { user, fingerprint } => {
             vec![(tr().accept_key, true, contacts::Ask::AcceptKeyChange { user, fingerprint }.into())]

@@ -5,7 +5,7 @@ use lucide_icons::Icon;
 
 use super::{Cx, page_heading, paths};
 use crate::ask::files::{self, Deed, File};
-use crate::state::{Confirm, Intent, Order, Overlay, Progress, Recipient, Source, State, is_risky};
+use crate::state::{Confirm, Files, Intent, Order, Overlay, Progress, Recipient, Source, State, is_risky};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, card, icons, medium};
@@ -54,38 +54,42 @@ pub(super) fn files(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
 }
 
 fn filters(ui: &mut Ui, state: &mut State) {
-    let files = &mut state.files;
-    ui.horizontal_wrapped(|ui| {
-        for (source, name) in [
-            (Source::All, tr().files_all),
-            (Source::Personal, tr().files_personal),
-            (Source::Groups, tr().files_groups),
-        ] {
-            if ui.selectable_label(files.source == source, name).clicked() {
-                files.source = source;
-            }
-        }
-        ui.scope(|ui| {
-            ui.set_width((ui.available_width() - 200.0).max(140.0));
-            Field::new(tr().files_search).hint(tr().files_search).bare().show(ui, &mut files.query);
-        });
-        let orders = [
-            (Order::Newest, tr().order_newest),
-            (Order::Name, tr().order_name),
-            (Order::Largest, tr().order_largest),
-            (Order::ExpiresSoon, tr().order_expiry),
-        ];
-        let name = orders.iter().find(|(order, _)| *order == files.order).map_or(tr().order_newest, |order| order.1);
-        let choice = ComboBox::from_id_salt("order").selected_text(name).width(150.0).show_ui(ui, |ui| {
-            for (order, name) in orders {
-                if ui.selectable_label(files.order == order, name).clicked() {
-                    files.order = order;
+    let Files { source, query, order, .. } = &mut state.files;
+    tailed(
+        ui,
+        |ui| {
+            for (other, name) in [
+                (Source::All, tr().files_all),
+                (Source::Personal, tr().files_personal),
+                (Source::Groups, tr().files_groups),
+            ] {
+                if ui.selectable_label(*source == other, name).clicked() {
+                    *source = other;
                 }
             }
-        });
-        choice.response.accessible_name(format!("{}: {name}", tr().order));
-    });
+            Field::new(tr().files_search).hint(tr().files_search).bare().show(ui, query);
+        },
+        |ui| orders(ui, order),
+    );
     ui.add_space(2.0);
+}
+
+fn orders(ui: &mut Ui, order: &mut Order) {
+    let orders = [
+        (Order::Newest, tr().order_newest),
+        (Order::Name, tr().order_name),
+        (Order::Largest, tr().order_largest),
+        (Order::ExpiresSoon, tr().order_expiry),
+    ];
+    let name = orders.iter().find(|(other, _)| other == order).map_or(tr().order_newest, |order| order.1);
+    let choice = ComboBox::from_id_salt("order").selected_text(name).width(140.0).show_ui(ui, |ui| {
+        for (other, name) in orders {
+            if ui.selectable_label(*order == other, name).clicked() {
+                *order = other;
+            }
+        }
+    });
+    choice.response.accessible_name(format!("{}: {name}", tr().order));
 }
 
 /// What can be done with a file as it is now.
@@ -125,7 +129,13 @@ fn row(ui: &mut Ui, file: &File, state: &State, cx: &mut Cx) {
                 let (rect, _) = ui.allocate_exact_size(vec2(40.0, 40.0), Sense::hover());
                 ui.painter().rect_filled(rect, 10.0, p.surface);
                 let sign = FontId::new(19.0, icons());
-                ui.painter().text(rect.center(), Align2::CENTER_CENTER, char::from(icon(file)), sign, p.accent);
+                ui.painter().text(
+                    rect.center(),
+                    Align2::CENTER_CENTER,
+                    char::from(icon(&file.mime, &file.name)),
+                    sign,
+                    p.accent,
+                );
                 lines(ui, |ui| {
                     ui.add(egui::Label::new(RichText::new(text::displayed(&file.name)).family(medium())).truncate());
                     let line = RichText::new(&detail).size(SMALL_PT).color(p.muted);
@@ -135,7 +145,11 @@ fn row(ui: &mut Ui, file: &File, state: &State, cx: &mut Cx) {
             |ui| buttons(ui, file, &able, state, cx),
         );
         if let Some(caption) = file.caption.as_deref().filter(|caption| !caption.is_empty()) {
-            ui.add(egui::Label::new(RichText::new(text::displayed(caption)).size(13.0)).truncate());
+            ui.horizontal(|ui| {
+                // Below the name, not below the icon.
+                ui.add_space(40.0);
+                ui.add(egui::Label::new(RichText::new(text::displayed(caption)).size(13.0)).truncate());
+            });
         }
         if let Some(progress) = progress {
             bar(ui, progress, file.state == "paused");
@@ -238,17 +252,15 @@ fn bar(ui: &mut Ui, progress: &Progress, paused: bool) {
 }
 
 /// The icon of a kind of file.
-fn icon(file: &File) -> Icon {
-    let kind = file.mime.split('/').next().unwrap_or_default();
+pub(super) fn icon(mime: &str, name: &str) -> Icon {
+    let kind = mime.split('/').next().unwrap_or_default();
     match kind {
         "image" => Icon::Image,
         "video" => Icon::Film,
         "audio" => Icon::Music,
         "text" => Icon::FileText,
-        _ if file.mime.contains("zip") || file.mime.contains("compressed") || file.mime.contains("tar") => {
-            Icon::Archive
-        }
-        _ if is_risky(&file.name) => Icon::FileWarning,
+        _ if mime.contains("zip") || mime.contains("compressed") || mime.contains("tar") => Icon::Archive,
+        _ if is_risky(name) => Icon::FileWarning,
         _ => Icon::File,
     }
 }

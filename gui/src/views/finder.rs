@@ -2,9 +2,10 @@
 
 use egui::{Align2, Context, FontId, Key, Modifiers, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
 use lucide_icons::Icon;
+use secure_chat_node::api::Status;
 
 use super::{Cx, rail};
-use crate::state::{Intent, Overlay, Recipient, State, Tab};
+use crate::state::{Intent, Overlay, State, Tab};
 use crate::strings::tr;
 use crate::theme::{Palette, font, icons};
 use crate::widgets::{Field, dialog, focus_ring, muted, paint_avatar, paint_elided};
@@ -133,11 +134,23 @@ fn search(query: &str, state: &State) -> Vec<Found> {
         action(Icon::Bell, tr().notices, Intent::Show(Overlay::Notices)),
         action(Icon::Keyboard, tr().shortcuts, Intent::Show(Overlay::Shortcuts)),
         action(Icon::Lock, tr().lock, Intent::Lock),
+        action(Icon::Moon, tr().theme_dark, look("dark")),
+        action(Icon::Sun, tr().theme_light, look("light")),
+        action(Icon::Share2, tr().share_invite, Intent::Go(Tab::Profile)),
+        action(Icon::Server, tr().rendezvous_add_action, Intent::Go(Tab::Network)),
+        action(Icon::Server, tr().host_here, Intent::Host),
+        action(Icon::ClipboardList, tr().diagnostics, crate::ask::network::Ask::Diagnostics.into()),
+        action(Icon::KeyRound, tr().change_password, Intent::Show(Overlay::ChangePassword)),
+        action(Icon::RefreshCw, tr().rekey, Intent::Show(Overlay::Rekey)),
+        action(Icon::Download, tr().export_backup, Intent::Show(Overlay::ExportBackup)),
+        action(Icon::Circle, tr().presence_online, Intent::Presence(Status::Online)),
+        action(Icon::Moon, tr().presence_away, Intent::Presence(Status::Away)),
+        action(Icon::EyeOff, tr().presence_invisible, Intent::Presence(Status::Invisible)),
     ];
     let of_tabs = [
         (Tab::Groups, action(Icon::Plus, tr().group_new, Intent::Show(Overlay::EditGroup(None)))),
         (Tab::Groups, action(Icon::Search, tr().group_find, Intent::Show(Overlay::FindGroup))),
-        (Tab::Files, action(Icon::Share2, tr().share_file, share())),
+        (Tab::Files, action(Icon::Share2, tr().share_file, share(state))),
     ];
     let of_tabs = of_tabs.into_iter().filter(|(tab, _)| tab.is_here()).map(|(_, action)| action);
     let mut found: Vec<Found> = people
@@ -153,8 +166,12 @@ fn search(query: &str, state: &State) -> Vec<Found> {
     found
 }
 
-fn share() -> Intent {
-    Intent::Show(Overlay::Share { path: String::new(), to: Recipient::Nobody })
+fn look(value: &str) -> Intent {
+    Intent::Set { key: crate::state::Key::Theme, value: value.into() }
+}
+
+fn share(state: &State) -> Intent {
+    Intent::Show(Overlay::Share { path: String::new(), to: state.recipient() })
 }
 
 /// Every letter of the query comes in the name, in its order.

@@ -10,9 +10,11 @@ use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, medium};
 use crate::widgets::{
-    Field, PushButton, avatar, error_text, icon_button, lines, muted, qr_code, section, switch, tailed,
+    Field, PushButton, avatar, error_text, icon_button, lines, muted, qr_code, section, sign, switch, tailed,
 };
 
+/// Open links shown.
+const LINKS_SHOWN_MAX: usize = 50;
 /// Ways to get in, in the node's words.
 const JOINS: [&str; 3] = ["open", "approval", "invite"];
 
@@ -164,6 +166,48 @@ impl GroupDialog {
                 }
             }
         }
+        links(ui, group_id, state, cx);
+    }
+}
+
+/// The links that let somebody in, and the way to end each.
+fn links(ui: &mut Ui, group_id: &str, state: &State, cx: &mut Cx) {
+    if state.groups.links.is_empty() {
+        return;
+    }
+    ui.add_space(4.0);
+    section(ui, tr().group_links);
+    for link in state.groups.links.iter().take(LINKS_SHOWN_MAX) {
+        let p = Palette::of(ui);
+        let short: String = link.invite_id.chars().take(8).collect();
+        let ends = match link.expires {
+            Some(at) => (tr().link_ends)(&text::duration(at.0.0.saturating_sub(cx.clock.now_ms))),
+            None => tr().link_for_good.to_owned(),
+        };
+        tailed(
+            ui,
+            |ui| {
+                sign(ui, Icon::Link, 15.0, p.accent);
+                lines(ui, |ui| {
+                    ui.label(RichText::new(&short).monospace().size(13.0));
+                    let line = format!("{} · {ends}", (tr().link_by)(&link.by));
+                    ui.add(egui::Label::new(RichText::new(line).size(SMALL_PT).color(p.muted)).truncate());
+                });
+            },
+            |ui| {
+                let revoke = icon_button(ui, Icon::Trash2, tr().link_revoke);
+                if revoke.accessible_name(format!("{}: {short}", tr().link_revoke)).clicked() {
+                    let (group_id, invite_id) = (group_id.to_owned(), link.invite_id.clone());
+                    cx.say(Ask::Revoke { group_id, invite_id });
+                }
+                if let Some(invite) = &link.invite {
+                    let copy = icon_button(ui, Icon::Copy, tr().invite_copy);
+                    if copy.accessible_name(format!("{}: {short}", tr().invite_copy)).clicked() {
+                        cx.say(crate::state::copied(invite.as_str()));
+                    }
+                }
+            },
+        );
     }
 }
 

@@ -56,6 +56,13 @@ pub(super) fn members(ui: &mut Ui, group_id: &str, state: &mut State, cx: &mut C
         for member in state.groups.members.iter().take(SHOWN_MAX) {
             member_row(ui, group_id, member, &role, member.account_id == me, state, cx);
         }
+        if leads && !state.groups.banned.is_empty() {
+            ui.add_space(6.0);
+            section(ui, tr().banned);
+            for member in state.groups.banned.iter().take(SHOWN_MAX) {
+                banned_row(ui, group_id, member, cx);
+            }
+        }
     });
 }
 
@@ -90,6 +97,21 @@ fn request_row(ui: &mut Ui, group_id: &str, member: &Member, cx: &mut Cx) {
             }
         },
     );
+}
+
+fn banned_row(ui: &mut Ui, group_id: &str, member: &Member, cx: &mut Cx) {
+    let head = |ui: &mut Ui| {
+        avatar(ui, &member.username, &member.account_id, 16.0, None);
+        ui.add(egui::Label::new(RichText::new(text::displayed(&member.username)).family(medium())).truncate());
+    };
+    tailed(ui, head, |ui| {
+        let unban = icon_button(ui, Icon::Undo2, tr().unban);
+        if unban.accessible_name(format!("{}: {}", tr().unban, member.username)).clicked() {
+            let user = if member.account_id.is_empty() { &member.username } else { &member.account_id };
+            let (group_id, user) = (group_id.to_owned(), user.clone());
+            cx.say(Ask::ToMember { group_id, user, method: "groups.unban" });
+        }
+    });
 }
 
 fn member_row(ui: &mut Ui, group_id: &str, member: &Member, role: &str, mine: bool, state: &State, cx: &mut Cx) {
@@ -139,7 +161,7 @@ fn menu(ui: &mut Ui, group_id: &str, member: &Member, role: &str, state: &State,
             cx.say(Intent::Show(Overlay::Confirm(Confirm::RemoveMember { group_id: group(), user: user() })));
         }
         if menu_item(ui, Icon::Ban, tr().ban_member, true).clicked() {
-            cx.say(Ask::ToMember { group_id: group(), user: user(), method: "groups.ban" });
+            cx.say(Intent::Show(Overlay::Confirm(Confirm::BanMember { group_id: group(), user: user() })));
         }
     }
 }

@@ -11,7 +11,9 @@ use crate::state::{Intent, Overlay, Selection, State};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, RADIUS_PT, font, icons, medium};
-use crate::widgets::{PushButton, empty_state, error_text, focus_ring, icon_button, muted, paint_avatar, paint_elided};
+use crate::widgets::{
+    Field, PushButton, empty_state, error_text, focus_ring, icon_button, muted, paint_avatar, paint_elided,
+};
 
 /// The height of a row, in points.
 const ROW_PT: f32 = 62.0;
@@ -52,7 +54,7 @@ pub(super) fn groups(ui: &mut Ui, state: &mut State, chat: &mut ChatTab, cx: &mu
     CentralPanel::default().frame(Frame::new().fill(p.chat)).show(ui, |ui| chat.conversation(ui, &id, state, cx));
 }
 
-fn list(ui: &mut Ui, state: &State, cx: &mut Cx) {
+fn list(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
     ui.spacing_mut().item_spacing.y = 8.0;
     ui.horizontal(|ui| {
         ui.add_space(4.0);
@@ -67,12 +69,23 @@ fn list(ui: &mut Ui, state: &State, cx: &mut Cx) {
             }
         });
     });
+    if !state.groups.list.is_empty() {
+        Field::new(tr().group_list_search).hint(tr().group_list_search).bare().show(ui, &mut state.groups.query);
+    }
+    let state = &*state;
     ui.spacing_mut().item_spacing.y = 2.0;
     if state.groups.loaded && state.groups.list.is_empty() {
         ui.add_space(18.0);
         ui.vertical_centered(|ui| muted(ui, tr().groups_none));
     }
-    let mut groups: Vec<(&Group, u64)> = state.groups.list.iter().map(|group| (group, last_at(group, state))).collect();
+    let query = state.groups.query.trim().to_lowercase();
+    let fits = |group: &&Group| query.is_empty() || group.name.to_lowercase().contains(&query);
+    let mut groups: Vec<(&Group, u64)> =
+        state.groups.list.iter().filter(fits).map(|group| (group, last_at(group, state))).collect();
+    if groups.is_empty() && !query.is_empty() {
+        ui.add_space(14.0);
+        ui.vertical_centered(|ui| muted(ui, tr().nothing_found));
+    }
     groups.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.name.to_lowercase().cmp(&b.0.name.to_lowercase())));
     ScrollArea::vertical().id_salt("group list").auto_shrink(false).show_rows(ui, ROW_PT, groups.len(), |ui, range| {
         for (group, at) in groups.get(range).unwrap_or_default() {
@@ -135,10 +148,16 @@ fn row(ui: &mut Ui, group: &Group, at: u64, state: &State, cx: &mut Cx) {
     }
     paint_elided(painter, pos2(left, top), &group.name, FontId::new(14.5, medium()), p.text, room);
     painter.galley(pos2(right - time.size().x, top - time.size().y / 2.0), time, p.muted);
-    let room = right - left - if group.unread > 0 { 34.0 } else { 0.0 };
+    let named = group.mentions > 0;
+    let room = right - left - if group.unread > 0 { 34.0 } else { 0.0 } - if named { 20.0 } else { 0.0 };
     paint_elided(painter, pos2(left, rect.top() + 42.0), &line(group, state), font(12.5), p.muted, room);
     if group.unread > 0 {
         rail::badge(ui, pos2(right - 10.0, rect.top() + 43.0), group.unread);
+    }
+    if named {
+        // Somebody asks for this account by its name.
+        let at = pos2(right - 32.0, rect.top() + 43.0);
+        painter.text(at, Align2::CENTER_CENTER, char::from(Icon::AtSign), FontId::new(14.0, icons()), p.accent);
     }
     if response.clicked() {
         cx.say(Intent::OpenGroup(group.group_id.clone()));

@@ -17,6 +17,7 @@ mod profile;
 mod rail;
 mod requests;
 mod security;
+mod security_people;
 mod settings;
 mod share;
 mod shortcuts;

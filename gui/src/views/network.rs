@@ -248,6 +248,7 @@ fn traffic(ui: &mut Ui, state: &State, cx: &mut Cx) {
         .allow_zoom(false)
         .allow_scroll(false)
         .show_background(false)
+        .show_grid([false, true])
         .include_y(0.0)
         .y_axis_label(tr().kib)
         .x_axis_formatter(

@@ -5,10 +5,14 @@ use chrono::TimeZone as _;
 use egui::{Align2, ComboBox, FontId, Rect, RichText, ScrollArea, Sense, Ui, pos2, vec2};
 use egui_plot::{Bar, BarChart, Plot};
 use lucide_icons::Icon;
+use secure_chat_node::api::At;
+use secure_chat_protocol::id::Timestamp;
 use serde_json::Value;
 
-use super::{Cx, page_heading};
-use crate::ask::security::{self, Alert, Entry};
+use super::paths::path_field;
+use super::{Cx, page_heading, security_people};
+use crate::ask::desktop::Pick;
+use crate::ask::security::{self, Alert, Entry, Filter};
 use crate::state::{Intent, State};
 use crate::strings::tr;
 use crate::text;
@@ -69,12 +73,20 @@ impl SecurityTab {
         });
         ui.add_space(6.0);
         card(ui).show(ui, |ui| activity(ui, &state.security.entries, cx));
+        ui.add_space(6.0);
+        card(ui).show(ui, |ui| security_people::set_aside(ui, state, cx));
+        ui.add_space(6.0);
+        card(ui).show(ui, |ui| security_people::sessions(ui, state, cx));
         details(ui, state);
         ui.add_space(6.0);
         card(ui).show(ui, |ui| self.export(ui, state, cx));
     }
 
-    fn export(&mut self, ui: &mut Ui, state: &State, cx: &mut Cx) {
+    fn export(&mut self, ui: &mut Ui, state: &mut State, cx: &mut Cx) {
+        if let Some((_, path)) = state.desktop.picked.take_if(|(pick, _)| *pick == Pick::Log) {
+            self.path = path;
+        }
+        let state = &*state;
         ui.set_min_width(ui.available_width());
         title(ui, tr().export_title, tr().export_text);
         ui.horizontal(|ui| {
@@ -93,7 +105,7 @@ impl SecurityTab {
         let mut pressed = false;
         tailed(
             ui,
-            |ui| Field::new(tr().file_path).hint(tr().file_path).bare().show(ui, &mut self.path),
+            |ui| path_field(ui, Field::new(tr().log_path), &mut self.path, Pick::Log, state, cx),
             |ui| {
                 let busy = state.security.exporting;
                 let export = PushButton::new(tr().export).primary().icon(Icon::Download).busy(busy).enabled(ready);
@@ -283,33 +295,11 @@ fn severity(severity: &str, p: &Palette) -> (Icon, egui::Color32) {
 }
 
 fn log(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
-    let security = &mut state.security;
     title(ui, tr().log_title, tr().log_text);
-    ui.horizontal(|ui| {
-        let room = (ui.available_width() - 190.0).max(80.0);
-        let response = ui
-            .scope(|ui| {
-                ui.set_width(room);
-                Field::new(tr().log_search).hint(tr().log_search).bare().show(ui, &mut security.filter.query)
-            })
-            .inner;
-        let mut changed = response.changed();
-        let severities = [None, Some("info"), Some("warning"), Some("critical")];
-        let name = (tr().severity)(security.filter.severity);
-        let choice = ComboBox::from_id_salt("severity").selected_text(name).width(150.0).show_ui(ui, |ui| {
-            for severity in severities {
-                let on = security.filter.severity == severity;
-                if ui.selectable_label(on, (tr().severity)(severity)).clicked() {
-                    security.filter.severity = severity;
-                    changed = true;
-                }
-            }
-        });
-        choice.response.accessible_name(format!("{}: {name}", tr().severity_filter));
-        if changed {
-            cx.say(Intent::FilterLog);
-        }
-    });
+    if filters(ui, &mut state.security.filter, cx.clock.now_ms) {
+        cx.say(Intent::FilterLog);
+    }
+    let security = &state.security;
     if let Some(error) = &security.error {
         error_text(ui, error);
     }
@@ -325,6 +315,42 @@ fn log(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
         return;
     }
     table(ui, &security.entries, security.more, cx);
+}
+
+/// What of the log is shown; says whether that was changed.
+fn filters(ui: &mut Ui, filter: &mut Filter, now_ms: u64) -> bool {
+    let mut typed = false;
+    let mut chosen = false;
+    let (query, severity, since) = (&mut filter.query, &mut filter.severity, &mut filter.since);
+    tailed(
+        ui,
+        |ui| typed = Field::new(tr().log_search).hint(tr().log_search).bare().show(ui, query).changed(),
+        |ui| {
+            let name = (tr().severity)(*severity);
+            let choice = ComboBox::from_id_salt("severity").selected_text(name).width(130.0).show_ui(ui, |ui| {
+                for other in [None, Some("info"), Some("warning"), Some("critical")] {
+                    if ui.selectable_label(*severity == other, (tr().severity)(other)).clicked() {
+                        *severity = other;
+                        chosen = true;
+                    }
+                }
+            });
+            choice.response.accessible_name(format!("{}: {name}", tr().severity_filter));
+            let days = since.map(|(days, _)| days);
+            let name = (tr().log_days)(days);
+            let choice = ComboBox::from_id_salt("days").selected_text(&name).width(130.0).show_ui(ui, |ui| {
+                for other in [None, Some(1), Some(7), Some(30)] {
+                    if ui.selectable_label(days == other, (tr().log_days)(other)).clicked() {
+                        let at = |days| At(Timestamp(now_ms.saturating_sub(u64::from(days) * DAY_MS)));
+                        *since = other.map(|days| (days, at(days)));
+                        chosen = true;
+                    }
+                }
+            });
+            choice.response.accessible_name(format!("{}: {name}", tr().log_time));
+        },
+    );
+    typed || chosen
 }
 
 fn table(ui: &mut Ui, entries: &[Entry], more: bool, cx: &mut Cx) {
@@ -408,6 +434,7 @@ fn activity(ui: &mut Ui, entries: &[Entry], cx: &Cx) {
         .allow_zoom(false)
         .allow_scroll(false)
         .show_background(false)
+        .show_grid([false, true])
         .include_y(0.0)
         .include_y(4.0)
         .include_x(-(DAYS as f64))

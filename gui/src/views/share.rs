@@ -4,7 +4,9 @@ use egui::{ComboBox, Ui};
 use lucide_icons::Icon;
 use secure_chat_node::api::ContactState;
 
-use super::{Cx, paths};
+use super::Cx;
+use super::paths::{in_downloads, path_field};
+use crate::ask::desktop::Pick;
 use crate::ask::files::Share;
 use crate::state::{Intent, Recipient, State, is_risky};
 use crate::strings::tr;
@@ -29,16 +31,27 @@ impl ShareDialog {
         *self = Self { path: path.to_owned(), to: to.clone(), ..Self::default() };
     }
 
+    /// A file was chosen.
+    pub(super) fn set_path(&mut self, path: String) {
+        self.path = path;
+    }
+
+    /// A place to save to was chosen.
+    pub(super) fn set_save_to(&mut self, path: String) {
+        self.save_to = path;
+    }
+
     /// The question where to save opens with this.
     pub(super) fn begin_save(&mut self, name: &str) {
-        self.save_to = paths::in_downloads(None, name);
+        self.save_to = in_downloads(None, name);
     }
 
     /// What to share with whom.
     pub(super) fn share(&mut self, ui: &mut Ui, state: &State, first: bool, cx: &mut Cx) {
         let busy = matches!(state.files.sharing, Some(Ok(())));
         muted(ui, tr().share_text);
-        let field = Field::new(tr().file_path).hint(tr().share_path_hint).show(ui, &mut self.path);
+        let field = Field::new(tr().file_path).hint(tr().share_path_hint);
+        let field = path_field(ui, field, &mut self.path, Pick::Share, state, cx);
         if first {
             field.request_focus();
         }
@@ -105,11 +118,13 @@ impl ShareDialog {
     }
 
     /// Where to save a file, with a warning about one that can run something.
-    pub(super) fn save(&mut self, ui: &mut Ui, file_id: &str, risky: bool, first: bool, cx: &mut Cx) {
+    pub(super) fn save(&mut self, ui: &mut Ui, state: &State, file: (&str, bool), first: bool, cx: &mut Cx) {
+        let (file_id, risky) = file;
         if risky {
             error_text(ui, tr().risky_to_open);
         }
-        let field = Field::new(tr().file_path).show(ui, &mut self.save_to);
+        let field = Field::new(tr().file_path);
+        let field = path_field(ui, field, &mut self.save_to, Pick::Save, state, cx);
         if first {
             field.request_focus();
         }

@@ -26,6 +26,7 @@ impl Banner<'_> {
             Tone::Plain => (p.side, p.accent),
         };
         Frame::new().fill(ground).corner_radius(12).inner_margin(Margin::symmetric(16, 12)).show(ui, |ui| {
+            ui.set_min_width(ui.available_width());
             ui.horizontal_top(|ui| {
                 let (rect, _) = ui.allocate_exact_size(vec2(26.0, 22.0), Sense::hover());
                 paint_icon(ui, rect.center(), self.icon, 20.0, sign);
@@ -39,6 +40,8 @@ impl Banner<'_> {
                         ui.add(egui::Label::new(RichText::new(self.text).size(13.0).color(p.text)).wrap());
                     }
                     ui.add_space(2.0);
+                    // A row without a button takes no room.
+                    ui.spacing_mut().interact_size.y = 0.0;
                     ui.horizontal_wrapped(buttons);
                 });
             });

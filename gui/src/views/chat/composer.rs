@@ -10,6 +10,7 @@ use lucide_icons::Icon;
 use secure_chat_node::api::ContactState;
 use secure_chat_protocol::limits::TEXT_MAX_BYTES;
 
+use super::mention::Completion;
 use crate::state::{Composing, Intent, State};
 use crate::strings::tr;
 use crate::theme::{Palette, font, medium};
@@ -25,6 +26,7 @@ const TELL_BELOW_BYTES: usize = 512;
 #[derive(Default)]
 pub(super) struct Composer {
     picker: EmojiPicker,
+    completion: Completion,
 }
 
 impl Composer {
@@ -52,6 +54,10 @@ impl Composer {
             error_text(ui, error);
         }
         above(ui, state, cx);
+        if state.group().is_some() {
+            let id = composer_id(name);
+            cx.focus_composer |= self.completion.ui(ui, id, name, state);
+        }
         let p = Palette::of(ui);
         Frame::new().fill(p.surface).corner_radius(14).inner_margin(Margin::symmetric(8, 4)).show(ui, |ui| {
             ui.horizontal(|ui| self.row(ui, name, state, cx));
@@ -68,7 +74,7 @@ impl Composer {
     }
 
     fn row(&mut self, ui: &mut Ui, name: &str, state: &mut State, cx: &mut Cx) {
-        let id = ui.make_persistent_id(("composer", name));
+        let id = composer_id(name);
         let emoji = icon_button(ui, Icon::Smile, tr().emoji);
         let chosen = Popup::from_toggle_button_response(&emoji)
             .close_behavior(PopupCloseBehavior::CloseOnClickOutside)
@@ -112,6 +118,11 @@ impl Composer {
             cx.say(Intent::EditLast);
         }
     }
+}
+
+/// Names the field wherever it stands: what is above it comes and goes.
+fn composer_id(name: &str) -> egui::Id {
+    egui::Id::unique(("composer", name))
 }
 
 fn field(ui: &mut Ui, id: egui::Id, draft: &mut String, room: f32) -> egui::Response {

@@ -4,11 +4,14 @@ use egui::{Align2, CentralPanel, FontId, Frame, Id, Margin, Panel, Rect, Role, S
 use lucide_icons::Icon;
 use secure_chat_node::api::{Contact, ContactState};
 
+use super::attachment::Attachment;
 use super::composer::Composer;
 use super::message::MessageRow;
+use super::pictures::Pictures;
 use super::{group_header, header, search_bar};
 use crate::ask::contacts;
-use crate::state::{Confirm, Intent, Overlay, ScrollTo, State, Timeline, Tone};
+use crate::ask::groups::Member;
+use crate::state::{Confirm, Files, Intent, Overlay, Previews, ScrollTo, Selection, State, Timeline, Tone};
 use crate::strings::tr;
 use crate::theme::{Palette, icons, medium};
 use crate::views::Cx;
@@ -23,6 +26,7 @@ pub(super) struct Conversation {
     composer: Composer,
     /// Where the list is being moved, and for how many frames yet.
     aim: Option<(ScrollTo, u8)>,
+    pictures: Pictures,
     /// A place to move to, for measurements.
     pub(super) by_hand: Option<f64>,
 }
@@ -57,7 +61,9 @@ impl Conversation {
     }
 
     fn messages(&mut self, ui: &mut Ui, state: &mut State, cx: &mut Cx) {
-        let Some(timeline) = &mut state.chat.timeline else { return };
+        let named = matches!(state.chat.selection, Selection::Group(_));
+        let State { chat, groups, files, previews, .. } = state;
+        let Some(timeline) = &mut chat.timeline else { return };
         if !timeline.loaded {
             let at = ui.max_rect().center();
             busy_dots(ui, at, Palette::of(ui).muted);
@@ -68,8 +74,9 @@ impl Conversation {
             return;
         }
         let target = self.target(timeline);
-        let named = matches!(state.chat.selection, crate::state::Selection::Group(_));
-        let shown = list(ui, timeline, target, named, cx);
+        let members = if named { groups.members.as_slice() } else { &[] };
+        let around = Around { named, members, files, previews };
+        let shown = list(ui, timeline, target, &around, &mut self.pictures, cx);
         let view = ui.max_rect();
         timeline.at_end = shown.at_end && !timeline.newer.more;
         if timeline.at_end {
@@ -109,7 +116,23 @@ impl Conversation {
     }
 }
 
-fn list(ui: &mut Ui, timeline: &mut Timeline, target: Option<Target>, named: bool, cx: &mut Cx) -> Shown {
+/// What messages are shown with.
+struct Around<'a> {
+    /// Of several people: who wrote it stands above it.
+    named: bool,
+    members: &'a [Member],
+    files: &'a Files,
+    previews: &'a Previews,
+}
+
+fn list(
+    ui: &mut Ui,
+    timeline: &mut Timeline,
+    target: Option<Target>,
+    around: &Around<'_>,
+    pictures: &mut Pictures,
+    cx: &mut Cx,
+) -> Shown {
     let id = Id::unique(("messages", &timeline.conversation));
     let found = timeline.found.clone();
     let first_unread = timeline.first_unread.clone();
@@ -122,9 +145,15 @@ fn list(ui: &mut Ui, timeline: &mut Timeline, target: Option<Target>, named: boo
         },
         |ui, index| {
             let Some(row) = rows.get(index) else { return 0.0 };
+            let file = row.file.as_deref().map(|shared| {
+                let picture = shared.preview.then(|| pictures.of(ui.ctx(), &shared.file_id, around.previews, cx));
+                Attachment::new(shared, around.files, picture.flatten())
+            });
             let message = MessageRow {
                 row,
-                named,
+                named: around.named,
+                members: around.members,
+                file,
                 before: index.checked_sub(1).and_then(|before| rows.get(before)),
                 after: rows.get(index + 1),
                 quote: row.reply_to.as_deref().map(|id| rows.quote(id)),

@@ -117,6 +117,11 @@ fn more(ui: &mut Ui, contact: &Contact, cx: &mut Cx) {
                 }
             }
         }
+        if contact.state == ContactState::Accepted
+            && menu_item(ui, Icon::RefreshCw, tr().reset_session, false).clicked()
+        {
+            cx.say(Intent::Show(Overlay::Confirm(Confirm::ResetSession(user()))));
+        }
         if contact.state == ContactState::Blocked {
             if menu_item(ui, Icon::CircleCheck, tr().unblock, false).clicked() {
                 cx.say(contacts::Ask::Unblock(user()));

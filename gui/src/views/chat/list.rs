@@ -269,17 +269,26 @@ fn request_row(ui: &mut Ui, request: &ChatRequest, incoming: bool, state: &State
 
 fn hit_row(ui: &mut Ui, hit: &Message, state: &State, cx: &mut Cx) {
     let p = Palette::of(ui);
-    let (rect, response) = row(ui, &(tr().hit_in)(&hit.conversation, &hit.text), false);
-    let account = state.people.contact(&hit.conversation).map_or("", |contact| &contact.account_id);
-    paint_avatar(ui, pos2(rect.left() + 31.0, rect.center().y), &hit.conversation, account, 20.0, None);
+    let group = state.groups.get(&hit.conversation);
+    let name = group.map_or(hit.conversation.as_str(), |group| &group.name);
+    let (rect, response) = row(ui, &(tr().hit_in)(name, &hit.text), false);
+    let account = match group {
+        Some(group) => group.group_id.as_str(),
+        None => state.people.contact(&hit.conversation).map_or("", |contact| &contact.account_id),
+    };
+    paint_avatar(ui, pos2(rect.left() + 31.0, rect.center().y), name, account, 20.0, None);
     let painter = ui.painter();
     let (left, right) = (rect.left() + 62.0, rect.right() - 10.0);
     let time = painter.layout_no_wrap(text::when(hit.at.0.0, cx.clock), font(11.5), p.muted);
     let room = right - left - time.size().x - 8.0;
     let top = rect.top() + 22.0;
-    paint_elided(painter, pos2(left, top), &hit.conversation, FontId::new(14.0, medium()), p.text, room);
+    paint_elided(painter, pos2(left, top), name, FontId::new(14.0, medium()), p.text, room);
     painter.galley(pos2(right - time.size().x, top - time.size().y / 2.0), time, p.muted);
-    let line = if hit.mine { (tr().you_said)(&hit.text) } else { hit.text.clone() };
+    let line = match (hit.mine, group) {
+        (true, _) => (tr().you_said)(&hit.text),
+        (false, Some(_)) => format!("{}: {}", hit.from, hit.text),
+        (false, None) => hit.text.clone(),
+    };
     paint_elided(painter, pos2(left, rect.top() + 42.0), &line, font(12.5), p.muted, right - left);
     if response.clicked() {
         let (conversation, message_id) = (hit.conversation.clone(), hit.message_id.clone());

@@ -4,21 +4,21 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use egui::text::{CCursor, LayoutJob, TextFormat};
 use egui::{
     Align, Align2, Color32, CornerRadius, FontId, Galley, Label, Rect, Response, Role, Sense, Stroke, Ui, UiBuilder,
     Vec2, WidgetInfo, pos2, vec2,
 };
 use secure_chat_node::api::MessageState;
 
+use super::attachment::Attachment;
 use super::list::delivery;
+use super::message_text::link_at;
+use crate::ask::groups::Member;
 use crate::ask::messages;
 use crate::state::{Intent, Overlay, Quote, Reaction, Row};
 use crate::strings::tr;
 use crate::text;
-use crate::theme::{
-    BODY_PT, BUBBLE_MAX_PT, BUBBLE_MAX_SHARE, BUBBLE_RADIUS_PT, Palette, font, icons, medium, semibold,
-};
+use crate::theme::{BUBBLE_MAX_PT, BUBBLE_MAX_SHARE, BUBBLE_RADIUS_PT, Palette, font, icons, medium, semibold};
 use crate::views::Cx;
 use crate::widgets::{elided, focus_ring, paint_elided};
 
@@ -38,6 +38,10 @@ pub(super) struct MessageRow<'a> {
     pub(super) row: &'a Row,
     /// Of several people: who wrote it stands above it.
     pub(super) named: bool,
+    /// Who can be mentioned: the members of a group.
+    pub(super) members: &'a [Member],
+    /// The file that it shares.
+    pub(super) file: Option<Attachment<'a>>,
     pub(super) before: Option<&'a Row>,
     pub(super) after: Option<&'a Row>,
     /// What it answers: `Some(None)` where that isn't known.
@@ -51,10 +55,11 @@ pub(super) struct MessageRow<'a> {
 /// The measured parts of a bubble.
 pub(super) struct Bubble {
     pub(super) rect: Rect,
-    text_at: egui::Pos2,
-    galley: Arc<Galley>,
-    links: Vec<Range<usize>>,
+    pub(super) text_at: egui::Pos2,
+    pub(super) galley: Arc<Galley>,
+    pub(super) links: Vec<Range<usize>>,
     quote_at: Option<Rect>,
+    file_at: Option<Rect>,
     /// Without a ground: nothing but large emoji.
     bare: bool,
 }
@@ -115,7 +120,7 @@ impl MessageRow<'_> {
     fn measure(&self, ui: &Ui, top: f32) -> Bubble {
         let full = ui.max_rect();
         let room = (full.width() * BUBBLE_MAX_SHARE).min(BUBBLE_MAX_PT) - 2.0 * PAD.x;
-        let bare = !self.row.deleted && self.quote.is_none() && text::emoji_only(&self.row.text);
+        let bare = !self.row.deleted && self.quote.is_none() && self.file.is_none() && text::emoji_only(&self.row.text);
         let (galley, links) = self.lay_out(ui, room, bare);
         let meta = self.meta_width();
         let last_line = galley.rows.last().map_or(0.0, |row| row.rect().width());
@@ -131,6 +136,14 @@ impl MessageRow<'_> {
         width = width.max(meta);
         let mut text_top = top + PAD.y;
         let mut quote_at = None;
+        let file = self.file.as_ref().map(|file| file.size(room));
+        if let Some(file) = file {
+            width = width.max(file.x);
+            if self.row.text.is_empty() {
+                // Nothing but the time stands below the card.
+                height = 14.0;
+            }
+        }
         if self.quote.is_some() {
             width = width.max(200.0_f32.min(room));
             let left_top = vec2(PAD.x, PAD.y);
@@ -138,51 +151,18 @@ impl MessageRow<'_> {
             text_top += QUOTE_PT + 6.0;
             height += QUOTE_PT + 6.0;
         }
+        let file_at = file.map(|size| (vec2(PAD.x, text_top - top), vec2(width, size.y)));
+        if let Some(file) = file {
+            text_top += file.y + 6.0;
+            height += file.y + 6.0;
+        }
         let size = vec2(width + 2.0 * PAD.x, height + 2.0 * PAD.y);
         let left = if self.row.mine { full.right() - size.x - BESIDE_PT } else { full.left() };
         let rect = Rect::from_min_size(pos2(left, top), size);
         let text_x = if right_to_left { rect.right() - PAD.x } else { left + PAD.x };
         let quote_at = quote_at.map(|(offset, size)| Rect::from_min_size(rect.min + offset, size));
-        Bubble { rect, text_at: pos2(text_x, text_top), galley, links, quote_at, bare }
-    }
-
-    fn lay_out(&self, ui: &Ui, room: f32, bare: bool) -> (Arc<Galley>, Vec<Range<usize>>) {
-        let p = Palette::of(ui);
-        let color = if self.row.mine { p.on_own } else { p.text };
-        let font = font(if bare { 38.0 } else { BODY_PT });
-        if self.row.deleted {
-            let muted = if self.row.mine { p.on_own_muted } else { p.muted };
-            let format = TextFormat { font_id: font, color: muted, italics: true, ..TextFormat::default() };
-            return (
-                ui.painter().layout_job(LayoutJob::single_section(tr().deleted_message.to_owned(), format)),
-                vec![],
-            );
-        }
-        let shown = text::displayed(&self.row.text);
-        if text::has_right_to_left(&shown) {
-            let painter = ui.painter();
-            let width = |word: &str| painter.layout_no_wrap(word.to_owned(), font.clone(), color).size().x;
-            let (lines, rtl) = text::visual_lines(&shown, room, width);
-            let mut job = LayoutJob::simple(lines, font.clone(), color, f32::INFINITY);
-            if rtl {
-                job.halign = Align::RIGHT;
-            }
-            return (painter.layout_job(job), vec![]);
-        }
-        let links = text::links(&shown);
-        let mut job = LayoutJob::default();
-        job.wrap.max_width = room;
-        let plain = TextFormat { font_id: font, color, ..TextFormat::default() };
-        let link_color = if self.row.mine { p.on_own_link } else { p.accent };
-        let link = TextFormat { color: link_color, underline: Stroke::new(1.0, link_color), ..plain.clone() };
-        let mut at = 0;
-        for range in &links {
-            job.append(shown.get(at..range.start).unwrap_or_default(), 0.0, plain.clone());
-            job.append(shown.get(range.clone()).unwrap_or_default(), 0.0, link.clone());
-            at = range.end;
-        }
-        job.append(shown.get(at..).unwrap_or_default(), 0.0, plain);
-        (ui.painter().layout_job(job), links)
+        let file_at = file_at.map(|(offset, size)| Rect::from_min_size(rect.min + offset, size));
+        Bubble { rect, text_at: pos2(text_x, text_top), galley, links, quote_at, file_at, bare }
     }
 
     fn paint(&self, ui: &mut Ui, bubble: &Bubble, joins_before: bool, joins_after: bool, cx: &mut Cx) -> Response {
@@ -198,6 +178,9 @@ impl MessageRow<'_> {
         focus_ring(ui, &response, bubble.rect.expand(2.0), BUBBLE_RADIUS_PT);
         if let (Some(rect), Some(quote)) = (bubble.quote_at, &self.quote) {
             self.paint_quote(ui, rect, quote.as_ref(), cx);
+        }
+        if let (Some(rect), Some(file)) = (bubble.file_at, &self.file) {
+            file.ui(ui, rect, mine, cx);
         }
         let galley_rect = bubble.galley.rect.translate(bubble.text_at.to_vec2());
         let builder = UiBuilder::new().max_rect(galley_rect.expand(0.5));
@@ -344,7 +327,12 @@ impl MessageRow<'_> {
     fn spoken(&self, cx: &Cx) -> String {
         let who = if self.row.mine { tr().you } else { &self.row.from };
         let when = text::when(self.row.at_ms, cx.clock);
-        let words = if self.row.deleted { tr().deleted_message } else { &self.row.text };
+        let file = self.row.file.as_ref().map(|file| (tr().file_in_message)(&file.name));
+        let words = match (&file, self.row.text.as_str()) {
+            _ if self.row.deleted => tr().deleted_message,
+            (Some(file), "") => file,
+            (_, text) => text,
+        };
         let state = if self.row.mine { (tr().spoken_state)(self.row.state) } else { "" };
         (tr().spoken_message)(who, &when, state, words)
     }
@@ -373,20 +361,6 @@ fn corners(mine: bool, joins_before: bool, joins_after: bool) -> CornerRadius {
     } else {
         CornerRadius { nw: upper, sw: lower, ne: round, se: round }
     }
-}
-
-/// The link of a bubble at a place on the screen.
-fn link_at(bubble: &Bubble, pointer: egui::Pos2) -> Option<String> {
-    let at = pointer - bubble.text_at;
-    let row = bubble.galley.rows.iter().find(|row| row.rect().contains(at.to_pos2()))?;
-    if at.x > row.rect().right() {
-        return None;
-    }
-    let cursor: CCursor = bubble.galley.cursor_from_pos(at);
-    let text = bubble.galley.text();
-    let byte = text.char_indices().nth(cursor.index.0).map_or(text.len(), |(byte, _)| byte);
-    let range = bubble.links.iter().find(|range| range.start <= byte && byte <= range.end)?;
-    text.get(range.clone()).map(str::to_owned)
 }
 
 /// Words in the middle of a line; returns the height, in points.

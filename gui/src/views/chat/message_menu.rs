@@ -94,7 +94,8 @@ impl MessageRow<'_> {
                 cx.say(Intent::Reply(row.id.clone()));
             }
         }
-        if !row.deleted && menu_item(ui, Icon::Copy, tr().copy_message, false).clicked() {
+        let has_text = !row.deleted && !row.text.is_empty();
+        if has_text && menu_item(ui, Icon::Copy, tr().copy_message, false).clicked() {
             cx.say(Intent::Copy { text: row.text.clone(), said: tr().copied });
         }
         for range in text::links(&row.text).into_iter().take(3) {
@@ -103,7 +104,7 @@ impl MessageRow<'_> {
                 cx.say(Intent::Show(Overlay::Link(link.to_owned())));
             }
         }
-        if named && row.mine && !row.deleted && menu_item(ui, Icon::Pencil, tr().edit, false).clicked() {
+        if named && row.mine && has_text && menu_item(ui, Icon::Pencil, tr().edit, false).clicked() {
             cx.say(Intent::Edit(row.id.clone()));
         }
         if row.state == MessageState::Failed && menu_item(ui, Icon::RotateCw, tr().retry, false).clicked() {

@@ -1,12 +1,16 @@
 //! The chat tab: the list of people on the left, a conversation or a request beside it.
 
+mod attachment;
 mod composer;
 mod conversation;
 mod group_header;
 mod header;
 mod list;
+mod mention;
 mod message;
 mod message_menu;
+mod message_text;
+mod pictures;
 mod search_bar;
 
 use egui::{CentralPanel, Frame, Margin, Panel, Ui};

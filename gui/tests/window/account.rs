@@ -1,0 +1,164 @@
+//! What happens to the account as a whole: its log, its nodes, its password, its copies, its end.
+
+use egui::{Key, Modifiers, Role};
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT as _, Queryable as _},
+};
+use secure_chat_node::api::Event;
+use secure_chat_window::app::App;
+
+use crate::town::*;
+
+#[test]
+fn the_log_is_shown_exported_and_cleared_after_a_question() {
+    let town = Town::new();
+    let (mut alice, _bob) = alice_and_bob(&town);
+    tab(&mut alice, "Security");
+    until_label_contains(&mut alice, "account.");
+    until_label(&mut alice, "Nothing suspicious.");
+    let exported = town.folders.path().join("log.html");
+    until(&mut alice, "the path", |alice| {
+        alice.query_by_role_and_label(Role::TextInput, "Path of the file").map(|node| node.focus())
+    });
+    alice.step();
+    alice.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    alice.step();
+    type_into(&mut alice, Role::TextInput, "Path of the file", &exported.display().to_string());
+    until(&mut alice, "Export", |alice| {
+        alice.query_by_role_and_label(Role::Button, "Export").map(|node| node.click_accesskit())
+    });
+    until_label_contains(&mut alice, "written to");
+    assert!(std::fs::read_to_string(&exported).unwrap().contains("account."));
+    until(&mut alice, "Clear log", |alice| {
+        alice.query_by_role_and_label(Role::Button, "Clear log").map(|node| node.click_accesskit())
+    });
+    until_label(&mut alice, "Clear the audit log?");
+    let question = |alice: &Harness<'static, App>| {
+        alice.query_all_by_role_and_label(Role::Button, "Clear log").last().map(|node| node.click_accesskit())
+    };
+    until(&mut alice, "the answer", question);
+    until_label_contains(&mut alice, "The log is cleared");
+}
+
+#[test]
+fn a_node_hosted_here_registers_and_shows_in_the_network_tab() {
+    let town = Town::new();
+    let mut alice = town.window("alice", false);
+    register(&mut alice, "alice");
+    button(&mut alice, "Host one here");
+    until_label(&mut alice, "You are connected");
+    start_chatting(&mut alice);
+    tab(&mut alice, "Network");
+    until_label_contains(&mut alice, "hosted here");
+    until_label_contains(&mut alice, "Registered");
+    button(&mut alice, "Stop hosting");
+    until_label(&mut alice, "Host one here");
+}
+
+#[test]
+fn the_password_is_changed_a_backup_is_written_and_brought_back_after_the_wipe() {
+    const NEW: &str = "Copper-lantern-quiet-3-harbor";
+    const PASSPHRASE: &str = "Seven-lanterns-9-over-water";
+    let town = Town::new();
+    let (mut alice, _bob) = alice_and_bob(&town);
+    let backup = town.folders.path().join("alice.scb");
+
+    tab(&mut alice, "Profile");
+    press(&mut alice, "Change password");
+    type_into(&mut alice, Role::PasswordInput, "Current password", PASSWORD);
+    type_into(&mut alice, Role::PasswordInput, "New password", NEW);
+    type_into(&mut alice, Role::PasswordInput, "New password again", NEW);
+    press(&mut alice, "Change password");
+    until_label(&mut alice, "The password is changed");
+
+    press(&mut alice, "Export a backup");
+    retype(&mut alice, "Path of the file", &backup.display().to_string());
+    type_into(&mut alice, Role::PasswordInput, "Passphrase of the backup", PASSPHRASE);
+    type_into(&mut alice, Role::PasswordInput, "Passphrase again", PASSPHRASE);
+    press(&mut alice, "Export a backup");
+    until_label_contains(&mut alice, "Backup written to");
+    assert!(backup.exists());
+
+    // The old password opens nothing any more.
+    alice.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    until_label(&mut alice, "Welcome back");
+    type_into(&mut alice, Role::PasswordInput, "Password", PASSWORD);
+    button(&mut alice, "Unlock");
+    until_label_contains(&mut alice, "assword is wrong");
+    unlock(&mut alice, NEW);
+
+    tab(&mut alice, "Profile");
+    press(&mut alice, "Wipe account");
+    until_label(&mut alice, "Type alice to confirm");
+    let refused = alice.get_by_role_and_label(Role::Button, "Wipe everything");
+    assert!(refused.accesskit_node().is_disabled(), "not before the name was typed");
+    type_into(&mut alice, Role::TextInput, "Type alice to confirm", "alice");
+    type_into(&mut alice, Role::PasswordInput, "Password", NEW);
+    press(&mut alice, "Wipe everything");
+    until_label(&mut alice, "Create your account");
+
+    button(&mut alice, "Import a backup");
+    type_into(&mut alice, Role::TextInput, "Path of the file", &backup.display().to_string());
+    type_into(&mut alice, Role::PasswordInput, "Passphrase of the backup", PASSPHRASE);
+    type_into(&mut alice, Role::PasswordInput, "New password", PASSWORD);
+    type_into(&mut alice, Role::PasswordInput, "New password again", PASSWORD);
+    press(&mut alice, "Import a backup");
+    // It opens where it was closed, on the profile, once its settings were read.
+    until(&mut alice, "bob among the contacts", |alice| {
+        let bob = alice.query_by_role_and_label(Role::ListBoxOption, "bob").map(|_| ());
+        if bob.is_none() {
+            alice.query_by_role_and_label(Role::Tab, "Chat")?.click();
+        }
+        bob
+    });
+}
+
+#[test]
+fn a_request_that_was_set_aside_is_shown_when_the_person_wants_it() {
+    let town = Town::new();
+    let mut alice = town.window("alice", true);
+    register(&mut alice, "alice");
+    until_label(&mut alice, "You are connected");
+    start_chatting(&mut alice);
+    let carol = town.peer("carol");
+    until(&mut alice, "registration", |_| town.runtime.block_on(carol.users_find("alice")).ok());
+    let greeting = Some("win a prize at https://example.org/prize now".to_owned());
+    town.runtime.block_on(carol.contacts_request(Some("alice".to_owned()), None, greeting)).unwrap();
+    tab(&mut alice, "Security");
+    press(&mut alice, "Show request: carol");
+    until_label(&mut alice, "Nothing was set aside.");
+    tab(&mut alice, "Chat");
+    until(&mut alice, "the request", |alice| alice.query_by_label("Chat request from carol").map(|_| ()));
+}
+
+#[test]
+fn a_session_is_reset_after_a_question_and_both_can_talk_on() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    tab(&mut alice, "Security");
+    press(&mut alice, "Reset session: bob");
+    until_label(&mut alice, "Reset this session?");
+    press(&mut alice, "Reset session");
+    until_label_contains(&mut alice, "The session with bob starts anew");
+    let received = town.wait(&bob, |event| match event {
+        Event::MessageReceived(message) => Some(message.text),
+        _ => None,
+    });
+    tab(&mut alice, "Chat");
+    say(&mut alice, "over the new session");
+    assert_eq!(received(), "over the new session");
+}
+
+#[test]
+fn without_a_file_chooser_the_window_says_what_to_do_instead() {
+    let town = Town::new();
+    let (mut alice, _bob) = alice_and_bob(&town);
+    button(&mut alice, "Share a file");
+    press(&mut alice, "Choose a file…");
+    // Where there is a portal, its own window has come up; here there is none.
+    until_label_contains(&mut alice, "no file chooser");
+    until(&mut alice, "a field to type into", |alice| {
+        alice.query_by_role_and_label(Role::TextInput, "Path of the file").map(|_| ())
+    });
+}

@@ -1,0 +1,133 @@
+//! Requests, conversations, presence.
+
+use egui::{Key, Modifiers, Role};
+use egui_kittest::kittest::Queryable as _;
+use secure_chat_node::api::Event;
+use secure_chat_node::engine::Node;
+
+use crate::town::*;
+
+#[test]
+fn a_conversation_from_the_first_start_to_the_lock() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+
+    let received = town.wait(&bob, |event| match event {
+        Event::MessageReceived(message) => Some(*message),
+        _ => None,
+    });
+    say(&mut alice, "hello bob");
+    let hello = received();
+    assert_eq!(hello.text, "hello bob");
+    until_label_contains(&mut alice, "delivered: hello bob");
+
+    town.runtime.block_on(bob.messages_mark_read("alice", hello.message_id.clone())).unwrap();
+    until_label_contains(&mut alice, "read: hello bob");
+
+    let reply =
+        town.runtime.block_on(bob.messages_send("alice", "hello alice", Some(hello.message_id.clone()))).unwrap();
+    until_label(&mut alice, "hello alice");
+    until_label(&mut alice, "Show the message this answers");
+
+    town.runtime.block_on(bob.messages_react(hello.message_id.clone(), "🎉")).unwrap();
+    until_label(&mut alice, "🎉 1");
+    town.runtime.block_on(bob.messages_edit(reply.message_id.clone(), "hello, dear alice")).unwrap();
+    until_label(&mut alice, "hello, dear alice");
+    town.runtime.block_on(bob.messages_delete(reply.message_id, true)).unwrap();
+    until_label(&mut alice, "This message was deleted");
+
+    town.runtime.block_on(bob.messages_typing("alice")).unwrap();
+    until_label_contains(&mut alice, "typing…");
+
+    alice.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    until_label(&mut alice, "Welcome back");
+    let shown = shown(&alice);
+    assert!(!shown.contains("hello") && !shown.contains("bob"), "behind the lock: {shown}");
+    type_into(&mut alice, Role::PasswordInput, "Password", "not the password");
+    button(&mut alice, "Unlock");
+    until_label_contains(&mut alice, "assword is wrong");
+    type_into(&mut alice, Role::PasswordInput, "Password", PASSWORD);
+    button(&mut alice, "Unlock");
+    until_label(&mut alice, "Messages");
+    until(&mut alice, "bob", |alice| alice.query_by_role_and_label(Role::ListBoxOption, "bob").map(|row| row.click()));
+    until_label(&mut alice, "hello bob");
+}
+
+#[test]
+fn a_request_of_another_is_accepted_and_the_draft_survives_the_lock() {
+    let town = Town::new();
+    let mut alice = town.window("alice", true);
+    register(&mut alice, "alice");
+    until_label(&mut alice, "You are connected");
+    start_chatting(&mut alice);
+    let carol = town.peer("carol");
+    until(&mut alice, "registration", |_| town.runtime.block_on(carol.users_find("alice")).ok());
+    town.runtime
+        .block_on(carol.contacts_request(Some("alice".to_owned()), None, Some("from the conference".to_owned())))
+        .unwrap();
+    until(&mut alice, "the request", |alice| alice.query_by_label("Chat request from carol").map(|row| row.click()));
+    until_label(&mut alice, "from the conference");
+    button(&mut alice, "Accept");
+    until(&mut alice, "the composer", |alice| alice.query_by_role(Role::MultilineTextInput).map(|_| ()));
+    type_into(&mut alice, Role::MultilineTextInput, "Write a message", "a thought not finished");
+    alice.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    until_label(&mut alice, "Welcome back");
+    type_into(&mut alice, Role::PasswordInput, "Password", PASSWORD);
+    button(&mut alice, "Unlock");
+    until(&mut alice, "carol", |alice| {
+        alice.query_by_role_and_label(Role::ListBoxOption, "carol").map(|row| row.click())
+    });
+    let draft = until(&mut alice, "the composer", |alice| {
+        alice.query_by_role(Role::MultilineTextInput).and_then(|node| node.value()).filter(|text| !text.is_empty())
+    });
+    assert_eq!(draft, "a thought not finished");
+}
+
+#[test]
+fn a_safety_number_is_the_same_on_both_sides_and_can_be_marked() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    let theirs = town.runtime.block_on(bob.contacts_safety_number("alice")).unwrap().number;
+    button(&mut alice, "Safety number");
+    until_label(&mut alice, "Safety number as a QR code");
+    let first_line = theirs.split_whitespace().take(4).collect::<Vec<_>>().join("  ");
+    until_label(&mut alice, &first_line);
+    button(&mut alice, "Mark as verified");
+    until_label(&mut alice, "Verified");
+}
+
+#[test]
+fn words_are_found_in_a_conversation_and_the_list_jumps_to_them() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    town.runtime.block_on(async {
+        bob.messages_send("alice", "the lighthouse keeper", None).await.unwrap();
+        for i in 0..120 {
+            bob.messages_send("alice", format!("number {i}"), None).await.unwrap();
+        }
+    });
+    until_label(&mut alice, "number 119");
+    assert!(alice.query_by_label("the lighthouse keeper").is_none(), "it is far above");
+    alice.key_press_modifiers(Modifiers::COMMAND, Key::F);
+    alice.step();
+    type_into(&mut alice, Role::TextInput, "Search in this chat", "lightho");
+    until_label(&mut alice, "the lighthouse keeper");
+    until_label(&mut alice, "1 of 1");
+}
+
+#[test]
+fn a_message_to_somebody_who_is_away_says_so_and_arrives_later() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    town.runtime.block_on(bob.shutdown());
+    say(&mut alice, "for when you are back");
+    until_label_contains(&mut alice, "sent: for when you are back");
+    let bob = town.runtime.block_on(async { Node::start(town.config("bob", true)) }).unwrap();
+    let received = town.wait(&bob, |event| match event {
+        Event::MessageReceived(message) => Some(message.text),
+        _ => None,
+    });
+    town.runtime.block_on(bob.account_unlock(PASSWORD, None)).unwrap();
+    assert_eq!(received(), "for when you are back");
+    until_label_contains(&mut alice, "delivered: for when you are back");
+}

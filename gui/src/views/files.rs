@@ -145,6 +145,7 @@ fn row(ui: &mut Ui, file: &File, state: &State, cx: &mut Cx) {
             |ui| buttons(ui, file, &able, state, cx),
         );
         if let Some(caption) = file.caption.as_deref().filter(|caption| !caption.is_empty()) {
+            ui.spacing_mut().interact_size.y = 16.0;
             ui.horizontal(|ui| {
                 // Below the name, not below the icon.
                 ui.add_space(40.0);

@@ -139,6 +139,8 @@ pub const MAILBOX_KEY_KEEP_MS: u64 = 30 * DAY_MS;
 pub const MAILBOX_KEYS_MAX: usize = 64;
 /// Delivery tokens handed to a contact at once.
 pub const TOKENS_BATCH: u32 = 128;
+/// Delivery tokens handed to a member of a group, who is no contact, at once.
+pub const GROUP_TOKENS_BATCH: u32 = 32;
 /// Delivery tokens of one mailbox at a rendezvous node.
 pub const TOKENS_MAX: usize = 100_000;
 /// Least proof of work asked of a stranger's deposit, in leading zero bits.
@@ -221,6 +223,8 @@ pub const GROUP_PARENTS_MAX: usize = 16;
 pub const GROUP_OPERATION_MAX_BYTES: usize = 8 * 1024;
 /// Invites of one group that are open at once.
 pub const GROUP_INVITES_MAX: usize = 256;
+/// Admins that a link names besides the one who made it.
+pub const GROUP_INVITE_OTHERS_MAX: usize = 2;
 /// Messages that one group message names as the newest it has seen.
 pub const GROUP_HEADS_MAX: usize = 16;
 /// Chains kept for one member of a group.

@@ -120,6 +120,10 @@ impl Open {
                 });
                 Ok(())
             }
+            Content::GroupTyping { group } => {
+                self.types_in_group(step, from, *group);
+                Ok(())
+            }
             Content::File { payload } => self.apply_file(step, from, &message, &payload.0, chats),
             Content::Request { profile, .. } => {
                 self.asked_again(step, from, profile, &message);
@@ -317,7 +321,9 @@ impl Open {
 
     /// A contact has used up most of their tokens: grants more.
     pub(super) fn grant_more(&mut self, step: &mut Step<'_>, to: AccountId) {
-        let Some(contact) = self.contacts.get(&to).filter(|contact| contact.may_chat()) else { return };
+        let Some(contact) = self.contacts.get(&to).filter(|contact| contact.may_chat()) else {
+            return self.grant_member(step, to);
+        };
         let low = contact
             .granted
             .as_ref()

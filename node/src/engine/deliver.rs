@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use secure_chat_protocol::id::AccountId;
 use secure_chat_protocol::limits::DELIVERY_MAX_MESSAGES;
-use secure_chat_protocol::wire::codec::Bytes;
+use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::content::{Content, MessageIn};
 use secure_chat_protocol::wire::peer::{DeliveryStatus, PeerRefusal, PeerRequest, PeerResponse};
 use secure_chat_protocol::wire::rendezvous::PresenceStatus;
@@ -253,8 +253,9 @@ impl Open {
 
     /// Reaching a contact has failed, or has been answered.
     pub(super) fn reached(&mut self, step: &mut Step<'_>, peer: PeerId, ok: bool) {
-        let accounts: Vec<AccountId> =
-            self.contacts.keys().copied().filter(|account| self.peers_of(*account).contains(&peer)).collect();
+        let Some(key) = peer.to_ed25519().map(Fixed) else { return };
+        let named = self.contacts.values().filter(|contact| contact.peers.contains(&key));
+        let accounts: Vec<AccountId> = named.map(|contact| contact.account).collect();
         for account in accounts {
             self.files.look_again();
             let lane = self.lane(account);
@@ -361,7 +362,8 @@ impl Open {
     fn drop_fleeting(&mut self, step: &mut Step<'_>, rows: &[u64]) {
         for row in rows {
             let typing = self.outbox.get(*row).filter(|out| out.seq == 0).is_some_and(|out| {
-                MessageIn::decode(&out.plaintext.0).is_ok_and(|message| matches!(message.body, Content::Typing { .. }))
+                let said = MessageIn::decode(&out.plaintext.0);
+                said.is_ok_and(|said| matches!(said.body, Content::Typing { .. } | Content::GroupTyping { .. }))
             });
             if typing {
                 self.outbox.remove(*row);

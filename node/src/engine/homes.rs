@@ -2,7 +2,7 @@
 
 use secure_chat_protocol::id::AccountId;
 use secure_chat_protocol::limits::{
-    HOMES_MAX, HOUR_MS, KITS_BATCH, KITS_LOW, RENDEZVOUS_FRAME_MAX_BYTES, TOKENS_BATCH,
+    GROUP_TOKENS_BATCH, HOMES_MAX, HOUR_MS, KITS_BATCH, KITS_LOW, RENDEZVOUS_FRAME_MAX_BYTES, TOKENS_BATCH,
 };
 use secure_chat_protocol::prekey::KitHolder;
 use secure_chat_protocol::sealed::{MailboxKeys, TokenSeed};
@@ -566,12 +566,13 @@ impl Open {
             used: 0,
         });
         let first = granted.issued;
-        granted.issued = first.saturating_add(TOKENS_BATCH);
+        let count = if contact.standing == Standing::Member { GROUP_TOKENS_BATCH } else { TOKENS_BATCH };
+        granted.issued = first.saturating_add(count);
         let (seed, until) = (granted.seed, granted.issued);
         step.contacts.insert(to);
         let hashes = TokenSeed::from_wire(seed).hashes(first..until);
         self.tell_homes(step, &Request::AddTokens { hashes });
-        Some(TokenGrant { seed, first, count: TOKENS_BATCH })
+        Some(TokenGrant { seed, first, count })
     }
 
     fn all_token_hashes(&self) -> Vec<Fixed<32>> {

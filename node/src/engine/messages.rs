@@ -286,6 +286,9 @@ impl Open {
     }
 
     pub(crate) fn typing(&mut self, step: &mut Step<'_>, to: &str) -> Result<Done, ApiError> {
+        if let Ok(group) = self.group_named(to) {
+            return self.typing_in_group(step, group);
+        }
         let account = self.chat_with(to)?;
         let recent =
             self.last_typing.get(&account).is_some_and(|at| at.elapsed() < Duration::from_millis(TYPING_EVERY_MS));

@@ -282,6 +282,7 @@ impl Open {
                 let joining = self.group_entry(step, &listed);
                 step.reply(reply, joining);
             }
+            Work::AdminFound { group, admin, found } => self.admin_found(step, group, admin, &found),
             Work::GroupFetched { group, from, result } => self.group_fetched(step, group, from, result),
             Work::File(work) => self.file_worked(step, work),
             Work::Network { status: None, .. } | Work::Hosted { .. } | Work::PasswordChanged { .. } | Work::Tried => {}

@@ -64,6 +64,8 @@ pub(crate) enum Work {
     GroupsFound { listings: Vec<Bytes>, reply: Reply<crate::api::GroupsFound> },
     /// The directories answered what they know of a group that is to be joined.
     GroupEntry { listed: ListedGroup, reply: Reply<crate::api::GroupJoining> },
+    /// The nodes said how an admin who may be asked to be let in is reached.
+    AdminFound { group: GroupId, admin: AccountId, found: Vec<Found> },
     /// A member answered what is missing of a group.
     GroupFetched { group: GroupId, from: AccountId, result: Result<GroupMissing, RequestError> },
     /// Something about a file is done.

@@ -9,7 +9,7 @@ use secure_chat_protocol::limits::{
 };
 use secure_chat_protocol::membership::{About, View};
 use secure_chat_protocol::wire::codec::{self, Bytes, DecodeError, EncodeError, Fixed};
-use secure_chat_protocol::wire::group::{InvitePass, SecretIn};
+use secure_chat_protocol::wire::group::{InvitePass, OtherAdmin, SecretIn};
 use serde::{Deserialize, Serialize};
 
 use super::limits::{GROUP_EARLY_MAX, GROUP_UNACKNOWLEDGED_MAX, ROW_MAX_BYTES};
@@ -105,6 +105,8 @@ pub struct Unacknowledged {
     pub message: MessageId,
     /// It is in the log of a rendezvous node.
     pub logged: bool,
+    /// How many messages had been kept before it.
+    pub order: u64,
 }
 
 /// A group.
@@ -118,8 +120,14 @@ pub struct GroupRow {
     pub about: About,
     /// How many members it had last.
     pub members: u32,
-    /// Who invited us, or was asked.
+    /// Who invited us, or was asked first.
     pub via: Option<AccountId>,
+    /// Admins who were asked to let us in.
+    pub asked: BTreeSet<AccountId>,
+    /// Admins who are asked next.
+    pub others: Vec<OtherAdmin>,
+    /// When the next one is asked.
+    pub ask_next: Option<Timestamp>,
     /// The link with which we asked.
     pub pass: Option<InvitePass>,
     /// Whom we invited.
@@ -140,6 +148,12 @@ pub struct GroupRow {
     pub unacknowledged: VecDeque<Unacknowledged>,
     /// Messages kept for others so far.
     pub kept: u64,
+    /// How many that were when these members came: what is older is not for them.
+    pub came: BTreeMap<AccountId, u64>,
+    /// Up to where members have read, as the places of own messages.
+    pub read_marks: BTreeMap<AccountId, (u64, u64)>,
+    /// Up to there all have.
+    pub read_by_all: (u64, u64),
     /// Pages of operations in the vault.
     pub pages: u32,
     /// Messages not read yet.
@@ -164,6 +178,9 @@ impl GroupRow {
             about,
             members: 0,
             via: None,
+            asked: BTreeSet::new(),
+            others: Vec::new(),
+            ask_next: None,
             pass: None,
             invited: BTreeSet::new(),
             applicants: BTreeMap::new(),
@@ -174,6 +191,9 @@ impl GroupRow {
             early: Vec::new(),
             unacknowledged: VecDeque::new(),
             kept: 0,
+            came: BTreeMap::new(),
+            read_marks: BTreeMap::new(),
+            read_by_all: (0, 0),
             pages: 0,
             unread: 0,
             mentions: 0,
@@ -240,6 +260,12 @@ impl GroupRow {
             self.early.remove(0);
         }
         self.early.push((from, Bytes(payload.to_vec())));
+    }
+
+    /// Whether a member is to have an own message: it was said after they came.
+    #[must_use]
+    pub fn is_for(&self, account: &AccountId, message: &Unacknowledged) -> bool {
+        self.came.get(account).is_none_or(|came| *came <= message.order)
     }
 
     /// An own message is on its way.

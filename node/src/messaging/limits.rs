@@ -107,6 +107,12 @@ pub const GROUP_ORPHANS_MAX: usize = 1_024;
 pub const GROUP_UNKNOWN_CHAINS_MAX: usize = 256;
 /// Group messages are kept this long for members who lack them.
 pub const GROUP_KEEP_DAYS: u32 = 30;
+/// In groups with more members nobody tells what was read: each message would cost each member one.
+pub const GROUP_READ_MEMBERS_MAX: usize = 100;
+/// In groups with more members nobody tells that they are typing.
+pub const GROUP_TYPING_MEMBERS_MAX: usize = 50;
+/// An admin who was asked to let somebody in has this time, before the next one is asked.
+pub const GROUP_ASK_NEXT_MS: u64 = 8 * SECOND_MS;
 /// Members compare what they have this often.
 pub const GROUP_SYNC_EVERY_MS: u64 = 10 * SECOND_MS;
 /// After an own message, members are asked whether it came, this much later.
@@ -117,7 +123,19 @@ pub const GROUP_BURST_MESSAGES: u32 = 2_000;
 pub const GROUP_BURST_JOINS: u32 = 40;
 /// The time over which floods are measured.
 pub const GROUP_PACE_MS: u64 = 10 * SECOND_MS;
-/// Members that are asked at once.
+/// What somebody has seen and we have not is given this time to come by itself, before it is asked for.
+pub const GROUP_GAP_GRACE_MS: u64 = 250;
+/// A gap that is still there after so many questions is no longer asked for.
+pub const GROUP_GAP_ASKS_MAX: u8 = 4;
+/// Gaps of one group that are remembered.
+pub const GROUP_GAPS_MAX: usize = 256;
+/// The newest messages of one group whose hashes are remembered, so that the vault is not asked.
+pub const GROUP_RECENT_MAX: usize = 2_048;
+/// Members who are asked together for what is missing here.
+pub const GROUP_ASK_IN_TURN: usize = 2;
+/// Whoever has not answered after this time no longer counts towards [`GROUP_ASK_IN_TURN`].
+pub const GROUP_ASK_PATIENCE_MS: u64 = 500;
+/// Members that are asked at once whether they have what was said here.
 pub const GROUP_SYNC_AT_ONCE: usize = 8;
 /// Connections to members of one group that are sought.
 pub const GROUP_NEIGHBOURS: usize = 8;

@@ -34,7 +34,9 @@ use secure_chat_protocol::session::{self, SessionSet};
 use secure_chat_protocol::validate::{self, GroupName, Username};
 use secure_chat_protocol::vault::{Argon2Params, KeySlots, MasterKey, RotatingTableKey, TableKey, VaultHeader};
 use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
-use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn, MessageRef, Profile, ReceiptKind};
+use secure_chat_protocol::wire::content::{
+    Content, MESSAGE_VERSION, MessageIn, MessageRef, Profile, ReceiptKind, TokenGrant,
+};
 use secure_chat_protocol::wire::group::{
     GroupControl, GroupFetch, GroupInvite, GroupMissing, InvitePass, JoinAnswer, PersonIn, SecretIn,
 };
@@ -183,10 +185,14 @@ fn group_controls(world: &World) -> Vec<GroupControl> {
         GroupControl::Operations { operations },
         GroupControl::Welcome { heads: world.group().heads(), secret: secret.clone(), people: people.clone() },
         GroupControl::Secret(secret),
-        GroupControl::Chain(world.sender_key().hand_to(account)),
+        GroupControl::Chain {
+            chain: world.sender_key().hand_to(account),
+            tokens: Some(TokenGrant { seed: Fixed([2; 32]), first: 1, count: 16 }),
+        },
         GroupControl::ChainRequest { chain: ChainId([1; 16]) },
         GroupControl::People { people },
         GroupControl::Receipt { kind: ReceiptKind::Read, ids: vec![MessageId([1; 16])] },
+        GroupControl::Tokens(TokenGrant { seed: Fixed([2; 32]), first: 1, count: 16 }),
     ]
 }
 
@@ -569,6 +575,7 @@ fn contents(world: &World) -> Vec<MessageIn> {
         Content::Reaction { target, emoji: "👍".into() },
         Content::Receipt { kind: ReceiptKind::Read, ids: vec![id; 3] },
         Content::Typing { active: true },
+        Content::GroupTyping { group: GroupId([1; 32]) },
         Content::Request { greeting: "hi".into(), profile: profile(world) },
         Content::Accepted { profile: profile(world) },
         Content::Declined,

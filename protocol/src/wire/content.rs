@@ -109,6 +109,11 @@ pub enum Content {
         /// The encoded file control message.
         payload: Bytes,
     },
+    /// The author is writing in a group of both.
+    GroupTyping {
+        /// Which.
+        group: GroupId,
+    },
 }
 
 /// A message in a conversation, named by its author and its id: ids are unique
@@ -204,6 +209,7 @@ impl Content {
             Self::Accepted { profile } | Self::Profile(profile) => profile.within_bounds(),
             Self::Delete { .. }
             | Self::Typing { .. }
+            | Self::GroupTyping { .. }
             | Self::Declined
             | Self::Cancelled
             | Self::FloorRaised
@@ -217,7 +223,14 @@ impl Content {
     /// the outbox until it is acknowledged.
     #[must_use]
     pub const fn is_sequenced(&self) -> bool {
-        !matches!(self, Self::Receipt { .. } | Self::Typing { .. } | Self::SessionReset | Self::FloorRaised)
+        !matches!(
+            self,
+            Self::Receipt { .. }
+                | Self::Typing { .. }
+                | Self::GroupTyping { .. }
+                | Self::SessionReset
+                | Self::FloorRaised
+        )
     }
 }
 

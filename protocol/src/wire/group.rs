@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AccountId, ChainId, GroupId, MessageId, OperationId, Timestamp};
 use crate::limits::{
-    ADDRESS_MAX_BYTES, ADDRESSES_MAX, GROUP_ANSWER_MESSAGES_MAX, GROUP_LIST_MAX, GROUP_MESSAGE_MAX_BYTES,
-    GROUP_OPERATION_MAX_BYTES, GROUP_OPERATIONS_MAX, GROUP_PARENTS_MAX, GROUP_PLACES_MAX, INVITE_MAX_BYTES,
-    PEER_FRAME_MAX_BYTES, PLAINTEXT_MAX_BYTES, RECEIPT_MAX_IDS, RECORD_MAX_BYTES,
+    ADDRESS_MAX_BYTES, ADDRESSES_MAX, GROUP_ANSWER_MESSAGES_MAX, GROUP_INVITE_OTHERS_MAX, GROUP_LIST_MAX,
+    GROUP_MESSAGE_MAX_BYTES, GROUP_OPERATION_MAX_BYTES, GROUP_OPERATIONS_MAX, GROUP_PARENTS_MAX, GROUP_PLACES_MAX,
+    INVITE_MAX_BYTES, PEER_FRAME_MAX_BYTES, PLAINTEXT_MAX_BYTES, RECEIPT_MAX_IDS, RECORD_MAX_BYTES,
 };
 use crate::membership::About;
 use crate::sender_key::ChainIn;
 use crate::wire::codec::{self, Bytes, DecodeError, EncodeError, Fixed};
-use crate::wire::content::ReceiptKind;
+use crate::wire::content::{ReceiptKind, TokenGrant};
 
 /// The version of [`GroupControlIn`] that this code writes and understands.
 pub const GROUP_CONTROL_VERSION: u8 = 1;
@@ -98,7 +98,12 @@ pub enum GroupControl {
     /// The group secret from now on.
     Secret(SecretIn),
     /// The author's chain.
-    Chain(ChainIn),
+    Chain {
+        /// The chain.
+        chain: ChainIn,
+        /// What deposits in the author's mailboxes cost the recipient, if they run out of it.
+        tokens: Option<TokenGrant>,
+    },
     /// The recipient's chain is missing here.
     ChainRequest {
         /// Which.
@@ -118,6 +123,8 @@ pub enum GroupControl {
         #[serde(deserialize_with = "codec::bounded::<_, _, RECEIPT_MAX_IDS>")]
         ids: Vec<MessageId>,
     },
+    /// More of what deposits in the author's mailboxes cost the recipient.
+    Tokens(TokenGrant),
 }
 
 /// What became of a request to join.
@@ -194,7 +201,11 @@ impl GroupControl {
             Self::Welcome { heads, people, .. } => heads.len() <= GROUP_LIST_MAX && within(people),
             Self::People { people } => within(people),
             Self::Receipt { ids, .. } => ids.len() <= RECEIPT_MAX_IDS,
-            Self::JoinAnswer(_) | Self::Secret(_) | Self::Chain(_) | Self::ChainRequest { .. } => true,
+            Self::JoinAnswer(_)
+            | Self::Secret(_)
+            | Self::Chain { .. }
+            | Self::ChainRequest { .. }
+            | Self::Tokens(_) => true,
         }
     }
 }
@@ -261,6 +272,18 @@ pub struct GroupInvite {
     pub expires: Option<Timestamp>,
     /// Whom to ask: the text of an [`Invite`](crate::invite::Invite).
     pub inviter: String,
+    /// Whom to ask if the inviter never comes, at most [`GROUP_INVITE_OTHERS_MAX`].
+    #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_INVITE_OTHERS_MAX>")]
+    pub others: Vec<OtherAdmin>,
+}
+
+/// Another admin, and a rendezvous node that knows how they are reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherAdmin {
+    /// Who.
+    pub account: AccountId,
+    /// Multiaddr text.
+    pub home: String,
 }
 
 /// Why a text is no group invite.
@@ -278,7 +301,15 @@ impl GroupInvite {
     /// A link.
     #[must_use]
     pub fn new(group: GroupId, name: String, pass: InvitePass, expires: Option<Timestamp>, inviter: String) -> Self {
-        Self { version: GROUP_INVITE_VERSION, group, name, pass, expires, inviter }
+        Self { version: GROUP_INVITE_VERSION, group, name, pass, expires, inviter, others: Vec::new() }
+    }
+
+    /// The same, that names other admins as well.
+    #[must_use]
+    pub fn with_others(mut self, others: Vec<OtherAdmin>) -> Self {
+        self.others = others;
+        self.others.truncate(GROUP_INVITE_OTHERS_MAX);
+        self
     }
 
     /// The text. Who has it may join: it is to be kept as secret as the group.
@@ -314,7 +345,8 @@ impl GroupInvite {
         }
         let invite: Self =
             codec::decode(body, INVITE_MAX_BYTES.saturating_mul(2)).map_err(|_| GroupInviteError::Damaged)?;
-        if invite.version == GROUP_INVITE_VERSION { Ok(invite) } else { Err(GroupInviteError::Damaged) }
+        let bounded = invite.others.iter().all(|other| other.home.len() <= ADDRESS_MAX_BYTES);
+        if invite.version == GROUP_INVITE_VERSION && bounded { Ok(invite) } else { Err(GroupInviteError::Damaged) }
     }
 }
 

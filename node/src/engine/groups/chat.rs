@@ -7,7 +7,6 @@ use secure_chat_protocol::limits::DAY_MS;
 use secure_chat_protocol::sender_key::{GroupDecryptError, GroupMessageIn, SendContext, SenderKey};
 use secure_chat_protocol::validate::{check_reaction, check_text};
 use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn, MessageRef};
-use secure_chat_protocol::wire::group::GroupControl;
 
 use super::Group;
 use super::pace::Pace;
@@ -98,7 +97,14 @@ impl Open {
         let message = own.encrypt(&context, &plaintext, &mut rng()).map_err(|error| failed(&error))?;
         let encoded = message.encode().map_err(|error| failed(&error))?;
         step.chains.insert((group, me));
-        held.row.sent(Unacknowledged { chain: message.chain, number: message.number, message: id, logged: false });
+        let order = held.row.kept;
+        held.row.sent(Unacknowledged {
+            chain: message.chain,
+            number: message.number,
+            message: id,
+            logged: false,
+            order,
+        });
         let soon = Instant::now() + Duration::from_millis(GROUP_SYNC_SOON_MS);
         held.sync_at = Some(held.sync_at.map_or(soon, |at| at.min(soon)));
         self.wake_at(soon);
@@ -128,7 +134,7 @@ impl Open {
         let handed: Vec<_> = lacking.into_iter().map(|account| (account, own.hand_to(account))).collect();
         step.chains.insert((group, me));
         for (account, chain) in handed {
-            self.tell_member(step, account, group, GroupControl::Chain(chain));
+            self.hand_chain(step, account, group, chain);
         }
         Ok(())
     }
@@ -154,6 +160,7 @@ impl Open {
             .or_insert_with(|| Progress::new(message.author, true, message.number, now));
         progress.read(message.number, now);
         held.row.advance_heads(hash, &message.heads);
+        held.gaps.saw(hash);
         held.row.kept = held.row.kept.saturating_add(1);
         let day = u32::try_from(now.0 / DAY_MS).unwrap_or(u32::MAX).saturating_add(GROUP_KEEP_DAYS);
         let row = [&held.row.kept.to_be_bytes(), encoded].concat();
@@ -163,6 +170,9 @@ impl Open {
     }
 
     pub(super) fn has_seen(&self, step: &Step<'_>, group: GroupId, hash: &MessageHash) -> bool {
+        if self.groups.get(&group).is_some_and(|held| held.gaps.has_seen(hash)) {
+            return true;
+        }
         step.txn.get(Table::GroupLog, &hash_key(group, hash)).is_ok_and(|seen| seen.is_some())
     }
 
@@ -231,15 +241,6 @@ impl Open {
                 true
             }
             Pace::Passed => true,
-        }
-    }
-
-    /// Whoever wrote this has seen more than we have: asks for it.
-    fn note_gaps(&mut self, step: &mut Step<'_>, group: GroupId, message: &GroupMessageIn, from: Option<AccountId>) {
-        let lacks = message.heads.iter().any(|head| !self.has_seen(step, group, head));
-        let other = self.groups.get(&group).and_then(Group::view).is_some_and(|view| view.id != message.view);
-        if (lacks || other) && from.is_none() {
-            self.ask_members(step, group, Some(message.author));
         }
     }
 

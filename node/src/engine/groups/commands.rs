@@ -312,6 +312,7 @@ impl Open {
         let name = self.groups.get(&group).map(|held| held.row.about.name.clone()).unwrap_or_default();
         let pass = InvitePass { id: Fixed(id), secret };
         let invite = GroupInvite::new(group, name, pass, expires, inviter.to_link());
+        let invite = invite.with_others(self.other_admins(group));
         invite.to_link().map_err(|error| internal(&error))
     }
 
@@ -489,6 +490,7 @@ impl Open {
         if place <= from {
             return Ok(Done {});
         }
+        self.owe_group_receipts(group, (from, place))?;
         let (history, mut at, mut left) = (self.vault.history(), place, 0_u64);
         loop {
             let (entries, more) = history.page(&group.0, Page::After(at), 1_000).map_err(|error| storage(&error))?;

@@ -2,14 +2,13 @@
 //! do what is kept here, by each receiver, whatever the sender says.
 
 use secure_chat_protocol::id::{AccountId, GroupId};
-use secure_chat_protocol::limits::RECEIPT_MAX_IDS;
 use secure_chat_protocol::membership::{About, Role};
 use secure_chat_protocol::sender_key::ChainIn;
 use secure_chat_protocol::wire::content::ReceiptKind;
 use secure_chat_protocol::wire::group::{GroupControl, PersonIn, SecretIn};
 
 use super::Group;
-use crate::api::{Event, MessageState};
+use crate::api::Event;
 use crate::engine::audit::Severity;
 use crate::engine::state::Open;
 use crate::engine::step::Step;
@@ -41,7 +40,12 @@ impl Open {
                 self.welcomed(step, from, group, &heads, secret, &people);
             }
             GroupControl::Secret(secret) => self.secret_told(step, from, group, secret, payload),
-            GroupControl::Chain(chain) => self.chain_told(step, from, group, &chain, payload),
+            GroupControl::Chain { chain, tokens } => {
+                if let Some(tokens) = tokens {
+                    self.tokens_told(step, from, tokens);
+                }
+                self.chain_told(step, from, group, &chain, payload);
+            }
             GroupControl::ChainRequest { chain } => {
                 let member = self.groups.get(&group).is_some_and(|held| held.is_joined() && held.has(&from));
                 if member && self.load_own_chain(step, group).is_ok() {
@@ -49,21 +53,14 @@ impl Open {
                     if let Some(own) = own.filter(|own| own.chain() == chain) {
                         let chain = own.hand_to(from);
                         step.chains.insert((group, self.me));
-                        self.tell_member(step, from, group, GroupControl::Chain(chain));
+                        self.hand_chain(step, from, group, chain);
                     }
                 }
             }
             GroupControl::People { people } => self.people_told(step, from, group, &people),
-            GroupControl::Receipt { kind: ReceiptKind::Read, ids } => {
-                if self.groups.get(&group).is_some_and(|held| held.is_joined() && held.has(&from)) {
-                    for id in ids.into_iter().take(RECEIPT_MAX_IDS) {
-                        if let Err(error) = self.advance_state(step, AccountId(group.0), id, MessageState::Read, None) {
-                            tracing::debug!(%error, "a receipt was not noted");
-                        }
-                    }
-                }
-            }
+            GroupControl::Receipt { kind: ReceiptKind::Read, ids } => self.group_read(step, from, group, &ids),
             GroupControl::Receipt { kind: ReceiptKind::Delivered, .. } => {}
+            GroupControl::Tokens(tokens) => self.tokens_told(step, from, tokens),
         }
     }
 

@@ -12,6 +12,7 @@ use secure_chat_protocol::membership::{About, JoinPolicy, Role, View};
 use secure_chat_protocol::record::Record;
 use secure_chat_protocol::validate::GroupName;
 use secure_chat_protocol::wire::codec::Bytes;
+use secure_chat_protocol::wire::group::OtherAdmin;
 use secure_chat_protocol::wire::rendezvous::{DirectoryRequest, Found, LISTINGS_MAX, Refusal, Request, Response, Who};
 
 use super::Group;
@@ -20,7 +21,6 @@ use crate::engine::audit::Severity;
 use crate::engine::state::Open;
 use crate::engine::step::Step;
 use crate::engine::work::Work;
-use crate::messaging::contact::{Contact, Standing};
 use crate::network::{Address, NetworkHandle, RequestError, parse_rendezvous};
 
 /// Answers of one directory that one search reads.
@@ -195,22 +195,8 @@ impl Open {
         }
         let mut reachable = BTreeSet::new();
         for person in &listed.people {
-            let Ok(record) = Record::decode(&person.record.0) else { continue };
-            let account = record.account_id();
-            if account == self.me || !entry.names(&account) {
-                continue;
-            }
-            let contact = self.contacts.entry(account).or_insert_with(|| {
-                Contact::new(account, record.identity().to_wire(), record.name().as_str(), Standing::Member)
-            });
-            if contact.standing == Standing::Gone {
-                contact.standing = Standing::Member;
-            }
-            contact.learn(&record);
-            if contact.addresses.is_empty() {
-                contact.addresses.clone_from(&person.addresses);
-            }
-            step.contacts.insert(account);
+            let named = Record::decode(&person.record.0).is_ok_and(|record| entry.names(&record.account_id()));
+            let Some(account) = named.then(|| self.meet_admin(step, person)).flatten() else { continue };
             reachable.insert((!self.is_connected(account) && person.presence.status == OFFLINE, account));
         }
         // Whoever is online answers at once; else the request waits in a mailbox.
@@ -222,7 +208,10 @@ impl Open {
             join: policy(entry.join()),
             public: true,
         };
-        self.ask_to_join(step, listed.group, about, via, None)
+        let asked = self.ask_to_join(step, listed.group, about, via, None)?;
+        let others = reachable.into_iter().map(|(_, account)| OtherAdmin { account, home: String::new() });
+        self.may_ask(step, listed.group, others.collect());
+        Ok(asked)
     }
 
     /// The roster or the name of a public group has changed: the first of the admins renews its entry.

@@ -19,7 +19,10 @@ use crate::engine::state::{Open, rng};
 use crate::engine::step::Step;
 use crate::engine::work::Work;
 use crate::messaging::group::GroupRow;
-use crate::messaging::limits::{GROUP_CHAIN_ASK_MS, GROUP_NEIGHBOURS, GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS};
+use crate::messaging::limits::{
+    GROUP_ASK_IN_TURN, GROUP_ASK_PATIENCE_MS, GROUP_CHAIN_ASK_MS, GROUP_NEIGHBOURS, GROUP_SYNC_AT_ONCE,
+    GROUP_SYNC_EVERY_MS,
+};
 use crate::network::RequestError;
 use crate::store::Table;
 
@@ -85,6 +88,22 @@ impl Open {
         }
     }
 
+    /// Asks a member for what is missing here, unless others are asked already and have
+    /// just begun: whoever comes back is not to be told everything by everybody. Those
+    /// who are slow hold up nobody.
+    fn ask_in_turn(&mut self, step: &mut Step<'_>, group: GroupId, account: AccountId) {
+        let now = Instant::now();
+        let patience = Duration::from_millis(GROUP_ASK_PATIENCE_MS);
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        let fresh = held.asking.values().filter(|since| now.duration_since(**since) < patience).count();
+        if fresh < GROUP_ASK_IN_TURN {
+            return self.ask_member(step, group, account);
+        }
+        let soon = now + patience;
+        held.sync_at = Some(held.sync_at.map_or(soon, |at| at.min(soon)));
+        self.wake_at(soon);
+    }
+
     /// Asks members for what is missing here: `first` if they are connected, else any.
     pub(super) fn ask_members(&mut self, step: &mut Step<'_>, group: GroupId, first: Option<AccountId>) {
         let Some(view) = self.groups.get(&group).and_then(Group::view) else { return };
@@ -92,7 +111,7 @@ impl Open {
             view.members.keys().copied().filter(|who| *who != self.me && self.is_connected(*who)).collect();
         let chosen = first.filter(|first| there.contains(first)).or_else(|| there.choose(&mut rng()).copied());
         if let Some(chosen) = chosen {
-            self.ask_member(step, group, chosen);
+            self.ask_in_turn(step, group, chosen);
         }
     }
 
@@ -100,12 +119,14 @@ impl Open {
         let Some((peer, _)) = self.peer_of(account) else { return };
         let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_joined()) else { return };
         let Some(membership) = &held.membership else { return };
-        if !held.asking.insert(account) {
+        let now = Instant::now();
+        if held.asking.contains_key(&account) {
             // What is to be asked has changed meanwhile: again, soon.
-            held.sync_at = Some(Instant::now() + Duration::from_millis(20));
-            self.wake_at(Instant::now() + Duration::from_millis(20));
-            return;
+            let soon = now + Duration::from_millis(20);
+            held.sync_at = Some(soon);
+            return self.wake_at(soon);
         }
+        held.asking.insert(account, now);
         let fetch = GroupFetch { group, heads: membership.heads(), places: held.row.missing_from() };
         let net = self.net.clone();
         step.work(async move {
@@ -167,7 +188,7 @@ impl Open {
             });
         let missing = collect(step, held, membership, from, fetch);
         if ahead {
-            self.ask_member(step, group, from);
+            self.ask_in_turn(step, group, from);
         }
         PeerResponse::GroupMissing(missing)
     }
@@ -197,21 +218,28 @@ impl Open {
         let others: Vec<&AccountId> = view.members.keys().filter(|account| **account != me).collect();
         let acknowledged = &held.acknowledged;
         let (mut sent, mut delivered) = (Vec::new(), Vec::new());
-        held.row.unacknowledged.retain(|message| {
+        let mut unacknowledged = std::mem::take(&mut held.row.unacknowledged);
+        unacknowledged.retain(|message| {
             let has = |account: &&AccountId| {
                 let upto = acknowledged.get(*account).and_then(|chains| chains.get(&message.chain));
                 upto.is_some_and(|upto| *upto > message.number)
             };
-            let count = others.iter().filter(|account| has(account)).count();
-            if count == others.len() && !others.is_empty() {
+            let lacks = |account: &&AccountId| held.row.is_for(account, message) && !has(account);
+            let place = (message.chain, message.number);
+            if !others.is_empty() && !others.iter().any(lacks) {
+                held.sent.remove(&place);
                 delivered.push(message.message);
                 return false;
             }
-            if count > 0 {
+            if !held.sent.contains(&place) && others.iter().any(has) {
+                held.sent.insert(place);
                 sent.push(message.message);
             }
             true
         });
+        let oldest = unacknowledged.front().map(|message| message.order);
+        held.row.came.retain(|_, came| oldest.is_some_and(|oldest| *came > oldest));
+        held.row.unacknowledged = unacknowledged;
         if !delivered.is_empty() {
             let open: std::collections::BTreeSet<_> =
                 held.row.unacknowledged.iter().map(|message| (message.chain, message.number)).collect();
@@ -235,7 +263,7 @@ impl Open {
             .map(|held| held.row.group)
             .collect();
         for group in shared {
-            self.ask_member(step, group, account);
+            self.ask_in_turn(step, group, account);
         }
     }
 
@@ -245,6 +273,9 @@ impl Open {
         if self.topics.is_empty() && !self.groups.is_empty() {
             self.follow_topics(step);
         }
+        self.send_group_receipts(step);
+        self.ask_next_admins(step);
+        self.ask_for_gaps(step);
         let mut due = Vec::new();
         for held in self.groups.values_mut().filter(|held| held.is_joined()) {
             if held.sync_at.is_none_or(|at| at <= now) {
@@ -275,13 +306,13 @@ impl Open {
         let behind = |account: &AccountId| {
             held.row.unacknowledged.iter().any(|message| {
                 let upto = held.acknowledged.get(account).and_then(|chains| chains.get(&message.chain));
-                upto.is_none_or(|upto| *upto <= message.number)
+                held.row.is_for(account, message) && upto.is_none_or(|upto| *upto <= message.number)
             })
         };
         let mut asked: Vec<AccountId> = there.iter().copied().filter(behind).sample(&mut rng(), GROUP_SYNC_AT_ONCE);
         asked.extend(there.choose(&mut rng()).copied());
         for account in asked {
-            if !self.groups.get(&group).is_some_and(|held| held.asking.contains(&account)) {
+            if !self.groups.get(&group).is_some_and(|held| held.asking.contains_key(&account)) {
                 self.ask_member(step, group, account);
             }
         }

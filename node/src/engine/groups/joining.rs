@@ -50,7 +50,9 @@ impl Open {
         }
         step.contacts.insert(invite.account_id());
         let about = secure_chat_protocol::membership::About { name: link.name, ..View::default().about };
-        self.ask_to_join(step, link.group, about, invite.account_id(), Some(link.pass))
+        let asked = self.ask_to_join(step, link.group, about, invite.account_id(), Some(link.pass))?;
+        self.may_ask(step, link.group, link.others);
+        Ok(asked)
     }
 
     /// Asks an admin to be let in.
@@ -75,10 +77,10 @@ impl Open {
         }
         held.row.standing = GroupStanding::Asking;
         (held.row.via, held.row.pass) = (Some(via), pass);
+        held.row.asked.clear();
+        held.row.others.clear();
         step.groups.insert(group);
-        let record = Bytes(self.record.encoded().to_vec());
-        let addresses = if self.settings.share_addresses { self.told_addresses() } else { Vec::new() };
-        self.tell_member(step, via, group, GroupControl::JoinRequest { record, addresses, pass });
+        self.ask_admin(step, group, via);
         Ok(GroupJoining { group_id: group.to_string(), state: GroupState::Pending })
     }
 
@@ -219,7 +221,7 @@ impl Open {
     /// Operations: of members, or of the admin whom we asked to be let in.
     pub(super) fn operations_told(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, told: &[Bytes]) {
         let Some(held) = self.groups.get_mut(&group) else { return };
-        let asked = held.row.standing == GroupStanding::Asking && held.row.via == Some(from);
+        let asked = held.row.standing == GroupStanding::Asking && held.row.asked.contains(&from);
         let met = held.membership.as_ref().is_some_and(|membership| membership.identity(&from).is_some());
         let heard = asked || (held.is_joined() && met);
         if !heard {
@@ -252,15 +254,22 @@ impl Open {
         let me = self.me;
         let Some(held) = self.groups.get_mut(&group) else { return };
         // Nobody is put into a group without having asked.
-        let asked = held.row.standing == GroupStanding::Asking && held.row.via == Some(from);
+        let asked = held.row.asked.contains(&from);
         let whole = held.membership.as_ref().is_some_and(|known| heads.iter().all(|head| known.knows(head)));
         let admin = held.role(&from).is_some_and(|role| role >= Role::Admin);
-        if !asked || !whole || !admin || !held.has(&me) {
+        if asked && whole && admin && held.is_joined() {
+            // Another admin, whom we asked as well, was quicker.
+            held.row.keep_secret(from, secret);
+            step.groups.insert(group);
+            return self.follow_topics(step);
+        }
+        if !asked || held.row.standing != GroupStanding::Asking || !whole || !admin || !held.has(&me) {
             let text = "Somebody said that this account is in a group, and could not show it.";
             return self.alert(step, "group.invalid_welcome", Severity::Warning, Some(from.to_string()), text);
         }
         held.row.standing = GroupStanding::Joined;
-        held.row.pass = None;
+        (held.row.pass, held.row.ask_next) = (None, None);
+        held.row.others.clear();
         held.row.keep_secret(from, secret);
         if let Some(view) = held.view().cloned() {
             held.row.about = view.about;
@@ -282,7 +291,10 @@ impl Open {
     /// The admin whom we asked has not let us in (yet).
     pub(super) fn join_answered(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, answer: JoinAnswer) {
         let Some(held) = self.groups.get(&group) else { return };
-        if held.row.standing != GroupStanding::Asking || held.row.via != Some(from) {
+        if held.row.standing != GroupStanding::Asking || !held.row.asked.contains(&from) {
+            return;
+        }
+        if matches!(answer, JoinAnswer::NotHere | JoinAnswer::Full) && self.ask_another(step, group, from) {
             return;
         }
         let reason = match answer {
@@ -348,15 +360,19 @@ impl Open {
         payload: &[u8],
     ) -> bool {
         let account = identity.account_id();
-        let Some(held) = self.groups.get(&group).filter(|held| held.is_coming()) else { return false };
+        let Some(held) = self.groups.get(&group) else { return false };
+        // Whoever has a link to a group that we left is told so; all else about it is over.
+        let left = held.row.standing == GroupStanding::Left;
         let record = match GroupControl::decode(payload) {
-            Ok(GroupControl::JoinRequest { record, .. }) => {
-                let admin = held.role(&self.me).is_some_and(|role| role >= Role::Admin);
-                let record = Record::decode(&record.0).ok().filter(|record| admin && record.account_id() == account);
+            Ok(GroupControl::JoinRequest { record, pass, .. }) => {
+                let admin = held.is_coming() && held.role(&self.me).is_some_and(|role| role >= Role::Admin);
+                let heard = admin || (left && pass.is_some());
+                let record = Record::decode(&record.0).ok().filter(|record| heard && record.account_id() == account);
                 let Some(record) = record else { return false };
                 Some(record)
             }
-            Ok(GroupControl::Chain(_) | GroupControl::Operations { .. } | GroupControl::Secret(_)) => None,
+            _ if !held.is_coming() => return false,
+            Ok(GroupControl::Chain { .. } | GroupControl::Operations { .. } | GroupControl::Secret(_)) => None,
             _ => return false,
         };
         if self.contacts.len() >= CONTACTS_MAX {

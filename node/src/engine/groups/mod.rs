@@ -4,15 +4,19 @@
 //! in order, each once, whoever is away. Messages are encrypted once with the
 //! author's chain and published; whoever misses one fetches it from any member.
 
+mod admins;
 mod chat;
 mod commands;
 mod control;
 mod directory;
 mod exchange;
+mod gaps;
 mod joining;
 mod log;
 mod pace;
+mod receipts;
 mod roster;
+mod tokens;
 mod views;
 
 pub(crate) use self::directory::ListedGroup;
@@ -49,8 +53,8 @@ pub(crate) struct Group {
     waiting: VecDeque<GroupMessageIn>,
     /// Up to where members have the own chains.
     acknowledged: HashMap<AccountId, BTreeMap<ChainId, u32>>,
-    /// Members who are being asked for what is missing.
-    asking: BTreeSet<AccountId>,
+    /// Members who are being asked for what is missing, and since when.
+    asking: HashMap<AccountId, Instant>,
     /// When members are to be asked next.
     sync_at: Option<Instant>,
     /// How fast each member publishes.
@@ -61,6 +65,14 @@ pub(crate) struct Group {
     published: BTreeSet<(ChainId, u32)>,
     /// Own messages on their way to the log.
     logging: BTreeSet<(ChainId, u32)>,
+    /// What others have seen and we have not (yet).
+    gaps: gaps::Gaps,
+    /// Own messages that some member is known to have.
+    sent: BTreeSet<(ChainId, u32)>,
+    /// The newest message of each author that was read and is to be told.
+    read_due: BTreeMap<AccountId, MessageId>,
+    /// When that is due.
+    read_due_at: Option<Instant>,
     own: Option<SenderKey>,
     chains: HashMap<AccountId, MemberChains>,
 }
@@ -75,12 +87,16 @@ impl Group {
             orphans: VecDeque::new(),
             waiting: VecDeque::new(),
             acknowledged: HashMap::new(),
-            asking: BTreeSet::new(),
+            asking: HashMap::new(),
             sync_at: None,
             paces: HashMap::new(),
             joins: pace::Window::default(),
             published: BTreeSet::new(),
             logging: BTreeSet::new(),
+            gaps: gaps::Gaps::default(),
+            sent: BTreeSet::new(),
+            read_due: BTreeMap::new(),
+            read_due_at: None,
             own: None,
             chains: HashMap::new(),
         }

@@ -12,7 +12,7 @@ use crate::engine::audit::Severity;
 use crate::engine::state::{Open, rng};
 use crate::engine::step::Step;
 use crate::messaging::group::GroupStanding;
-use crate::messaging::limits::GROUP_ORPHANS_MAX;
+use crate::messaging::limits::{GROUP_ORPHANS_MAX, GROUP_READ_MEMBERS_MAX};
 
 pub(super) fn refused(error: &OperationError) -> ApiError {
     match error {
@@ -188,7 +188,16 @@ impl Open {
         let chain = self.groups.get_mut(&group).and_then(|held| held.own.as_mut()).map(|own| own.hand_to(account));
         if let Some(chain) = chain {
             step.chains.insert((group, self.me));
-            self.tell_member(step, account, group, GroupControl::Chain(chain));
+            self.hand_chain(step, account, group, chain);
+        }
+        if let Some(held) = self.groups.get_mut(&group) {
+            if !held.row.unacknowledged.is_empty() {
+                held.row.came.insert(account, held.row.kept);
+            }
+            if held.row.members as usize <= GROUP_READ_MEMBERS_MAX {
+                held.row.read_marks.insert(account, held.row.last_place);
+            }
+            held.row.applicants.remove(&account);
         }
         step.tell(Event::GroupMemberJoined {
             group_id: group.to_string(),
@@ -202,8 +211,13 @@ impl Open {
         if let Some(held) = self.groups.get_mut(&group) {
             held.acknowledged.remove(&account);
             held.row.invited.remove(&account);
+            held.row.came.remove(&account);
+            held.row.read_marks.remove(&account);
         }
         self.settle_acknowledged(step, group);
+        if let Err(error) = self.settle_read(step, group) {
+            tracing::error!(%error, "what was read can't be stored");
+        }
         step.tell(Event::GroupMemberLeft {
             group_id: group.to_string(),
             username: self.conversation_name(account),

@@ -1,0 +1,219 @@
+//! What members of a group see of each other, who lets strangers in, and what is
+//! refused: with real vaults and sessions; only the wire is in memory.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails panics")]
+
+use std::time::Duration;
+
+use secure_chat_node::api::{ApiError, At, ErrorKind, Event, GroupState, JoinPolicy, MessageState, Role};
+use secure_chat_protocol::id::Timestamp;
+use secure_chat_tests::{Persona, TestNet};
+
+fn kind<T>(result: Result<T, ApiError>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind)
+}
+
+/// A group of the first, and the link that lets the others in.
+async fn founded(owner: &Persona) -> (String, String) {
+    let handle = owner.handle().unwrap();
+    let made = handle.groups_create("Hikers", None::<String>, false, JoinPolicy::Invite).await.unwrap();
+    let link = handle.groups_invite(made.group_id.clone(), None::<String>, None).await.unwrap().invite.unwrap();
+    (made.group_id, link)
+}
+
+async fn joins(who: &mut Persona, link: &str) {
+    who.handle().unwrap().groups_join(None::<String>, Some(link.to_owned())).await.unwrap();
+    who.until(|event| matches!(event, Event::GroupJoined(_)).then_some(())).await.unwrap();
+}
+
+async fn says(who: &Persona, group: &str, text: &str) -> String {
+    who.handle().unwrap().groups_send(group, text, None::<String>).await.unwrap().message_id
+}
+
+async fn hears(who: &mut Persona, text: &str) -> String {
+    who.until(|event| match event {
+        Event::GroupMessage(message) if message.text == text => Some(message.message_id),
+        _ => None,
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{} did not hear {text:?}: {error}", who.name))
+}
+
+async fn in_state(who: &mut Persona, id: &str, wanted: MessageState) {
+    who.until(|event| match event {
+        Event::MessageState { message_id, state, .. } if message_id == id && state == wanted => Some(()),
+        _ => None,
+    })
+    .await
+    .unwrap();
+}
+
+async fn state_of(who: &Persona, group: &str, id: &str) -> MessageState {
+    let page = who.handle().unwrap().groups_history(group, None::<String>, Some(100_u32)).await.unwrap();
+    page.messages.into_iter().find(|message| message.message_id == id).unwrap().state
+}
+
+#[tokio::test]
+async fn a_message_is_read_when_all_have_read_it() {
+    let net = TestNet::new().unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    let (group, link) = founded(&alice).await;
+    joins(&mut bob, &link).await;
+    joins(&mut carol, &link).await;
+    let first = says(&alice, &group, "first").await;
+    let second = says(&alice, &group, "second").await;
+    hears(&mut bob, "second").await;
+    hears(&mut carol, "second").await;
+    in_state(&mut alice, &second, MessageState::Delivered).await;
+    bob.handle().unwrap().groups_mark_read(group.clone(), second.clone()).await.unwrap();
+    // What Bob says after his receipt comes after it.
+    says(&bob, &group, "I have read it").await;
+    hears(&mut alice, "I have read it").await;
+    assert_eq!(state_of(&alice, &group, &second).await, MessageState::Delivered);
+    carol.handle().unwrap().groups_mark_read(group.clone(), second.clone()).await.unwrap();
+    in_state(&mut alice, &second, MessageState::Read).await;
+    assert_eq!(state_of(&alice, &group, &first).await, MessageState::Read);
+}
+
+#[tokio::test]
+async fn who_tells_nobody_what_they_read_is_not_given_away() {
+    let net = TestNet::new().unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let mut bob = net.persona("bob").await.unwrap();
+    let (group, link) = founded(&alice).await;
+    joins(&mut bob, &link).await;
+    let quiet = serde_json::Value::Bool(false);
+    bob.handle().unwrap().settings_set("read_receipts", quiet.clone()).await.unwrap();
+    bob.handle().unwrap().settings_set("typing", quiet).await.unwrap();
+    let said = says(&alice, &group, "hello").await;
+    hears(&mut bob, "hello").await;
+    in_state(&mut alice, &said, MessageState::Delivered).await;
+    bob.handle().unwrap().groups_mark_read(group.clone(), said.clone()).await.unwrap();
+    bob.handle().unwrap().messages_typing(group.clone()).await.unwrap();
+    says(&bob, &group, "hi").await;
+    hears(&mut alice, "hi").await;
+    assert_eq!(state_of(&alice, &group, &said).await, MessageState::Delivered);
+}
+
+#[tokio::test]
+async fn members_see_who_is_typing() {
+    let net = TestNet::new().unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let mut bob = net.persona("bob").await.unwrap();
+    let (group, link) = founded(&alice).await;
+    joins(&mut bob, &link).await;
+    says(&bob, &group, "hello").await;
+    hears(&mut alice, "hello").await;
+    bob.handle().unwrap().messages_typing(group.clone()).await.unwrap();
+    let typing = alice.until(|event| match event {
+        Event::Typing { conversation, username, active: true, .. } => Some((conversation, username)),
+        _ => None,
+    });
+    assert_eq!(typing.await.unwrap(), (group, "bob".to_owned()));
+}
+
+#[tokio::test]
+async fn a_second_admin_lets_in_when_the_first_never_comes() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    let (group, link) = founded(&alice).await;
+    joins(&mut bob, &link).await;
+    alice.handle().unwrap().groups_set_role(group.clone(), "bob", Role::Admin).await.unwrap();
+    bob.until(|event| matches!(event, Event::GroupRoleChanged { role: Role::Admin, .. }).then_some(())).await.unwrap();
+    // This link names Bob as well.
+    let link =
+        alice.handle().unwrap().groups_invite(group.clone(), None::<String>, None).await.unwrap().invite.unwrap();
+    says(&alice, &group, "bye").await;
+    hears(&mut bob, "bye").await;
+    alice.away().await;
+    joins(&mut carol, &link).await;
+    says(&carol, &group, "let in by bob").await;
+    hears(&mut bob, "let in by bob").await;
+    // Alice finds the request in her mailbox when she comes back: nobody is in twice.
+    alice.back().await.unwrap();
+    says(&bob, &group, "welcome back").await;
+    hears(&mut alice, "welcome back").await;
+    hears(&mut carol, "welcome back").await;
+    assert_eq!(alice.handle().unwrap().groups_members(group).await.unwrap().members.len(), 3);
+}
+
+#[tokio::test]
+async fn a_request_that_one_admin_approves_is_settled_for_all() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    let owner = alice.handle().unwrap().clone();
+    let made = owner.groups_create("Hikers", None::<String>, true, JoinPolicy::Approval).await.unwrap();
+    let group = made.group_id;
+    let link = owner.groups_invite(group.clone(), None::<String>, None).await.unwrap().invite.unwrap();
+    joins(&mut bob, &link).await;
+    owner.groups_set_role(group.clone(), "bob", Role::Admin).await.unwrap();
+    bob.until(|event| matches!(event, Event::GroupRoleChanged { role: Role::Admin, .. }).then_some(())).await.unwrap();
+    // The entry that names both takes its time to the directory.
+    owner.groups_update(group.clone(), None::<String>, Some("Sundays".to_owned()), None).await.unwrap();
+    let seeker = carol.handle().unwrap().clone();
+    while seeker.groups_search("hikers").await.unwrap().groups.first().is_none_or(|g| g.description != "Sundays") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    carol.handle().unwrap().groups_join(Some(group.clone()), None::<String>).await.unwrap();
+    // Both are asked in the end; one of them decides.
+    alice.until(|event| matches!(event, Event::GroupJoinRequested(_)).then_some(())).await.unwrap();
+    bob.until(|event| matches!(event, Event::GroupJoinRequested(_)).then_some(())).await.unwrap();
+    bob.handle().unwrap().groups_approve(group.clone(), "carol").await.unwrap();
+    carol.until(|event| matches!(event, Event::GroupJoined(_)).then_some(())).await.unwrap();
+    alice.until(|event| matches!(event, Event::GroupMemberJoined { .. }).then_some(())).await.unwrap();
+    assert!(owner.groups_requests(group).await.unwrap().requests.is_empty(), "the request is settled for Alice too");
+}
+
+#[tokio::test]
+async fn an_invite_that_is_over_or_a_group_that_is_gone_lets_nobody_in() {
+    let net = TestNet::new().unwrap();
+    let alice = net.persona("alice").await.unwrap();
+    let mut bob = net.persona("bob").await.unwrap();
+    let (group, link) = founded(&alice).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let past = At(Timestamp(u64::try_from(now.as_millis()).unwrap() - 1));
+    let refused = alice.handle().unwrap().groups_invite(group.clone(), None::<String>, Some(past)).await.unwrap_err();
+    assert_eq!(refused.field, Some("expires"));
+    let soon = At(Timestamp(u64::try_from(now.as_millis()).unwrap() + 1_500));
+    let short = alice.handle().unwrap().groups_invite(group.clone(), None::<String>, Some(soon)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_600)).await;
+    let refused = bob.handle().unwrap().groups_join(None::<String>, short.invite).await;
+    assert_eq!(kind(refused), Some(ErrorKind::Expired));
+    let damaged = bob.handle().unwrap().groups_join(None::<String>, Some(link[..link.len() - 3].to_owned())).await;
+    assert_eq!(damaged.unwrap_err().field, Some("invite"));
+    // Alice was the only one, and goes.
+    alice.handle().unwrap().groups_leave(group.clone()).await.unwrap();
+    bob.handle().unwrap().groups_join(None::<String>, Some(link)).await.unwrap();
+    bob.until(|event| matches!(event, Event::GroupLeft { .. }).then_some(())).await.unwrap();
+    assert!(bob.handle().unwrap().groups_list().await.unwrap().groups.iter().all(|row| row.state == GroupState::Left));
+}
+
+#[tokio::test]
+async fn names_that_mislead_are_refused_and_taken_ones_are_told() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let alice = net.persona("alice").await.unwrap();
+    let mut bob = net.persona("bob").await.unwrap();
+    for name in ["", "   ", &"x".repeat(61), "Hik\u{202e}ers", "Hik\u{200b}ers"] {
+        let refused = alice.handle().unwrap().groups_create(name, None::<String>, true, JoinPolicy::Open).await;
+        assert_eq!(refused.unwrap_err().field, Some("name"), "{name:?}");
+    }
+    alice.handle().unwrap().groups_create("Hikers", None::<String>, true, JoinPolicy::Open).await.unwrap();
+    while bob.handle().unwrap().groups_search("hikers").await.unwrap().groups.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The same to the eye: a Cyrillic letter in it.
+    for name in ["hikers", "H\u{456}kers"] {
+        bob.handle().unwrap().groups_create(name, None::<String>, true, JoinPolicy::Open).await.unwrap();
+        let told = bob.until(|event| match event {
+            Event::SecurityAlert { kind, .. } if kind == "group.name_taken" => Some(()),
+            _ => None,
+        });
+        told.await.unwrap_or_else(|error| panic!("{name:?}: {error}"));
+    }
+}

@@ -122,8 +122,10 @@ fn gossip() -> Result<Gossip, String> {
         })
         .max_transmit_size(4 * GOSSIP_MAX_BYTES)
         .max_control_message_size(2 * GOSSIP_TOPICS_MAX * (GOSSIP_TOPIC_MAX_BYTES + 16))
-        .mesh_n_low(4)
-        .mesh_n(8)
+        // Whoever publishes tells all who are connected; the mesh is for those who are
+        // not, and each link of it more is one more copy for everybody.
+        .mesh_n_low(3)
+        .mesh_n(4)
         // A star round one hub delivers everything only when its mesh holds them all.
         .mesh_n_high(64)
         .heartbeat_interval(Duration::from_secs(1))

@@ -1,0 +1,151 @@
+//! Gaps: what a member had seen when they wrote, and we have not. Published messages
+//! overtake each other, so that most gaps close by themselves in a moment; what is
+//! still missing then is asked for. Who asks at once asks for everything twice.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use secure_chat_protocol::id::{AccountId, GroupId, MessageHash, ViewId};
+use secure_chat_protocol::sender_key::GroupMessageIn;
+
+use super::Group;
+use crate::engine::state::Open;
+use crate::engine::step::Step;
+use crate::messaging::limits::{GROUP_GAP_ASKS_MAX, GROUP_GAP_GRACE_MS, GROUP_GAPS_MAX, GROUP_RECENT_MAX};
+
+/// What is missing in one group, and what came last. In memory only.
+#[derive(Default)]
+pub(super) struct Gaps {
+    /// Who named a message that is missing here, and how often it was asked for.
+    missing: BTreeMap<MessageHash, (AccountId, u8)>,
+    /// Who named a membership that is not ours.
+    view: Option<(AccountId, ViewId)>,
+    /// When they are asked.
+    due: Option<Instant>,
+    recent: HashSet<MessageHash>,
+    order: VecDeque<MessageHash>,
+}
+
+impl Gaps {
+    /// A message is here.
+    pub(super) fn saw(&mut self, hash: MessageHash) {
+        self.missing.remove(&hash);
+        if self.recent.insert(hash) {
+            self.order.push_back(hash);
+        }
+        if self.order.len() > GROUP_RECENT_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.recent.remove(&oldest);
+        }
+    }
+
+    /// Whether it came lately; of others the vault knows.
+    pub(super) fn has_seen(&self, hash: &MessageHash) -> bool {
+        self.recent.contains(hash)
+    }
+
+    fn note(&mut self, hash: MessageHash, author: AccountId) {
+        if self.missing.len() < GROUP_GAPS_MAX {
+            self.missing.entry(hash).or_insert((author, 0));
+        }
+    }
+
+    /// Whom to ask now, if anything is still missing.
+    fn ask(&mut self, now: Instant, view: Option<ViewId>) -> Option<AccountId> {
+        self.due.take_if(|due| *due <= now)?;
+        let other = self.view.take().filter(|(_, theirs)| Some(*theirs) != view);
+        self.missing.retain(|_, (_, asked)| {
+            *asked = asked.saturating_add(1);
+            *asked <= GROUP_GAP_ASKS_MAX
+        });
+        let named = self.missing.values().next().map(|(author, _)| *author);
+        if named.is_some() {
+            self.due = Some(now + Duration::from_millis(GROUP_GAP_GRACE_MS.saturating_mul(2)));
+        }
+        named.or(other.map(|(author, _)| author))
+    }
+}
+
+impl Open {
+    /// Whoever wrote this has seen more than we have, or another membership.
+    pub(super) fn note_gaps(
+        &mut self,
+        step: &Step<'_>,
+        group: GroupId,
+        message: &GroupMessageIn,
+        from: Option<AccountId>,
+    ) {
+        if from.is_some() {
+            return;
+        }
+        let lacking = message.heads.iter().filter(|head| !self.has_seen(step, group, head));
+        let lacking: Vec<MessageHash> = lacking.copied().collect();
+        let other = self.groups.get(&group).and_then(Group::view).is_some_and(|view| view.id != message.view);
+        let Some(held) = self.groups.get_mut(&group).filter(|_| other || !lacking.is_empty()) else { return };
+        for hash in lacking {
+            held.gaps.note(hash, message.author);
+        }
+        if other {
+            held.gaps.view = Some((message.author, message.view));
+        }
+        if held.gaps.due.is_none() {
+            let due = Instant::now() + Duration::from_millis(GROUP_GAP_GRACE_MS);
+            held.gaps.due = Some(due);
+            self.wake_at(due);
+        }
+    }
+
+    /// Asks for what did not come by itself.
+    pub(super) fn ask_for_gaps(&mut self, step: &mut Step<'_>) {
+        let now = Instant::now();
+        let mut asks = Vec::new();
+        for held in self.groups.values_mut().filter(|held| held.is_joined()) {
+            let view = held.view().map(|view| view.id);
+            asks.extend(held.gaps.ask(now, view).map(|whom| (held.row.group, whom)));
+        }
+        for (group, whom) in asks {
+            self.ask_members(step, group, Some(whom));
+        }
+        if let Some(next) = self.groups.values().filter_map(|held| held.gaps.due).min() {
+            self.wake_at(next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOB: AccountId = AccountId([1; 32]);
+    const HASH: MessageHash = MessageHash([2; 32]);
+
+    #[test]
+    fn a_gap_that_closes_by_itself_is_not_asked_for_and_another_not_for_ever() {
+        let (mut gaps, now) = (Gaps::default(), Instant::now());
+        gaps.note(HASH, BOB);
+        gaps.due = Some(now);
+        gaps.saw(HASH);
+        assert_eq!(gaps.ask(now, None), None);
+        gaps.note(MessageHash([3; 32]), BOB);
+        gaps.due = Some(now);
+        let mut asked = 0;
+        while gaps.ask(gaps.due.unwrap_or(now), None).is_some() {
+            asked += 1;
+        }
+        assert_eq!((asked, gaps.missing.len()), (GROUP_GAP_ASKS_MAX, 0));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut gaps = Gaps::default();
+        for number in 0..GROUP_RECENT_MAX + 10 {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&number.to_le_bytes());
+            gaps.saw(MessageHash(hash));
+            gaps.note(MessageHash([hash[0]; 32]), BOB);
+        }
+        assert!(gaps.order.len() == GROUP_RECENT_MAX && gaps.recent.len() == GROUP_RECENT_MAX);
+        assert!(gaps.missing.len() <= GROUP_GAPS_MAX);
+    }
+}

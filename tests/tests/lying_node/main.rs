@@ -10,6 +10,7 @@
     reason = "a test that fails panics"
 )]
 
+mod groups;
 mod node;
 
 use node::LyingNode;

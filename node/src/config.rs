@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use futures::future::BoxFuture;
@@ -50,6 +51,8 @@ pub struct NodeConfig {
     pub kdf: Argon2Params,
     /// Hosts a rendezvous node in this process, where the program can.
     pub host: Option<Arc<dyn RendezvousHost>>,
+    /// How long one minute of the setting `auto_lock_minutes` lasts: a minute, but in tests.
+    pub auto_lock_minute: Duration,
 }
 
 impl NodeConfig {
@@ -65,6 +68,7 @@ impl NodeConfig {
             transport: Transport::Internet,
             kdf: Argon2Params::default(),
             host: None,
+            auto_lock_minute: Duration::from_secs(60),
         }
     }
 }

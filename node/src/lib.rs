@@ -9,7 +9,7 @@
 //! 4. `engine`: the one actor
 //! 5. [`rpc`], [`shell`], [`status`]: doors onto the handle
 //!
-//! [`config`] and [`cli`] stand on the network's addresses, [`stop`] and `lines` on nothing.
+//! [`config`] and [`cli`] stand on the network's addresses, [`stop`], `lines` and `stdio` on nothing.
 
 pub mod api;
 pub mod cli;
@@ -23,5 +23,12 @@ pub mod rpc;
 pub mod security;
 pub mod shell;
 pub mod status;
+mod stdio;
 pub mod stop;
 pub mod store;
+
+/// Overwrites every block of memory when it is freed or grows: what libraries copied
+/// of a password, a key or a message does not outlive its use. Every program that
+/// links this crate has it.
+#[global_allocator]
+static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);

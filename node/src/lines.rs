@@ -1,7 +1,7 @@
 //! Lines from a stream, none of them longer than a bound.
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use zeroize::Zeroizing;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// The longest line, in bytes. Longer ones are skipped and reported.
 pub(crate) const LINE_MAX_BYTES: usize = 1024 * 1024;
@@ -22,26 +22,35 @@ pub(crate) enum Line {
 
 /// Reads lines.
 pub(crate) struct Lines<R> {
-    reader: BufReader<R>,
+    reader: R,
+    /// What was read and not used yet is at `used..filled`; all else is zeros.
+    buffer: Zeroizing<Vec<u8>>,
+    used: usize,
+    filled: usize,
     line: Zeroizing<Vec<u8>>,
     too_long: bool,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self { reader: BufReader::with_capacity(READ_BYTES, reader), line: Zeroizing::default(), too_long: false }
+        let (buffer, line) = (Zeroizing::new(vec![0; READ_BYTES]), Zeroizing::default());
+        Self { reader, buffer, used: 0, filled: 0, line, too_long: false }
     }
 
     /// The next line. Loses nothing when it is cancelled.
     pub(crate) async fn next(&mut self) -> Line {
         loop {
-            // A stream that breaks has nothing more to say: that is its end.
-            let Ok(bytes) = self.reader.fill_buf().await else { return self.end() };
-            if bytes.is_empty() {
-                return self.end();
+            if self.used >= self.filled {
+                // A stream that breaks has nothing more to say: that is its end.
+                let Ok(bytes) = self.reader.read(&mut self.buffer).await else { return self.end() };
+                (self.used, self.filled) = (0, bytes);
+                if bytes == 0 {
+                    return self.end();
+                }
             }
+            let Some(bytes) = self.buffer.get_mut(self.used..self.filled) else { return self.end() };
             let newline = bytes.iter().position(|byte| *byte == b'\n');
-            let part = newline.map_or(bytes, |at| bytes.get(..at).unwrap_or_default());
+            let Some(part) = bytes.get_mut(..newline.unwrap_or(bytes.len())) else { return self.end() };
             if self.line.len().saturating_add(part.len()) > LINE_MAX_BYTES {
                 self.too_long = true;
                 self.line = Zeroizing::default();
@@ -49,8 +58,10 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             if !self.too_long {
                 self.line.extend_from_slice(part);
             }
-            let used = newline.map_or(bytes.len(), |at| at.saturating_add(1));
-            self.reader.consume(used);
+            // A line may hold a password: the buffer lives on.
+            part.zeroize();
+            let used = newline.map_or(part.len(), |at| at.saturating_add(1));
+            self.used = self.used.saturating_add(used);
             if newline.is_some() {
                 return self.take();
             }

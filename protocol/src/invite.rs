@@ -213,6 +213,12 @@ impl Invite {
         }
     }
 
+    /// Tells it from other invites; only those who have the link know it.
+    #[must_use]
+    pub const fn nonce(&self) -> &[u8; 16] {
+        &self.wire.nonce.0
+    }
+
     /// The link.
     #[must_use]
     pub fn to_link(&self) -> String {

@@ -1,7 +1,10 @@
 //! A test network: personas with real vaults, and rendezvous nodes, over the
 //! memory transport. Tests wait for events, never for time to pass.
 
+pub mod hostile;
+pub mod memory;
 pub mod process;
+pub mod tap;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct TestNet {
     folder: TempDir,
     homes: Vec<String>,
+    tcp: bool,
 }
 
 impl TestNet {
@@ -36,7 +40,15 @@ impl TestNet {
     /// # Errors
     /// When there is no room for temporary files.
     pub fn new() -> anyhow::Result<Self> {
-        Ok(Self { folder: tempfile::tempdir()?, homes: Vec::new() })
+        Ok(Self { folder: tempfile::tempdir()?, homes: Vec::new(), tcp: false })
+    }
+
+    /// As [`Self::new`], over TCP on the loopback interface.
+    ///
+    /// # Errors
+    /// When there is no room for temporary files.
+    pub fn over_tcp() -> anyhow::Result<Self> {
+        Ok(Self { tcp: true, ..Self::new()? })
     }
 
     /// Where everything is kept.
@@ -64,7 +76,7 @@ impl TestNet {
     /// A device of somebody, which is not started yet.
     #[must_use]
     pub fn device(&self, folder: &str, name: &str) -> Persona {
-        Persona::at(self.folder.path().join(folder), self.homes.clone(), name)
+        Persona::at(self.folder.path().join(folder), self.homes.clone(), name, self.tcp)
     }
 
     /// Makes an account and starts its peer.
@@ -72,7 +84,7 @@ impl TestNet {
     /// # Errors
     /// When it can't be started.
     pub async fn persona(&self, name: &str) -> anyhow::Result<Persona> {
-        let mut persona = Persona::at(self.folder.path().join(name), self.homes.clone(), name);
+        let mut persona = Persona::at(self.folder.path().join(name), self.homes.clone(), name, self.tcp);
         persona.run(true).await?;
         Ok(persona)
     }
@@ -82,6 +94,7 @@ impl TestNet {
 pub struct Persona {
     dir: PathBuf,
     homes: Vec<String>,
+    tcp: bool,
     /// The username.
     pub name: String,
     /// Makes the disk fail on purpose.
@@ -91,8 +104,8 @@ pub struct Persona {
 }
 
 impl Persona {
-    fn at(dir: PathBuf, homes: Vec<String>, name: &str) -> Self {
-        Self { dir, homes, name: name.to_owned(), faults: Faults::default(), handle: None, events: None }
+    fn at(dir: PathBuf, homes: Vec<String>, name: &str, tcp: bool) -> Self {
+        Self { dir, homes, tcp, name: name.to_owned(), faults: Faults::default(), handle: None, events: None }
     }
 
     /// Where the vault is.
@@ -125,8 +138,9 @@ impl Persona {
         config.rendezvous.clone_from(&self.homes);
         config.mdns = false;
         config.kdf = Argon2Params::LEAST;
-        config.transport = Transport::Memory;
-        config.listen = vec!["/memory/0".to_owned()];
+        config.transport = if self.tcp { Transport::Internet } else { Transport::Memory };
+        config.listen = vec![if self.tcp { "/ip4/127.0.0.1/tcp/0" } else { "/memory/0" }.to_owned()];
+        config.upnp = false;
         self.faults = Faults::default();
         let disk = Arc::new(FaultyDisk::new(FileDisk, self.faults.clone()));
         let handle = Node::start_on(config, StoreOptions { disk, ..StoreOptions::default() })?;

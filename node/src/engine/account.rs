@@ -20,9 +20,12 @@ use crate::api::{
     Password, PasswordStrength, Reply,
 };
 use crate::config::{NodeConfig, Transport};
-use crate::network::{Network, NetworkConfig, TransportKind, parse_address, parse_rendezvous};
+use crate::network::{
+    Network, NetworkConfig, NetworkEvent, NetworkHandle, TransportKind, parse_address, parse_rendezvous,
+};
 use crate::security::attempts::Attempts;
 use crate::security::rules::Signal;
+use crate::security::stack::wipe_stack;
 use crate::store::{AccountFile, StoreOptions, Table, Txn, Vault, list_accounts};
 
 /// Work in the background that still holds a vault is waited for this long.
@@ -59,6 +62,13 @@ pub(crate) fn strength(password: &Password, username: Option<&str>) -> PasswordS
 
 pub(super) fn missing(report: &PasswordReport) -> Vec<String> {
     report.missing.iter().map(ToString::to_string).collect()
+}
+
+/// What `make` makes, in memory that is wiped when it is freed. Keys pass through frames below
+/// this one only, which [`wipe_stack`] reaches: a caller that held them by value would keep a copy.
+#[inline(never)]
+fn boxed<T>(make: impl FnOnce() -> Result<T, ApiError>) -> Result<Box<T>, ApiError> {
+    make().map(Box::new)
 }
 
 fn account_view(open: &Open) -> Account {
@@ -173,7 +183,9 @@ impl Engine {
         let (config, store, results) = (Arc::clone(&self.config), self.store.clone(), self.results.clone());
         self.runtime.spawn_blocking(move || {
             let dir = config.data_dir.clone();
-            let result = work(config, (dir, store)).map(Box::new);
+            let result = boxed(|| work(config, (dir, store)));
+            // This thread may sleep for long now, with what the password was turned into on its stack.
+            wipe_stack();
             // An error means that the engine has stopped.
             let _ = results.blocking_send(Done::Opened { result, attempt, reply });
         });
@@ -188,30 +200,37 @@ impl Engine {
             self.attempted(&file, before, result.as_ref().err());
         }
         let result = match result {
-            Ok(opening) => self.start(*opening, wrong, inboxes).await,
+            Ok(opening) => self.start(opening, wrong, inboxes).await,
             Err(error) => Err(error),
         };
         // Whoever asked may have gone.
         let _ = reply.send(result);
     }
 
-    async fn start(&mut self, opening: Opening, wrong: u32, inboxes: &mut Inboxes) -> Result<Account, ApiError> {
-        let Opening { created, keys_lost, restored, .. } = opening;
+    async fn start(&mut self, opening: Box<Opening>, wrong: u32, inboxes: &mut Inboxes) -> Result<Account, ApiError> {
+        let (created, keys_lost, restored) = (opening.created, opening.keys_lost, opening.restored);
         let rolled_back = opening.vault.rolled_back();
-        let network = self.network_config(&opening)?;
-        let (net, events) = {
-            let _inside = self.runtime.enter();
-            Network::start(network)
-                .map_err(|error| ApiError::new(ErrorKind::NotConnected, sentence(&error.to_string())))?
-        };
-        let open = Open::new(opening, Arc::clone(&self.config), net, now())?;
+        let (net, events) = self.start_network(&opening)?;
+        let config = Arc::clone(&self.config);
+        let open = boxed(|| Open::new(*opening, config, net, now()))?;
+        wipe_stack();
         self.generation = self.generation.saturating_add(1);
-        self.open = Some(Box::new(open));
+        self.open = Some(open);
         inboxes.network = Some(events);
         self.first_step(Beginning { created, restored, wrong, rolled_back, keys_lost })?;
         let view = self.open.as_ref().map(|open| account_view(open)).ok_or_else(ApiError::locked)?;
         self.tell(Event::AccountUnlocked(view.clone()));
         Ok(view)
+    }
+
+    #[inline(never)]
+    fn start_network(
+        &self,
+        opening: &Opening,
+    ) -> Result<(NetworkHandle, tokio::sync::mpsc::Receiver<NetworkEvent>), ApiError> {
+        let network = self.network_config(opening)?;
+        let _inside = self.runtime.enter();
+        Network::start(network).map_err(|error| ApiError::new(ErrorKind::NotConnected, sentence(&error.to_string())))
     }
 
     fn network_config(&self, opening: &Opening) -> Result<NetworkConfig, ApiError> {
@@ -278,7 +297,10 @@ impl Engine {
         if self.open.is_none() {
             return self.wiped().await;
         }
-        self.own_step(|open, step| open.audit(step, "account.locked", Severity::Info, "The account was locked."));
+        self.own_step(|open, step| {
+            open.sum_up_repeats(step, true);
+            open.audit(step, "account.locked", Severity::Info, "The account was locked.");
+        });
         if let Some(open) = self.open.take() {
             // The network answers no more; what is under way comes to a vault that is closed.
             open.net.shutdown().await;
@@ -295,13 +317,14 @@ impl Engine {
         while self.closed.strong_count() > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        wipe_stack();
     }
 
     /// Drops the open account and everything that was read from it.
     pub(crate) fn forget(&mut self, open: Box<Open>) {
         let net = open.net.clone();
         self.runtime.spawn(async move { net.shutdown().await });
-        self.closed = Arc::downgrade(&open.vault);
+        self.closed = open.vault.alive();
         drop(open);
         self.generation = self.generation.saturating_add(1);
         self.tell(Event::AccountLocked {});

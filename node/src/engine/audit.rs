@@ -20,11 +20,13 @@ pub(crate) use crate::security::log::Severity;
 use crate::security::log::{
     AUDIT_MAX_ENTRIES, AuditEntry, AuditHead, BLOCK_ENTRIES, Block, ENTRY_MAX_BYTES, Pruned, block_of, entry_hash,
 };
+use crate::security::repeats::{REPEATS_MAX_BYTES, Repeats};
 use crate::security::rules::Signal;
 use crate::store::{StoreError, Table, Txn, Vault};
 
 const HEAD_ROW: &[u8] = b"audit-head";
 const PRUNED_ROW: &[u8] = b"audit-pruned";
+const REPEATS_ROW: &[u8] = b"audit-repeats";
 const ALERTS_ROW: &[u8] = b"alerts";
 const SMALL_ROW_MAX_BYTES: usize = 64 * 1024;
 /// Rows of a cleared log that one step deletes.
@@ -39,6 +41,7 @@ pub(crate) struct AuditTail {
     pub(crate) block: Block,
     pub(crate) pruned: Pruned,
     pub(crate) alerts: AlertBook,
+    pub(crate) repeats: Repeats,
     /// Found changed just now: to be told.
     pub(crate) found_broken: bool,
     /// The whole log was looked at since the account was opened.
@@ -62,6 +65,7 @@ impl AuditTail {
         let txn = vault.begin();
         let (mut head, whole) = own_row::<AuditHead>(&txn, HEAD_ROW, SMALL_ROW_MAX_BYTES);
         let (pruned, _) = own_row(&txn, PRUNED_ROW, SMALL_ROW_MAX_BYTES);
+        let (repeats, _) = own_row(&txn, REPEATS_ROW, REPEATS_MAX_BYTES);
         let (alerts, _) = own_row(&txn, ALERTS_ROW, ALERTS_MAX_BYTES);
         let span = vault.numbered_span(Table::Audit)?;
         let was_broken = head.broken;
@@ -75,7 +79,7 @@ impl AuditTail {
         for (_, entry, _) in read_rows(vault, from, head.next)?.rows {
             block.add(&entry);
         }
-        Ok(Self { head, block, pruned, alerts, found_broken, checked: false })
+        Ok(Self { head, block, pruned, alerts, repeats, found_broken, checked: false })
     }
 }
 
@@ -134,7 +138,7 @@ impl Open {
         self.audit_about(step, kind, severity, None, detail);
     }
 
-    /// Adds an entry about somebody to the audit log.
+    /// Adds an entry about somebody to the audit log. The same again and again is counted.
     pub(crate) fn audit_about(
         &mut self,
         step: &mut Step<'_>,
@@ -143,6 +147,38 @@ impl Open {
         subject: Option<String>,
         detail: impl Into<String>,
     ) {
+        let detail = detail.into();
+        let repeats = &mut self.audit.repeats;
+        let admitted = repeats.admits(step.now, kind, severity, subject.as_deref(), &detail);
+        self.sum_up_repeats(step, false);
+        if admitted {
+            self.append_audit(step, kind, severity, subject, detail);
+        } else {
+            put_own(step, REPEATS_ROW, &self.audit.repeats, REPEATS_MAX_BYTES);
+        }
+    }
+
+    /// Writes what was counted: all, or what has ended.
+    pub(crate) fn sum_up_repeats(&mut self, step: &mut Step<'_>, all: bool) {
+        let ended = self.audit.repeats.ended(step.now, all);
+        if ended.is_empty() {
+            return;
+        }
+        for repeat in ended {
+            let sentence = repeat.sentence();
+            self.append_audit(step, &repeat.kind, repeat.severity, repeat.subject, sentence);
+        }
+        put_own(step, REPEATS_ROW, &self.audit.repeats, REPEATS_MAX_BYTES);
+    }
+
+    fn append_audit(
+        &mut self,
+        step: &mut Step<'_>,
+        kind: &str,
+        severity: Severity,
+        subject: Option<String>,
+        detail: String,
+    ) {
         let tail = &mut self.audit;
         let entry = AuditEntry {
             previous: tail.head.hash,
@@ -150,7 +186,7 @@ impl Open {
             kind: kind.to_owned(),
             severity,
             subject,
-            detail: cut(detail.into()),
+            detail: cut(detail),
         };
         let Ok(bytes) = codec::encode(&entry, ENTRY_MAX_BYTES) else { return };
         let number = tail.head.next;

@@ -11,6 +11,7 @@ use secure_chat_protocol::wire::codec::Fixed;
 use secure_chat_protocol::wire::content::{Content, MessageIn, Profile};
 
 use super::audit::Severity;
+use super::invited;
 use super::peers::plausible_addresses;
 use super::state::{Open, encode_request, rng};
 use super::step::{Step, sentence};
@@ -123,7 +124,7 @@ impl Open {
             contact.homes = invite.homes().to_vec();
         }
         contact.addresses = invite.addresses().to_vec();
-        self.ask(step, contact, greeting)
+        self.ask(step, contact, greeting, Some(Fixed(*invite.nonce())))
     }
 
     pub(super) fn request_by_record(
@@ -139,7 +140,7 @@ impl Open {
         if !addresses.is_empty() {
             contact.addresses = addresses;
         }
-        self.ask(step, contact, greeting)
+        self.ask(step, contact, greeting, None)
     }
 
     fn begin_contact(&self, account: AccountId, identity: IdentityIn, name: &Username) -> Result<Contact, ApiError> {
@@ -164,7 +165,13 @@ impl Open {
         }
     }
 
-    fn ask(&mut self, step: &mut Step<'_>, mut contact: Contact, greeting: String) -> Result<RequestMade, ApiError> {
+    fn ask(
+        &mut self,
+        step: &mut Step<'_>,
+        mut contact: Contact,
+        greeting: String,
+        invite: Option<Fixed<16>>,
+    ) -> Result<RequestMade, ApiError> {
         let (account, id) = (contact.account, MessageId::random(&mut rng()));
         if contact.standing == Standing::Asked {
             // They asked first: this is the answer.
@@ -192,7 +199,7 @@ impl Open {
         self.contacts.insert(account, contact);
         step.contacts.insert(account);
         let profile = self.profile(step, account, false);
-        self.enqueue(step, account, id, Content::Request { greeting, profile }, false)?;
+        self.enqueue(step, account, id, Content::Request { greeting, profile, invite }, false)?;
         self.requests.insert(id, request);
         self.store_request(step, id);
         self.audit(step, "request.sent", Severity::Info, "A chat request was sent.");
@@ -246,7 +253,7 @@ impl Open {
     /// A contact asks, though it stands otherwise: both asked each other, or they lost their contacts.
     pub(super) fn asked_again(&mut self, step: &mut Step<'_>, from: AccountId, profile: &Profile, message: &MessageIn) {
         self.apply_profile(step, from, profile);
-        let takes = self.takes_requests();
+        let takes = self.takes_request(step, &message.body);
         let Some(contact) = self.contacts.get_mut(&from) else { return };
         match contact.standing {
             Standing::Requested | Standing::Accepted => {
@@ -282,9 +289,21 @@ impl Open {
         }
     }
 
-    pub(super) fn takes_requests(&self) -> bool {
+    /// Whether the person wants to be asked so, and there is room for it.
+    pub(super) fn takes_request(&self, step: &Step<'_>, request: &Content) -> bool {
         let waiting = self.requests.values().filter(|request| request.incoming && request.is_pending()).count();
-        self.settings.who_may_request != WhoMayRequest::Nobody && waiting < REQUESTS_WAITING_MAX
+        waiting < REQUESTS_WAITING_MAX && self.may_ask(step, request)
+    }
+
+    /// Whether the person wants to be asked so.
+    pub(super) fn may_ask(&self, step: &Step<'_>, request: &Content) -> bool {
+        match self.settings.who_may_request {
+            WhoMayRequest::Everyone => true,
+            WhoMayRequest::Invited => {
+                matches!(request, Content::Request { invite: Some(nonce), .. } if invited::knows(step, nonce))
+            }
+            WhoMayRequest::Nobody => false,
+        }
     }
 
     fn incoming(&self, id: &str) -> Result<(MessageId, AccountId), ApiError> {

@@ -19,7 +19,6 @@ use super::step::Step;
 use crate::api::Event;
 use crate::messaging::contact::Standing;
 use crate::messaging::limits::{KITS_PER_CONNECTION_MAX, KITS_PER_HOUR_MAX, SEEN_KEEP_DAYS};
-use crate::messaging::settings::WhoMayRequest;
 use crate::network::{PeerId, Responder};
 use crate::security::rate::{Bucket, CONTACT_BURST, CONTACT_PER_SECOND};
 use crate::security::rules::Signal;
@@ -301,7 +300,7 @@ impl Open {
         let identity = self.contacts.get(&from).and_then(|contact| contact.identity.verify().ok());
         match (&message.body, identity) {
             (Content::Request { .. }, Some(identity)) => {
-                if !self.takes_requests() || !self.asked(step, &identity, &message) {
+                if !self.takes_request(step, &message.body) || !self.asked(step, &identity, &message) {
                     return DeliveryStatus::Taken;
                 }
             }
@@ -352,7 +351,7 @@ impl Open {
         step.prekeys = true;
         let Ok(message) = MessageIn::decode(opened.plaintext.expose()) else { return DeliveryStatus::Invalid };
         let heard = match &message.body {
-            Content::Request { .. } if self.settings.who_may_request == WhoMayRequest::Nobody => {
+            Content::Request { .. } if !self.may_ask(step, &message.body) => {
                 return DeliveryStatus::Taken;
             }
             Content::Request { .. } => self.asked(step, &identity, &message),

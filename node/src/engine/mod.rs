@@ -19,6 +19,7 @@ mod files;
 mod groups;
 mod homes;
 mod inbound;
+mod invited;
 mod messages;
 mod peers;
 mod queries;
@@ -185,7 +186,7 @@ pub(crate) struct Engine {
     /// The rendezvous node that this process hosts.
     pub(crate) hosted: Option<String>,
     /// The vault that was open before, as long as something still holds it.
-    closed: std::sync::Weak<crate::store::Vault>,
+    closed: std::sync::Weak<()>,
 }
 
 /// The wall clock.

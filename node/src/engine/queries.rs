@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use secure_chat_protocol::id::AccountId;
 use secure_chat_protocol::invite::{Invite, InviteFields};
-use secure_chat_protocol::limits::DAY_MS;
 use secure_chat_protocol::record::Record;
 use secure_chat_protocol::validate::Username;
 use secure_chat_protocol::wire::rendezvous::{Found, PresenceStatus, RECORDS_MAX, Request, Response, Who};
 
 use super::audit::Severity;
 use super::homes::Stage;
+use super::invited;
 use super::state::{Open, rng};
 use super::step::{Step, sentence};
 use super::work::{LookupPurpose, NetworkWant, Work};
@@ -302,7 +302,7 @@ impl Open {
         }
     }
 
-    fn invite(&self, step: &Step<'_>, status: &Status) -> Result<api::Invite, ApiError> {
+    fn invite(&self, step: &mut Step<'_>, status: &Status) -> Result<api::Invite, ApiError> {
         let mut addresses: Vec<String> =
             status.external.iter().chain(&status.listen).map(ToString::to_string).collect();
         addresses.dedup();
@@ -313,12 +313,12 @@ impl Open {
             addresses,
             homes: self.home_addresses(),
             mailbox: Some(self.mailbox.mailbox_id()),
-            expires: Some(step.now.plus_ms(30 * DAY_MS)),
+            expires: Some(step.now.plus_ms(invited::INVITE_LIFETIME_MS)),
         };
-        let invite = Invite::create(&self.identity, fields, &mut rng());
-        invite
-            .map(|invite| api::Invite { invite: invite.to_link() })
-            .map_err(|error| ApiError::new(ErrorKind::Internal, sentence(&error.to_string())))
+        let invite = Invite::create(&self.identity, fields, &mut rng())
+            .map_err(|error| ApiError::new(ErrorKind::Internal, sentence(&error.to_string())))?;
+        invited::remember(step, *invite.nonce());
+        Ok(api::Invite { invite: invite.to_link() })
     }
 
     pub(super) fn network_view(&self, status: &Status) -> NetworkStatus {

@@ -401,7 +401,7 @@ impl Open {
 
     pub(crate) fn lock_at(&self) -> Option<Duration> {
         let minutes = self.settings.auto_lock_minutes;
-        (minutes > 0).then(|| Duration::from_secs(u64::from(minutes).saturating_mul(60)))
+        (minutes > 0).then(|| self.config.auto_lock_minute.saturating_mul(minutes))
     }
 
     pub(crate) fn lock_is_due(&self) -> bool {

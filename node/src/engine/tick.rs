@@ -120,6 +120,7 @@ impl Open {
 
     /// Looks after keys and sweeps what is over; not while the clock is in doubt.
     fn maintain(&mut self, step: &mut Step<'_>) {
+        self.sum_up_repeats(step, false);
         if self.clock.is_doubtful() {
             return;
         }

@@ -13,6 +13,8 @@ use crate::api::{ApiError, SettingsView};
 pub enum WhoMayRequest {
     /// Everybody.
     Everyone,
+    /// Whoever has an invite that was made here.
+    Invited,
     /// Nobody.
     Nobody,
 }

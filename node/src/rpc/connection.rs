@@ -8,6 +8,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
+use zeroize::Zeroize as _;
 
 use super::message::{Asked, Call, Item, Response, parse, write_event, write_line};
 use crate::api::{EventStream, NodeHandle, submit};
@@ -198,7 +199,8 @@ async fn write(
                 break;
             }
             output.write_all(&buffer).await?;
-            buffer.clear();
+            // It held what people wrote.
+            buffer.zeroize();
         }
         output.flush().await?;
     }

@@ -15,10 +15,11 @@ mod socket;
 pub use socket::{RpcSocket, SocketError};
 
 use crate::api::NodeHandle;
+use crate::stdio::{Stdin, Stdout};
 use crate::stop::Stop;
 
 /// Serves standard input and output. When standard input ends, or `stop` says
 /// so, what was asked is answered and the node is stopped.
 pub async fn serve_stdio(handle: NodeHandle, stop: Stop) {
-    connection::serve(handle, tokio::io::stdin(), tokio::io::stdout(), stop, connection::AtEnd::StopNode).await;
+    connection::serve(handle, Stdin::open(), Stdout::default(), stop, connection::AtEnd::StopNode).await;
 }

@@ -1,11 +1,13 @@
 //! What watches over the account, without I/O: the audit log, the alert rules,
-//! alerts as they are shown, signals of spam, and delays after wrong passwords.
+//! alerts as they are shown, signals of spam, delays after wrong passwords, and stacks that are wiped.
 //! Floor 3.
 
 pub mod alerts;
 pub mod attempts;
 pub mod log;
 pub mod rate;
+pub mod repeats;
 pub mod report;
 pub mod rules;
 pub mod spam;
+pub mod stack;

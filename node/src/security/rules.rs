@@ -86,28 +86,37 @@ enum Watched {
     Mailbox,
 }
 
-/// A count that forgets: two halves of a window.
+/// Parts of a window that are counted apart.
+const SLICES: u64 = 10;
+
+/// A count that forgets. It looks back a whole window, and at most one slice more:
+/// what comes within the window is never missed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
-    half: u64,
+    slice: u64,
     now: u32,
-    before: u32,
+    /// The slices before, the latest first.
+    before: [u32; SLICES as usize],
 }
 
 impl Count {
-    /// Counts one; says how many there were within the window. Starts over once `limit` is reached.
+    /// Counts one; says whether there were `limit` within the window. Starts over then.
     fn add(&mut self, now: Timestamp, window_ms: u64, limit: u32) -> bool {
-        let half = now.0 / window_ms.div_ceil(2).max(1);
-        match half.checked_sub(self.half) {
-            Some(0) => {}
-            Some(1) => (self.before, self.now) = (self.now, 0),
-            _ => (self.before, self.now) = (0, 0),
+        let slice = now.0 / window_ms.div_ceil(SLICES).max(1);
+        // A clock that went back starts over.
+        let passed = slice.checked_sub(self.slice).unwrap_or(SLICES + 1);
+        for _ in 0..passed.min(SLICES + 1) {
+            self.before.rotate_right(1);
+            if let Some(latest) = self.before.first_mut() {
+                *latest = self.now;
+            }
+            self.now = 0;
         }
-        self.half = half;
+        self.slice = slice;
         self.now = self.now.saturating_add(1);
-        let reached = self.now.saturating_add(self.before) >= limit;
+        let reached = self.before.iter().fold(self.now, |sum, count| sum.saturating_add(*count)) >= limit;
         if reached {
-            (self.before, self.now) = (0, 0);
+            (self.before, self.now) = ([0; SLICES as usize], 0);
         }
         reached
     }

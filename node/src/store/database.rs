@@ -34,6 +34,8 @@ pub(super) struct Store {
     opened: RwLock<Opened>,
     writer: Mutex<Writer>,
     lock: Mutex<Option<Box<dyn DiskLock>>>,
+    /// Goes last, when keys are wiped, the database is closed and the lock is given back.
+    pub(super) alive: Arc<()>,
 }
 
 enum Opened {
@@ -161,6 +163,7 @@ impl Store {
             opened: RwLock::new(Opened::Open(Box::new(database))),
             writer: Mutex::new(Writer { state, unsettled: None, touched: None, mirrored: 0, mirror_place: 0 }),
             lock: Mutex::new(Some(lock)),
+            alive: Arc::new(()),
         }
     }
 

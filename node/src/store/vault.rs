@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use rand::CryptoRng;
@@ -214,6 +214,13 @@ impl Vault {
         }
         drop(writer);
         Ok(vault)
+    }
+
+    /// Ends when the vault is closed: when nobody holds it any more, its keys are wiped and its
+    /// files are closed.
+    #[must_use]
+    pub fn alive(&self) -> Weak<()> {
+        Arc::downgrade(&self.store.alive)
     }
 
     /// Begins a transaction: pure memory until [`Self::commit`].

@@ -576,7 +576,7 @@ fn contents(world: &World) -> Vec<MessageIn> {
         Content::Receipt { kind: ReceiptKind::Read, ids: vec![id; 3] },
         Content::Typing { active: true },
         Content::GroupTyping { group: GroupId([1; 32]) },
-        Content::Request { greeting: "hi".into(), profile: profile(world) },
+        Content::Request { greeting: "hi".into(), profile: profile(world), invite: Some(Fixed([2; 16])) },
         Content::Accepted { profile: profile(world) },
         Content::Declined,
         Content::FloorRaised,

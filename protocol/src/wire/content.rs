@@ -81,6 +81,8 @@ pub enum Content {
         greeting: String,
         /// Who asks, and how they are reached.
         profile: Profile,
+        /// The `nonce` of the recipient's invite, when the asker has one.
+        invite: Option<Fixed<16>>,
     },
     /// The answer to [`Content::Request`]: yes.
     Accepted {
@@ -205,7 +207,7 @@ impl Content {
             Self::Text { text, .. } | Self::Edit { text, .. } => text.len() <= TEXT_MAX_BYTES,
             Self::Reaction { emoji, .. } => emoji.len() <= REACTION_MAX_BYTES,
             Self::Receipt { ids, .. } => ids.len() <= RECEIPT_MAX_IDS,
-            Self::Request { greeting, profile } => greeting.len() <= GREETING_MAX_BYTES && profile.within_bounds(),
+            Self::Request { greeting, profile, .. } => greeting.len() <= GREETING_MAX_BYTES && profile.within_bounds(),
             Self::Accepted { profile } | Self::Profile(profile) => profile.within_bounds(),
             Self::Delete { .. }
             | Self::Typing { .. }

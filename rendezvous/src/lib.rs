@@ -42,4 +42,4 @@ pub mod store;
 
 pub use config::{ConfigError, FileConfig, Limits, Rates, RelayLimits, RendezvousConfig, TransportKind};
 pub use identity_key::IdentityFileError;
-pub use server::{RendezvousNode, StartError};
+pub use server::{RendezvousNode, StartError, Witness};

@@ -21,6 +21,7 @@ use crate::operation::{Effect, Moment, Outcome};
 use crate::presence::Presences;
 use crate::push::PushQueue;
 use crate::rows::StoreError;
+use crate::server::Witness;
 use crate::server::gate::Origin;
 use crate::server::quotas::Quotas;
 
@@ -67,6 +68,8 @@ pub(super) struct Desk {
     /// Peers for whom there is news.
     due: BTreeSet<PeerId>,
     pub(super) metrics: Arc<Metrics>,
+    /// Sees every request, where somebody watches.
+    pub(super) witness: Option<Witness>,
 }
 
 impl Desk {
@@ -84,6 +87,7 @@ impl Desk {
             blob_limits: limits.rules().blob,
             due: BTreeSet::new(),
             metrics,
+            witness: None,
         }
     }
 

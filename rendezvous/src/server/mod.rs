@@ -9,6 +9,7 @@ use futures::FutureExt;
 use libp2p::core::transport::ListenerId;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, PeerId, Swarm};
+use secure_chat_protocol::wire::rendezvous::Request;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -88,6 +89,10 @@ pub enum StartError {
     },
 }
 
+/// All that an operator can learn from what peers ask: the peer id, and the request
+/// as the node understood it. For tests of what that tells.
+pub type Witness = std::sync::mpsc::Sender<(String, Request)>;
+
 /// A running rendezvous node. Dropping it stops it; [`Self::stop`] waits until that is done.
 pub struct RendezvousNode {
     peer_id: PeerId,
@@ -108,6 +113,14 @@ impl RendezvousNode {
     /// # Errors
     /// [`StartError`] says what does not work and whose fault it is.
     pub async fn start(config: RendezvousConfig) -> Result<Self, StartError> {
+        Self::start_watched(config, None).await
+    }
+
+    /// As [`Self::start`], with somebody who sees every request.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub async fn start_watched(config: RendezvousConfig, witness: Option<Witness>) -> Result<Self, StartError> {
         let addresses = listen_addresses(&config)?;
         let external = parse_all(&config.external)?;
         make_directories(&config)?;
@@ -124,7 +137,8 @@ impl RendezvousNode {
         let advertise_listen = external.is_empty();
         let listening = listen(&mut swarm, &addresses, advertise_listen).await?;
         let (addresses, watched) = watch::channel(listening);
-        let desk = Desk::new(peer_id, &config.limits, rand::random(), Arc::clone(&metrics));
+        let mut desk = Desk::new(peer_id, &config.limits, rand::random(), Arc::clone(&metrics));
+        desk.witness = witness;
         let (metrics_address, metrics_task) = serve_metrics(&config, &metrics, &store).await?;
         let chunks = Chunks {
             store: Arc::clone(&store) as Arc<dyn Store>,

@@ -59,6 +59,10 @@ impl Desk {
     pub(super) fn request(&mut self, peer: PeerId, request: Request, at: Moment) -> (Next, Context) {
         self.asked(&peer, at);
         self.metrics.request(&request);
+        if let Some(witness) = &self.witness {
+            // Nobody may watch any more.
+            let _ = witness.send((peer.to_string(), request.clone()));
+        }
         self.take(peer, request, at)
             .unwrap_or_else(|refusal| (Next::Answer(Response::Refused(refusal)), Context::Plain))
     }

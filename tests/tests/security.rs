@@ -1,5 +1,5 @@
 //! Alert rules under attack. Every attack comes over the wire, from a real peer or from a
-//! stolen key; what the rules make of an hour of ordinary traffic is counted beside it.
+//! stolen key. (`alerts.rs` counts what the rules make of attacks and of ordinary traffic.)
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,17 +7,18 @@ use secure_chat_node::api::{ErrorKind, Event};
 use secure_chat_node::messaging::outbox::Outgoing;
 use secure_chat_node::network::{Network, NetworkConfig, NetworkHandle, PeerId, TransportKind, parse_address};
 use secure_chat_node::security::rules::{
-    DECRYPT_FAILURES, MESSAGES_FLOOD, NEW_SESSIONS, REPLAYS, REQUESTS_FLOOD, Rules, Signal, WRONG_PASSWORDS,
+    DECRYPT_FAILURES, MALFORMED_FRAMES, MESSAGES_FLOOD, NEW_SESSIONS, REPLAYS, REQUESTS_FLOOD, WRONG_PASSWORDS,
 };
 use secure_chat_node::store::{StoreOptions, Table, Vault, list_accounts};
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::crypto::secret::Secret;
-use secure_chat_protocol::id::{AccountId, Timestamp};
+use secure_chat_protocol::id::Timestamp;
 use secure_chat_protocol::identity::IdentityKeyPair;
 use secure_chat_protocol::record::{Record, RecordFields, peer_binding};
 use secure_chat_protocol::validate::Username;
 use secure_chat_protocol::wire::codec::Bytes;
-use secure_chat_protocol::wire::peer::{Hello, PeerRequest, PeerResponse};
+use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PEER_PROTOCOL, PeerRequest, PeerResponse};
+use secure_chat_tests::hostile::Hostile;
 use secure_chat_tests::{PASSWORD, Persona, TestNet, become_contacts};
 use zeroize::Zeroizing;
 
@@ -180,37 +181,78 @@ async fn guessing_the_password_is_told_once_the_account_is_open() {
     alerted(&mut alice, "account.brute_force").await;
 }
 
-/// An hour of twenty people, by a simulated clock: chats, a morning's mail at once,
-/// deliveries that are repeated, new devices, slips of the fingers.
-#[test]
-fn an_hour_of_ordinary_traffic_raises_nothing() {
-    let person = |number: u64| AccountId([u8::try_from(number % 20).unwrap(); 32]);
-    let mut rules = Rules::default();
-    let (mut signals, mut alerts) = (0_u64, Vec::new());
-    let mut see = |at_ms: u64, signal: Signal| {
-        signals += 1;
-        alerts.extend(rules.observe(Timestamp(at_ms), &signal).map(|raised| raised.kind));
-    };
-    see(0, Signal::WrongPasswords(2));
-    for number in 0..600 {
-        see(number * 20, Signal::Message(person(3)));
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_sends_garbage_is_told_and_the_others_go_on() {
+    let net = TestNet::new().unwrap();
+    let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
+    become_contacts(&mut bob, &mut alice).await.unwrap();
+    let status = alice.handle().unwrap().network_status().await.unwrap();
+    let mut mallory = Hostile::speaking(PEER_PROTOCOL, [66; 32]).unwrap();
+    // A length that is absurd, one that is cut off, bytes that are no request.
+    let garbage = [vec![0xff; 64], vec![200, 0, 0, 0, 1, 2, 3], [5_u32.to_le_bytes().as_slice(), &[0xee; 5]].concat()];
+    for bytes in garbage.iter().cycle().take(MALFORMED_FRAMES as usize) {
+        mallory.send(&status.peer_id, &status.listen[0], bytes.clone()).await.unwrap();
     }
-    for second in 0..3_600_u64 {
-        let at = second * 1_000;
-        see(at, Signal::Message(person(second)));
-        if second % 50 == 0 {
-            see(at, Signal::Replay(person(second), second.to_le_bytes()));
-            see(at + 500, Signal::Replay(person(second), second.to_le_bytes()));
+    alerted(&mut alice, "network.malformed").await;
+    bob.says("alice", "still here?").await.unwrap();
+    assert_eq!(alice.reads().await.unwrap(), "still here?");
+}
+
+/// Mallory, a contact, floods the wire with what does not open, as fast as it goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_one_contact_neither_starves_others_nor_fills_the_log() {
+    let net = TestNet::new().unwrap();
+    let (mut alice, mut mallory) = (net.persona("alice").await.unwrap(), net.persona("mallory").await.unwrap());
+    let mut bob = net.persona("bob").await.unwrap();
+    become_contacts(&mut mallory, &mut alice).await.unwrap();
+    become_contacts(&mut bob, &mut alice).await.unwrap();
+    mallory.away().await;
+    let stolen = steal(&mallory);
+    stolen.deliver(&alice, &[]).await;
+    let status = alice.handle().unwrap().network_status().await.unwrap();
+    let peer: PeerId = status.peer_id.parse().unwrap();
+    let (net_of_mallory, before_kib) = (stolen.net.clone(), resident_kib());
+    let flood = tokio::spawn(async move {
+        let (mut sent, mut refused) = (0_u64, 0_u64);
+        loop {
+            let messages = (0..8_u64).map(|at| Bytes([(sent + at).to_le_bytes(); 90].concat())).collect();
+            let request = PeerRequest::Deliver { messages };
+            sent += 8;
+            match net_of_mallory.request(peer, Vec::new(), request).await {
+                Ok(PeerResponse::Delivered { statuses }) => {
+                    let slow = |status: &&DeliveryStatus| matches!(status, DeliveryStatus::SlowDown { .. });
+                    refused += statuses.iter().filter(slow).count() as u64;
+                }
+                Ok(_) => {}
+                Err(_) => return (sent, refused),
+            }
+            if refused >= 2_000 {
+                return (sent, refused);
+            }
         }
-        if second % 900 == 17 {
-            see(at, Signal::Request);
-            see(at, Signal::SessionStarted(person(second)));
-        }
-        if second % 1_200 == 33 {
-            see(at, Signal::DecryptFailed(Some(person(second))));
-            see(at, Signal::DecryptFailed(None));
-        }
+    });
+    let mut slowest = std::time::Duration::ZERO;
+    for number in 0..20 {
+        let began = std::time::Instant::now();
+        bob.says("alice", &format!("{number}")).await.unwrap();
+        assert_eq!(alice.reads().await.unwrap(), format!("{number}"));
+        slowest = slowest.max(began.elapsed());
     }
-    println!("benign hour: {signals} signals, {} alerts {alerts:?} (bound: 1)", alerts.len());
-    assert!(alerts.is_empty(), "{alerts:?}");
+    let (sent, refused) = flood.await.unwrap();
+    let grown_kib = resident_kib().saturating_sub(before_kib);
+    println!(
+        "{sent} sent, {refused} told to slow down; slowest message of another: {slowest:?}; grown by {grown_kib} KiB"
+    );
+    assert!(refused > 0, "nobody was told to slow down");
+    assert!(grown_kib < 64 * 1024, "memory grew by {grown_kib} KiB");
+    let none = None::<String>;
+    let log = alice.handle().unwrap().security_audit_log(None, 500_u32, none.clone(), none.clone(), None, None, none);
+    let entries = log.await.unwrap().entries.len();
+    assert!(entries < 100, "{entries} entries");
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }

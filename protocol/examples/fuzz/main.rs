@@ -1,5 +1,6 @@
 //! A short fuzz run over every decoder of the protocol, on any toolchain:
-//! `cargo run -p secure-chat-protocol --example fuzz -- [SECONDS] [SEED] [TARGET]`.
+//! `cargo run -p secure-chat-protocol --example fuzz -- [SECONDS] [SEED] [TARGET]`;
+//! `--planted [SECONDS]` plants a bug in each target and says whether it is found.
 //!
 //! Inputs are valid messages, changed at random; an input whose outcome was not
 //! seen before is kept and changed further. The same seed tries the same inputs
@@ -43,6 +44,10 @@ struct Run {
     corpus: Vec<Vec<u8>>,
     outcomes: HashSet<String>,
     tries: u64,
+    /// The outcome that was new last.
+    last_new: Option<String>,
+    /// A bug that was put there on purpose: whatever has this outcome panics.
+    planted: Option<String>,
 }
 
 impl Run {
@@ -50,13 +55,18 @@ impl Run {
         let mut corpus = (target.seeds)(world);
         let outcomes: HashSet<String> = corpus.iter().map(|seed| (target.run)(world, seed)).collect();
         corpus.push(Vec::new());
-        Self { target, corpus, outcomes, tries: 0 }
+        Self { target, corpus, outcomes, tries: 0, last_new: None, planted: None }
     }
 
     fn try_one(&mut self, world: &World, rng: &mut ChaCha20Rng) -> Result<(), Vec<u8>> {
         let input = self.changed(rng);
         let started = Instant::now();
-        let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| (self.target.run)(world, &input))) else {
+        let run = || {
+            let outcome = (self.target.run)(world, &input);
+            assert!(self.planted.as_ref() != Some(&outcome), "a planted bug");
+            outcome
+        };
+        let Ok(outcome) = catch_unwind(AssertUnwindSafe(run)) else {
             return Err(input);
         };
         if started.elapsed() > TIME_MAX {
@@ -64,8 +74,11 @@ impl Run {
             return Err(input);
         }
         self.tries += 1;
-        if self.outcomes.insert(outcome) && self.corpus.len() < CORPUS_MAX {
-            self.corpus.push(input);
+        if self.outcomes.insert(outcome.clone()) {
+            self.last_new = Some(outcome);
+            if self.corpus.len() < CORPUS_MAX {
+                self.corpus.push(input);
+            }
         }
         Ok(())
     }
@@ -102,8 +115,50 @@ impl Run {
     }
 }
 
+/// Puts a bug into each target, behind the branch that another run needed longest to
+/// reach, and looks whether it is found: from other seeds, without knowing where it is.
+fn planted(seconds: u64) -> ExitCode {
+    std::panic::set_hook(Box::new(|_| {}));
+    let world = World::new();
+    let share = Duration::from_secs(seconds) / u32::try_from(2 * TARGETS.len()).unwrap();
+    let mut all = true;
+    for target in TARGETS {
+        let mut scout = Run::new(target, &world);
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let started = Instant::now();
+        while started.elapsed() < share / 2 {
+            assert!(scout.try_one(&world, &mut rng).is_ok(), "{} has a bug of its own", target.name);
+        }
+        let Some(bug) = scout.last_new else {
+            println!("{:24} nothing is reached that no seed reaches", target.name);
+            all = false;
+            continue;
+        };
+        let mut hunt = Run::new(target, &world);
+        hunt.planted = Some(bug.clone());
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        let started = Instant::now();
+        let mut found = false;
+        while !found && started.elapsed() < 3 * share {
+            found = hunt.try_one(&world, &mut rng).is_err();
+        }
+        let words: String = bug.chars().take(48).collect();
+        println!(
+            "{:24} {} after {:>8} inputs, behind {words}",
+            target.name,
+            if found { "found" } else { "MISSED" },
+            hunt.tries
+        );
+        all &= found;
+    }
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "--planted") {
+        return planted(arguments.get(1).and_then(|text| text.parse().ok()).unwrap_or(60));
+    }
     let number = |at: usize, default: u64| arguments.get(at).map_or(Some(default), |text| text.parse().ok());
     let (Some(seconds), Some(seed)) = (number(0, 20), number(1, 1)) else {
         eprintln!("usage: fuzz [SECONDS] [SEED] [TARGET]");

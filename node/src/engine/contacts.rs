@@ -292,11 +292,11 @@ impl Open {
     /// Whether the person wants to be asked so, and there is room for it.
     pub(super) fn takes_request(&self, step: &Step<'_>, request: &Content) -> bool {
         let waiting = self.requests.values().filter(|request| request.incoming && request.is_pending()).count();
-        waiting < REQUESTS_WAITING_MAX && self.may_ask(step, request)
+        waiting < REQUESTS_WAITING_MAX && self.welcomes(step, request)
     }
 
     /// Whether the person wants to be asked so.
-    pub(super) fn may_ask(&self, step: &Step<'_>, request: &Content) -> bool {
+    pub(super) fn welcomes(&self, step: &Step<'_>, request: &Content) -> bool {
         match self.settings.who_may_request {
             WhoMayRequest::Everyone => true,
             WhoMayRequest::Invited => {

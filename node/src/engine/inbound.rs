@@ -351,7 +351,7 @@ impl Open {
         step.prekeys = true;
         let Ok(message) = MessageIn::decode(opened.plaintext.expose()) else { return DeliveryStatus::Invalid };
         let heard = match &message.body {
-            Content::Request { .. } if !self.may_ask(step, &message.body) => {
+            Content::Request { .. } if !self.welcomes(step, &message.body) => {
                 return DeliveryStatus::Taken;
             }
             Content::Request { .. } => self.asked(step, &identity, &message),

@@ -10,8 +10,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use egui::{Key, Modifiers, Role};
-use egui_kittest::{Harness, kittest::Queryable as _};
+use egui::{Modifiers, Role};
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT as _, Queryable as _},
+};
 use secure_chat_node::api::Event;
 use secure_chat_node::config::NodeConfig;
 use secure_chat_node::engine::Node;
@@ -130,7 +133,11 @@ fn unlock(harness: &mut Harness<'static, App>) {
     harness.step();
     harness.get_by_role_and_label(Role::PasswordInput, "Password").type_text(PASSWORD);
     harness.step();
-    harness.key_press(Key::Enter);
+    until(harness, "the way in", |harness| {
+        let button = harness.query_by_role_and_label(Role::Button, "Unlock");
+        button.is_some_and(|button| !button.accesskit_node().is_disabled())
+    });
+    harness.get_by_role_and_label(Role::Button, "Unlock").click();
     until(harness, "bob in the list", |harness| harness.query_all_by_role(Role::ListBoxOption).next().is_some());
 }
 

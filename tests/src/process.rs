@@ -104,6 +104,19 @@ impl ProcessPeer {
         tokio::time::timeout(PATIENCE, wait).await.map_err(|_| anyhow!("no {kind} came"))?
     }
 
+    /// The next event of this type, if one comes soon: for what may need a push in between.
+    pub async fn event_or_nothing(&mut self, kind: &str) -> Option<Value> {
+        let wait = async {
+            loop {
+                let event = self.events.recv().await?;
+                if event["type"] == kind {
+                    return Some(event);
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_millis(200), wait).await.ok().flatten()
+    }
+
     /// Waits until the peer is registered at its rendezvous nodes.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ const FILL: &str = "SECURE_CHAT_BENCH_FILL";
 /// Different messages, told over and over.
 const TEMPLATES: usize = 12;
 /// Only a failure takes so long.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn config(dir: &Path, name: &str) -> NodeConfig {
     NodeConfig {
@@ -104,7 +104,8 @@ fn until(harness: &mut Harness<'static, App>, what: &str, mut seen: impl FnMut(&
         if seen(harness) {
             return;
         }
-        assert!(start.elapsed() < PATIENCE, "{what} did not come");
+        let labels = || harness.get_all_by(|_| true).filter_map(|node| node.accesskit_node().label());
+        assert!(start.elapsed() < PATIENCE, "{what} did not come: {:?}", labels().collect::<Vec<_>>());
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -123,12 +124,9 @@ fn window(runtime: &Runtime, dir: &Path) -> Harness<'static, App> {
         })
 }
 
-fn is_there(harness: &Harness<'static, App>, role: Role, name: &str) -> bool {
-    harness.query_all_by_role_and_label(role, name).next().is_some()
-}
-
 fn unlock(harness: &mut Harness<'static, App>) {
-    until(harness, "the welcome", |harness| is_there(harness, Role::PasswordInput, "Password"));
+    // Until the accounts are listed, it is the form for a new one that is shown.
+    until(harness, "the welcome", |harness| harness.query_all_by_label("Welcome back").next().is_some());
     harness.get_by_role_and_label(Role::PasswordInput, "Password").focus();
     harness.step();
     harness.get_by_role_and_label(Role::PasswordInput, "Password").type_text(PASSWORD);

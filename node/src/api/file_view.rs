@@ -118,9 +118,11 @@ pub struct FileView {
     pub caption: String,
     /// Bytes that are here.
     pub bytes_done: u64,
-    /// Where it is, or goes.
+    /// Where it is, or goes; nothing for a copy that is kept encrypted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The copy here is kept encrypted: `files.download` with a path makes a readable one.
+    pub encrypted: bool,
     /// Why it stands so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

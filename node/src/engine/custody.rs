@@ -196,7 +196,12 @@ impl Engine {
             self.attempted(&account, before, judged.as_ref().err());
             judged?;
         }
-        let end = move || when_closed(|| wipe(&dir, &account, &store)).map_err(|error| storage(&error));
+        let end = move || {
+            when_closed(|| wipe(&dir, &account, &store)).map_err(|error| storage(&error))?;
+            // Nothing opens them any more.
+            let _ = std::fs::remove_dir_all(crate::files::copies::folder(&dir, account.account_id));
+            Ok(())
+        };
         self.runtime.spawn_blocking(end).await.unwrap_or_else(|_| Err(ApiError::stopped()))?;
         Ok(Done {})
     }

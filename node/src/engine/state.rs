@@ -259,6 +259,7 @@ impl Open {
             None => first_record(&held.identity, &held.username, &held.peer_seed, &mailbox, now)?,
         };
         let due = started + Duration::from_millis(10);
+        let copies = crate::files::copies::folder(&config.data_dir, me);
         Ok(Self {
             vault,
             config,
@@ -279,7 +280,7 @@ impl Open {
             outbox: held.outbox,
             groups: held.groups,
             topics: HashMap::new(),
-            files: Files::new(held.files),
+            files: Files::new(held.files, copies),
             audit: held.audit,
             quarantine: held.quarantine,
             strangers: StrangerWatch::default(),

@@ -18,6 +18,7 @@ use secure_chat_protocol::wire::rendezvous::{BlobRequest, Refusal, Request, Resp
 use secure_chat_protocol::wire::transfer::{ANSWER_HEADER_BYTES, AnswerHeader, FetchRefusal, FetchRequest};
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::form::Form;
 use super::limits::{BATCH_CHUNKS, CHUNKS_IN_MEMORY_BYTES, HOLDER_SILENT_MAX, NODE_REQUESTS_AT_ONCE_MAX};
 use super::plan::{Plan, Window};
 use super::target::{self, Target, TargetError};
@@ -50,6 +51,8 @@ pub(crate) struct Job {
     pub(crate) sha256: [u8; 32],
     pub(crate) leaves: Option<Leaves>,
     pub(crate) target: PathBuf,
+    /// How it is to lie there.
+    pub(crate) form: Form,
     /// It may have been put there in a former life, which ended before that was noted.
     pub(crate) may_be_there: bool,
     pub(crate) holders: Vec<Holder>,
@@ -211,12 +214,12 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
     };
     let cipher = ChunkCipher::new(job.key, job.file, job.geometry);
     let stop = job.stop.clone();
-    let (target, file, may_be_there) = (job.target.clone(), job.file, job.may_be_there);
+    let (target, form, file, may_be_there) = (job.target.clone(), job.form, job.file, job.may_be_there);
     let found = tokio::task::spawn_blocking(move || {
-        if may_be_there && target::is_there(&target, file, &cipher, &leaves)? {
+        if may_be_there && target::is_there(&target, form, file, &cipher, &leaves)? {
             return Ok(None);
         }
-        let mut growing = Target::open(&target, file)?;
+        let mut growing = Target::open(&target, form, file)?;
         let here = growing.find(&cipher, &leaves, || stop.has_changed().unwrap_or(true))?;
         Ok::<_, TargetError>(Some((growing, here, cipher, leaves)))
     });
@@ -261,7 +264,7 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
     if sha256 != Some(job.sha256) {
         return Err(FetchError::Corrupt);
     }
-    let (target, size) = (job.target, job.geometry.size());
+    let (target, size) = (job.target, job.form.size(&job.geometry));
     let finished = tokio::task::spawn_blocking(move || growing.finish(&target, size));
     Ok(finished.await.map_err(|_| FetchError::Stopped)??)
 }

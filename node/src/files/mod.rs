@@ -6,6 +6,8 @@
 
 pub(crate) mod counts;
 pub(crate) mod fetch;
+pub(crate) mod copies;
+pub(crate) mod form;
 pub(crate) mod kind;
 pub mod limits;
 mod plan;

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{Arc, Weak};
 
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
-use secure_chat_protocol::file::{ChunkError, Leaves};
+use secure_chat_protocol::file::Leaves;
 use secure_chat_protocol::id::{AccountId, FileId};
 use secure_chat_protocol::limits::FETCH_REQUEST_MAX_BYTES;
 use secure_chat_protocol::wire::transfer::{AnswerHeader, FetchRefusal, FetchRequest};
@@ -166,7 +166,7 @@ impl Desk {
             None => {
                 let leaves = self.leaves(file, &served)?;
                 let source = Source::open(&served.path).map_err(|error| refusal(&error))?;
-                if source.stamp.size != served.cipher.geometry().size() {
+                if source.stamp.size != served.form.size(served.cipher.geometry()) {
                     return Err(FetchRefusal::Changed);
                 }
                 Opened { file, source, served, leaves }
@@ -192,10 +192,11 @@ impl Opened {
         if index >= cipher.geometry().count() {
             return Err(FetchRefusal::NotHere);
         }
-        self.source.read_chunk(cipher.geometry(), index, &mut chunk).map_err(|error| refusal(&error))?;
-        cipher.seal(index, &mut chunk).map_err(|_: ChunkError| FetchRefusal::Changed)?;
+        let form = self.served.form;
+        self.source.read(form, cipher.geometry(), index, &mut chunk).map_err(|error| refusal(&error))?;
         // Other bytes under the same key and nonce must never leave.
-        if self.leaves.fits(index, &chunk) { Ok(chunk) } else { Err(FetchRefusal::Changed) }
+        let fits = form.to_sealed(cipher, index, &mut chunk) && self.leaves.fits(index, &chunk);
+        if fits { Ok(chunk) } else { Err(FetchRefusal::Changed) }
     }
 }
 

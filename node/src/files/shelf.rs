@@ -8,12 +8,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use secure_chat_protocol::file::{ChunkCipher, Leaves};
 use secure_chat_protocol::id::{AccountId, FileId, GroupId};
 
+use super::form::Form;
+
 /// A file that can be fetched.
 pub(crate) struct Served {
     /// Encrypts it.
     pub(crate) cipher: ChunkCipher,
     /// Where it is read in place.
     pub(crate) path: PathBuf,
+    /// How it lies there.
+    pub(crate) form: Form,
     /// The hashes of its chunks, once they were needed.
     pub(crate) leaves: OnceLock<Arc<Leaves>>,
     /// Who may have it.
@@ -103,7 +107,7 @@ mod tests {
     fn shelf(readers: Readers) -> (Shelf, FileId) {
         let (shelf, file) = (Shelf::default(), FileId([1; 32]));
         let cipher = ChunkCipher::new(FileKey::from_bytes([0; 32]), file, Geometry::for_size(1).unwrap());
-        shelf.put(file, Served { cipher, path: "a".into(), leaves: OnceLock::new(), readers });
+        shelf.put(file, Served { cipher, path: "a".into(), form: Form::Plain, leaves: OnceLock::new(), readers });
         (shelf, file)
     }
 

@@ -9,6 +9,8 @@ use std::time::UNIX_EPOCH;
 use secure_chat_protocol::file::Geometry;
 use serde::{Deserialize, Serialize};
 
+use super::form::Form;
+
 /// Why a file can't be shared or read again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
@@ -90,7 +92,21 @@ impl Source {
         index: u32,
         chunk: &mut Vec<u8>,
     ) -> Result<(), SourceError> {
-        let (offset, length) = (geometry.offset(index), geometry.plain_bytes(index));
+        self.read(Form::Plain, geometry, index, chunk)
+    }
+
+    /// Reads a chunk of a file that lies there in this form.
+    ///
+    /// # Errors
+    /// [`SourceError::Changed`] when the file is shorter now.
+    pub(crate) fn read(
+        &mut self,
+        form: Form,
+        geometry: &Geometry,
+        index: u32,
+        chunk: &mut Vec<u8>,
+    ) -> Result<(), SourceError> {
+        let (offset, length) = (form.offset(geometry, index), form.bytes(geometry, index));
         chunk.reserve_exact(geometry.sealed_bytes(index).saturating_sub(chunk.len()));
         // A buffer that was used before is long enough: nothing is filled with zeros.
         chunk.resize(length, 0);

@@ -5,11 +5,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use secure_chat_protocol::file::{ChunkCipher, Leaves};
+use secure_chat_protocol::file::{ChunkCipher, Geometry, Leaves};
 use secure_chat_protocol::id::FileId;
 use secure_chat_protocol::limits::FILE_NAME_MAX_BYTES;
 use secure_chat_protocol::validate::safe_file_name;
 
+use super::form::Form;
 use super::limits::{NAMES_TRIED_MAX, ROOM_LEFT_BYTES};
 
 /// Why a file can't be written.
@@ -95,20 +96,27 @@ pub(crate) fn growing(target: &Path, file: FileId) -> PathBuf {
 ///
 /// # Errors
 /// Those of the disk.
-pub(crate) fn is_there(target: &Path, id: FileId, cipher: &ChunkCipher, leaves: &Leaves) -> Result<bool, TargetError> {
-    let geometry = cipher.geometry();
-    let alike = fs::symlink_metadata(target).is_ok_and(|it| it.is_file() && it.len() == geometry.size());
+pub(crate) fn is_there(
+    target: &Path,
+    form: Form,
+    id: FileId,
+    cipher: &ChunkCipher,
+    leaves: &Leaves,
+) -> Result<bool, TargetError> {
+    let size = form.size(cipher.geometry());
+    let alike = fs::symlink_metadata(target).is_ok_and(|it| it.is_file() && it.len() == size);
     if !alike || growing(target, id).exists() {
         return Ok(false);
     }
-    let mut there = Target { file: File::open(target)?, path: target.to_owned(), at: 0 };
-    Ok(geometry.size() == 0 || there.find(cipher, leaves, || false)?.len() == leaves.len())
+    let mut there = Target { file: File::open(target)?, path: target.to_owned(), form, at: 0 };
+    Ok(size == 0 || there.find(cipher, leaves, || false)?.len() == leaves.len())
 }
 
 /// A file that grows.
 pub(crate) struct Target {
     file: File,
     path: PathBuf,
+    form: Form,
     at: u64,
 }
 
@@ -117,7 +125,7 @@ impl Target {
     ///
     /// # Errors
     /// [`TargetError`]
-    pub(crate) fn open(target: &Path, file: FileId) -> Result<Self, TargetError> {
+    pub(crate) fn open(target: &Path, form: Form, file: FileId) -> Result<Self, TargetError> {
         let path = growing(target, file);
         // Not through a link that somebody put there.
         if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
@@ -128,7 +136,7 @@ impl Target {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&path)?;
-        Ok(Self { file, path, at: 0 })
+        Ok(Self { file, path, form, at: 0 })
     }
 
     /// A second handle on the same file, for what reads it again or syncs it.
@@ -139,11 +147,17 @@ impl Target {
         File::open(&self.path)
     }
 
+    /// How the file will lie there.
+    pub(crate) const fn form(&self) -> Form {
+        self.form
+    }
+
     /// Writes a chunk.
     ///
     /// # Errors
     /// Those of the disk.
-    pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, geometry: &Geometry, index: u32, bytes: &[u8]) -> io::Result<()> {
+        let offset = self.form.offset(geometry, index);
         if self.at != offset {
             self.at = self.file.seek(SeekFrom::Start(offset))?;
         }
@@ -172,17 +186,24 @@ impl Target {
         self.file.seek(SeekFrom::Start(0))?;
         self.at = u64::MAX;
         for index in 0..geometry.count() {
-            if geometry.offset(index) >= length || stopped() {
+            if self.form.offset(&geometry, index) >= length || stopped() {
                 break;
             }
             chunk.clear();
             chunk.reserve(geometry.sealed_bytes(index));
-            (&self.file).take(geometry.plain_bytes(index) as u64).read_to_end(&mut chunk)?;
-            if cipher.seal(index, &mut chunk).is_ok() && leaves.fits(index, &chunk) {
+            (&self.file).take(self.form.bytes(&geometry, index) as u64).read_to_end(&mut chunk)?;
+            if self.form.to_sealed(cipher, index, &mut chunk) && leaves.fits(index, &chunk) {
                 found.push(index);
             }
         }
         Ok(found)
+    }
+
+    /// Gives it up.
+    pub(crate) fn discard(self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::debug!(%error, "a growing file could not be removed");
+        }
     }
 
     /// Puts the whole file in its place, or under the next name that is free.
@@ -247,8 +268,9 @@ mod tests {
         let target = dir.path().join("a.txt");
         fs::write(&target, "mine").unwrap();
         for (round, name) in [(1, "a (1).txt"), (2, "a (2).txt")] {
-            let mut growing = Target::open(&target, ID).unwrap();
-            growing.write(0, format!("round {round}").as_bytes()).unwrap();
+            let mut growing = Target::open(&target, Form::Plain, ID).unwrap();
+            let geometry = Geometry::for_size(7).unwrap();
+            growing.write(&geometry, 0, format!("round {round}").as_bytes()).unwrap();
             let put = growing.finish(&target, 7).unwrap();
             assert_eq!(put, dir.path().join(name));
             #[cfg(unix)]
@@ -282,7 +304,7 @@ mod tests {
         let target = dir.path().join(format!("{}x.txt", "é".repeat(125)));
         assert_eq!(target.file_name().unwrap().len(), 255);
         for round in 0..3 {
-            let put = Target::open(&target, ID).unwrap().finish(&target, 0).unwrap();
+            let put = Target::open(&target, Form::Plain, ID).unwrap().finish(&target, 0).unwrap();
             let name = put.file_name().unwrap().to_str().unwrap().to_owned();
             assert!(name.len() <= 255 && name.ends_with(".txt"), "{name}");
             assert!(round == 0 || name.ends_with(&format!("é ({round}).txt")), "{name}");
@@ -297,6 +319,6 @@ mod tests {
         let target = dir.path().join("a.txt");
         fs::write(dir.path().join("precious"), "old").unwrap();
         std::os::unix::fs::symlink(dir.path().join("precious"), growing(&target, ID)).unwrap();
-        assert!(Target::open(&target, ID).is_err());
+        assert!(Target::open(&target, Form::Plain, ID).is_err());
     }
 }

@@ -10,6 +10,7 @@ use secure_chat_protocol::crypto::sha256::RunningSha256;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::fetch::Shared;
+use super::form::Form;
 use super::limits::SYNC_EVERY_BYTES;
 use super::target::{Target, TargetError};
 
@@ -83,11 +84,14 @@ pub(super) fn write(
         }
         // What came out of order, or was there before, is read again.
         let mut chunk = Vec::new();
-        reader.seek(SeekFrom::Start(shared.cipher.geometry().offset(next)))?;
+        let (form, geometry) = (growing.form(), shared.cipher.geometry());
+        reader.seek(SeekFrom::Start(form.offset(geometry, next)))?;
         while next < count {
             chunk.clear();
-            let bytes = shared.cipher.geometry().plain_bytes(next) as u64;
-            (&reader).take(bytes).read_to_end(&mut chunk)?;
+            (&reader).take(form.bytes(geometry, next) as u64).read_to_end(&mut chunk)?;
+            if !form.to_plain(&shared.cipher, next, &mut chunk) {
+                return Ok((growing, None));
+            }
             sha256.update(&chunk);
             next = next.saturating_add(1);
         }
@@ -106,16 +110,29 @@ fn take_all(
     while let Some(mut arrived) = arrivals.blocking_recv() {
         let index = arrived.index;
         // The hash comes first: what nobody vouches for is not even decrypted.
-        if !shared.leaves.fits(index, &arrived.chunk.bytes)
-            || shared.cipher.open(index, &mut arrived.chunk.bytes).is_err()
-        {
-            let _ = arrived.lied.set(());
-            shared.give_back([index]);
-            continue;
-        }
-        if let Err(error) = growing.write(shared.cipher.geometry().offset(index), &arrived.chunk.bytes) {
-            shared.give_back([index]);
-            return shared.fail(error.into());
+        let right = shared.leaves.fits(index, &arrived.chunk.bytes);
+        let written = match growing.form() {
+            _ if !right => None,
+            Form::Plain => {
+                let opened = shared.cipher.open(index, &mut arrived.chunk.bytes).is_ok();
+                opened.then(|| growing.write(shared.cipher.geometry(), index, &arrived.chunk.bytes))
+            }
+            Form::Sealed => {
+                let written = growing.write(shared.cipher.geometry(), index, &arrived.chunk.bytes);
+                shared.cipher.open(index, &mut arrived.chunk.bytes).is_ok().then_some(written)
+            }
+        };
+        match written {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                shared.give_back([index]);
+                return shared.fail(error.into());
+            }
+            None => {
+                let _ = arrived.lied.set(());
+                shared.give_back([index]);
+                continue;
+            }
         }
         tracing::trace!(target: "transfer", index, "a chunk is written");
         unsynced = unsynced.saturating_add(arrived.chunk.bytes.len() as u64);

@@ -53,6 +53,8 @@ pub struct Settings {
     pub rendezvous: Vec<String>,
     /// Where received files go unless it is said; nothing for `downloads` in the data directory.
     pub download_folder: Option<String>,
+    /// Received files are kept encrypted in the data directory, unless it is said where to put them.
+    pub encrypt_received_files: bool,
     /// Which types of files may be shared and fetched.
     pub file_policy: FilePolicy,
     /// Longest file that is left at rendezvous nodes for somebody who is away, in bytes; 0 for none.
@@ -74,6 +76,7 @@ impl Default for Settings {
             who_may_request: WhoMayRequest::Everyone,
             rendezvous: Vec::new(),
             download_folder: None,
+            encrypt_received_files: false,
             file_policy: FilePolicy::Known,
             upload_max_bytes: UPLOAD_MAX_BYTES,
             window: Value::Null,

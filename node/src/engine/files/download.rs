@@ -1,10 +1,11 @@
 //! Fetching what others share: when it starts, how it ends, and what the person
 //! can do about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use secure_chat_protocol::file::ChunkCipher;
 use secure_chat_protocol::id::{FileId, MessageId};
 use secure_chat_protocol::wire::transfer::{FetchRefusal, FileControl};
 use tokio::sync::{mpsc, watch};
@@ -17,8 +18,10 @@ use crate::engine::groups::Group;
 use crate::engine::state::{Open, rng};
 use crate::engine::step::{Step, sentence};
 use crate::engine::work::Work;
+use crate::files::copies::{form_of, head, sealed_name};
 use crate::files::fetch::{FetchError, Holder, Job, Place, Progress, fetch};
-use crate::files::kind::Kind;
+use crate::files::form::Form;
+use crate::files::kind::{Kind, judge};
 use crate::files::limits::{DOWNLOADS_AT_ONCE_MAX, PROGRESS_EVERY_MS, RETRY_FIRST_MS, RETRY_MAX_MS, WAITERS_MAX};
 use crate::files::row::{FileRow, stored_leaves};
 use crate::files::target::{TargetError, growing, place};
@@ -45,7 +48,7 @@ pub(super) fn gone(gone: Gone) -> ApiError {
     }
 }
 
-fn target_error(error: &TargetError) -> ApiError {
+pub(super) fn target_error(error: &TargetError) -> ApiError {
     let text = sentence(&error.to_string());
     match error {
         TargetError::DiskFull { .. } => ApiError::new(ErrorKind::DiskFull, text),
@@ -68,14 +71,27 @@ impl Open {
         if self.is_under_way(file) && params.path.is_none() {
             return self.wait_for(step, file, reply);
         }
-        let default = self.settings.download_folder.clone().map(PathBuf::from);
-        let default = default.unwrap_or_else(|| self.config.data_dir.join("downloads"));
+        let row = self.files.rows.get(&file);
+        if let Some(row) = row.filter(|row| self.is_kept_sealed(row)) {
+            return self.copy_out(step, row, params.path, reply);
+        }
+        let copies = self.files.copies.clone();
+        if params.path.as_ref().is_some_and(|path| Path::new(path).starts_with(&copies)) {
+            let text = "Encrypted copies lie in this folder, and nothing else.";
+            return step.reply(reply, Err(ApiError::invalid("path", text)));
+        }
+        let (default, own_name) = if self.settings.encrypt_received_files {
+            (copies, sealed_name(file))
+        } else {
+            let folder = self.settings.download_folder.clone().map(PathBuf::from);
+            (folder.unwrap_or_else(|| self.config.data_dir.join("downloads")), name.clone())
+        };
         step.work(async move {
             let looking = tokio::task::spawn_blocking(move || match params.path {
                 Some(path) => place(path.as_ref(), &name, size),
                 None => {
                     std::fs::create_dir_all(&default)?;
-                    place(&default, &name, size)
+                    place(&default, &own_name, size)
                 }
             });
             let stopped = || TargetError::Io(std::io::ErrorKind::Interrupted.into());
@@ -206,6 +222,8 @@ impl Open {
             return;
         }
         let (Some(target), Ok(geometry)) = (row.path.clone(), row.manifest.geometry()) else { return };
+        let form = form_of(&self.files.copies, target.as_ref());
+        let cipher = ChunkCipher::new(row.manifest.key.to_key(), file, geometry);
         self.files.attempts = self.files.attempts.saturating_add(1);
         let (attempt, progress) = (self.files.attempts, Arc::new(Progress::default()));
         let (stop, stopped) = watch::channel(());
@@ -217,6 +235,7 @@ impl Open {
             root: row.manifest.root.0,
             sha256: row.manifest.sha256.0,
             leaves: stored_leaves(&step.txn, file, &geometry),
+            form,
             target: target.into(),
             may_be_there: self.files.resumed.contains(&file),
             holders,
@@ -235,7 +254,11 @@ impl Open {
             let result = match fetch(job, net).await {
                 Ok(path) => {
                     let (there, name) = (path.clone(), name.unwrap_or_default());
-                    let kind = tokio::task::spawn_blocking(move || look_at(&there, &name)).await;
+                    let kind = tokio::task::spawn_blocking(move || match form {
+                        Form::Plain => look_at(&there, &name),
+                        Form::Sealed => judge(&name, &head(&there, &cipher).unwrap_or_default()),
+                    })
+                    .await;
                     kind.map(|kind| (path, kind)).map_err(|_| FetchError::Stopped)
                 }
                 Err(error) => Err(error),

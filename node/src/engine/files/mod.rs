@@ -2,6 +2,7 @@
 //! is done about it. The bytes are moved by tasks of their own ([`crate::files`]).
 
 mod control;
+mod copies;
 mod counts;
 mod download;
 mod share;
@@ -24,6 +25,7 @@ use self::upload::Uploading;
 use super::state::Open;
 use super::step::Step;
 use crate::api::{Direction, Downloaded, Event, FileState, Reply, Routes};
+use crate::files::copies::form_of;
 use crate::files::fetch::{FetchError, Holder, Progress};
 use crate::files::kind::Kind;
 use crate::files::limits::{PREPARED_AT_ONCE_MAX, PROGRESS_EVERY_MS};
@@ -102,6 +104,8 @@ pub(crate) struct Files {
     counted: HashMap<FileId, u32>,
     next_counts: Option<Instant>,
     shelf: Shelf,
+    /// Where encrypted copies lie.
+    copies: PathBuf,
     /// Something happened after which a transfer may start.
     look: bool,
     /// The shelf does not know yet who is in which group.
@@ -133,7 +137,8 @@ fn gone_key(file: FileId) -> Vec<u8> {
 }
 
 impl Files {
-    pub(super) fn new(rows: BTreeMap<FileId, FileRow>) -> Self {
+    /// `copies` is where encrypted copies lie.
+    pub(super) fn new(rows: BTreeMap<FileId, FileRow>, copies: PathBuf) -> Self {
         let mut files = Self {
             rows,
             running: HashMap::new(),
@@ -145,6 +150,7 @@ impl Files {
             counted: HashMap::new(),
             next_counts: None,
             shelf: Shelf::default(),
+            copies,
             look: true,
             groups_unknown: true,
             attempts: 0,
@@ -204,6 +210,7 @@ impl Files {
             Served {
                 cipher: ChunkCipher::new(row.manifest.key.to_key(), row.id(), geometry),
                 path: path.into(),
+                form: form_of(&self.copies, path.as_ref()),
                 leaves: OnceLock::new(),
                 readers: row.group.map_or(Readers::Person(row.peer), Readers::Members),
             },
@@ -279,6 +286,8 @@ impl Open {
         self.answer_waiters(step, id, &Err(download::gone(gone)));
         if !row.mine && row.state != FileState::Completed {
             self.remove_growing(step, &row);
+        } else if self.is_sealed(&row) {
+            self.remove_copy(step, &row);
         }
         if row.mine {
             self.remove_uploads(step, &row);

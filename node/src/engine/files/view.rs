@@ -51,7 +51,8 @@ impl Open {
             } else {
                 running.map_or(0, |running| running.progress.done.load(Ordering::Relaxed))
             },
-            path: row.path.clone(),
+            path: row.path.clone().filter(|_| !self.is_sealed(row)),
+            encrypted: self.is_sealed(row),
             reason: row.reason.clone(),
             warning: row.warning.clone(),
             preview: row.manifest.preview.is_some(),

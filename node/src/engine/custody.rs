@@ -200,7 +200,7 @@ impl Engine {
             when_closed(|| wipe(&dir, &account, &store)).map_err(|error| storage(&error))?;
             // Nothing opens them any more.
             let _ = std::fs::remove_dir_all(crate::files::copies::folder(&dir, account.account_id));
-            Ok(())
+            Ok::<(), ApiError>(())
         };
         self.runtime.spawn_blocking(end).await.unwrap_or_else(|_| Err(ApiError::stopped()))?;
         Ok(Done {})

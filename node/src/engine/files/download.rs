@@ -64,16 +64,16 @@ impl Open {
         params: params::FilesDownload,
         reply: Reply<Downloaded>,
     ) {
+        // What is here already is no matter of who may still fetch it.
+        if let Some(row) = self.file_row(step, &params.file_id).ok().filter(|row| self.is_kept_sealed(row)) {
+            return self.copy_out(step, row, params.path, reply);
+        }
         let (file, name, size) = match self.check_download(step, &params) {
             Ok(checked) => checked,
             Err(error) => return step.reply(reply, Err(error)),
         };
         if self.is_under_way(file) && params.path.is_none() {
             return self.wait_for(step, file, reply);
-        }
-        let row = self.files.rows.get(&file);
-        if let Some(row) = row.filter(|row| self.is_kept_sealed(row)) {
-            return self.copy_out(step, row, params.path, reply);
         }
         let copies = self.files.copies.clone();
         if params.path.as_ref().is_some_and(|path| Path::new(path).starts_with(&copies)) {

@@ -67,12 +67,7 @@ pub(crate) fn copy_out(
     Ok(growing.finish(target, cipher.geometry().size())?)
 }
 
-fn decrypt(
-    source: &mut Source,
-    cipher: &ChunkCipher,
-    sha256: [u8; 32],
-    growing: &mut Target,
-) -> Result<(), CopyError> {
+fn decrypt(source: &mut Source, cipher: &ChunkCipher, sha256: [u8; 32], growing: &mut Target) -> Result<(), CopyError> {
     let geometry = *cipher.geometry();
     let (mut hash, mut chunk) = (RunningSha256::default(), Vec::new());
     for index in 0..geometry.count() {

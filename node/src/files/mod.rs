@@ -4,9 +4,9 @@
 //! Nothing here knows the account's state. The engine says what to do, and
 //! commits what comes of it.
 
+pub(crate) mod copies;
 pub(crate) mod counts;
 pub(crate) mod fetch;
-pub(crate) mod copies;
 pub(crate) mod form;
 pub(crate) mod kind;
 pub mod limits;

@@ -108,7 +108,7 @@ impl Engine {
                 all.account = open.account_status();
                 all.network = open.network_view(&status);
                 all.storage.bytes = open.vault.bytes_on_disk();
-                all.outbox.queued = open.outbox.len();
+                all.outbox.queued = open.queued();
                 all.counts = open.counts();
                 step.reply(reply, Ok(all));
             }

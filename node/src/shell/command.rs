@@ -1,5 +1,7 @@
 //! The commands, once: this table gives the help, the completion and what is carried out.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 
 use super::session::Session;
@@ -89,6 +91,11 @@ fn first_word(text: &str) -> Option<(&str, &str)> {
     let end = text.find(char::is_whitespace).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
+
+/// How long `quit` waits for what has not left yet.
+const QUIT_PATIENCE: Duration = Duration::from_secs(5);
+/// It looks this often.
+const QUIT_POLL: Duration = Duration::from_millis(50);
 
 type Run = for<'a> fn(&'a mut Session, Arguments<'a>) -> BoxFuture<'a, Outcome>;
 
@@ -286,8 +293,19 @@ async fn help(session: &mut Session, mut arguments: Arguments<'_>) -> Outcome {
     Ok(text.into())
 }
 
-async fn quit(_: &mut Session, _: Arguments<'_>) -> Outcome {
+/// Leaves, but waits a moment for what was just said to leave, too: to somebody who is away
+/// it would only come when both are there.
+async fn quit(session: &mut Session, _: Arguments<'_>) -> Outcome {
+    let until = tokio::time::Instant::now() + QUIT_PATIENCE;
+    while tokio::time::Instant::now() < until && may_still_leave(session).await {
+        tokio::time::sleep(QUIT_POLL).await;
+    }
     Ok(Done::Quit)
+}
+
+async fn may_still_leave(session: &Session) -> bool {
+    let Ok(status) = session.handle.status().await else { return false };
+    status.outbox.queued > 0 && status.network.rendezvous.iter().any(|node| node.state == "registered")
 }
 
 #[cfg(test)]
@@ -358,6 +376,7 @@ mod tests {
                 assert_eq!(params.message_id, "bob: hello", "the number means the message that was sent");
                 drop(reply.send(Ok(Nothing {})));
             }
+            api::Command::StatusGet(_, reply) => drop(reply.send(Err(ApiError::locked()))),
             other => panic!("{other:?} was not expected"),
         }
     }

@@ -49,8 +49,24 @@ pub(super) async fn tell(session: &mut Session, event: &NumberedEvent) -> String
                 count((*registered).try_into().unwrap_or(u64::MAX), "rendezvous node")
             ))
         }
+        Event::GroupMessage(message) => {
+            session.note_name(&message.from);
+            let name = group_name(session, &message.conversation_id).await;
+            format!("{} {}", style.dim(&format!("[{name}]")), render::message(session, message))
+        }
+        Event::GroupLeft { group_id, reason } => {
+            let name = group_name(session, group_id).await;
+            style.warning(&format!("You are no longer in the group {name}: {}", safe(reason)))
+        }
         other => tell_of_people(session, other),
     }
+}
+
+/// The name of a group, escaped, or its id.
+async fn group_name(session: &Session, group_id: &str) -> String {
+    let groups = session.handle.groups_list().await.map(|list| list.groups).unwrap_or_default();
+    let name = groups.into_iter().find(|group| group.group_id == group_id).map(|group| group.name);
+    safe(&name.unwrap_or_else(|| group_id.to_owned()))
 }
 
 fn tell_of_people(session: &Session, event: &Event) -> String {
@@ -83,6 +99,18 @@ fn tell_of_people(session: &Session, event: &Event) -> String {
         }
         Event::Typing { conversation, username, active: true, .. } if session.chat.as_ref() == Some(conversation) => {
             style.dim(&format!("{} is writing…", safe(username)))
+        }
+        Event::GroupInvited { name, username, .. } => {
+            let (name, hint) = (safe(name), format!("`gjoin {}`", safe(name)));
+            format!("{} invites you to the group {name}: {}", style.other(&safe(username)), style.dim(&hint))
+        }
+        Event::GroupJoined(group) => {
+            let name = safe(&group.name);
+            format!("You are in the group {name}: {}", style.dim(&format!("`gmsg {name} TEXT`")))
+        }
+        Event::GroupJoinRequested(request) => {
+            let name = safe(&request.username);
+            format!("{} asks to join a group of yours: {}", style.other(&name), style.dim("`grequests GROUP`"))
         }
         Event::NameConflict { address } => {
             style.warning(&format!("A rendezvous node gives your name to somebody else: {}", safe(address)))

@@ -169,8 +169,7 @@ pub struct Connection {
     pub transport: String,
     /// Direct or relayed.
     pub route: Route,
-    /// The last round trip, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The last round trip, in milliseconds; null before the first.
     pub rtt_ms: Option<f64>,
     /// Since when.
     pub since: At,

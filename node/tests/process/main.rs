@@ -4,7 +4,9 @@
 // A test says what is wrong by failing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_input;
 mod command_line;
+mod contract;
 mod peer;
 mod rpc;
 mod shell;

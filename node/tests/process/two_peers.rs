@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::peer::{PASSWORD, Peer};
 
 /// Alice and Bob, who have agreed to chat.
-fn acquainted(alice: &mut Peer, bob: &mut Peer) {
+pub(crate) fn acquainted(alice: &mut Peer, bob: &mut Peer) {
     let invite = bob.result("account.invite", Value::Null)["invite"].clone();
     alice.result("contacts.request", json!({"invite": invite, "greeting": "It's me"}));
     let request = bob.event("contact.request");

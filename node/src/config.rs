@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use secure_chat_protocol::vault::Argon2Params;
 use serde::Deserialize;
 
+use crate::clock::WallClock;
 use crate::network::{AddressError, parse_address, parse_rendezvous};
 
 /// Where a peer listens unless it is told otherwise: TCP and QUIC on free ports of all interfaces.
@@ -53,6 +54,8 @@ pub struct NodeConfig {
     pub host: Option<Arc<dyn RendezvousHost>>,
     /// How long one minute of the setting `auto_lock_minutes` lasts: a minute, but in tests.
     pub auto_lock_minute: Duration,
+    /// What time it is. Tests set it wrong.
+    pub clock: WallClock,
 }
 
 impl NodeConfig {
@@ -69,6 +72,7 @@ impl NodeConfig {
             kdf: Argon2Params::default(),
             host: None,
             auto_lock_minute: Duration::from_secs(60),
+            clock: WallClock::default(),
         }
     }
 }

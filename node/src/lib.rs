@@ -9,10 +9,11 @@
 //! 4. `engine`: the one actor
 //! 5. [`rpc`], [`shell`], [`status`]: doors onto the handle
 //!
-//! [`config`] and [`cli`] stand on the network's addresses, [`stop`], `lines` and `stdio` on nothing.
+//! [`config`] and [`cli`] stand on the network's addresses, [`clock`], [`stop`], `lines` and `stdio` on nothing.
 
 pub mod api;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod files;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use secure_chat_node::api::{Event, EventStream, NodeHandle};
+use secure_chat_node::clock::WallClock;
 use secure_chat_node::config::{NodeConfig, Transport};
 use secure_chat_node::engine::Node;
 use secure_chat_node::store::fault::{Faults, FaultyDisk};
@@ -99,13 +100,24 @@ pub struct Persona {
     pub name: String,
     /// Makes the disk fail on purpose.
     pub faults: Faults,
+    /// The wall clock, to be set wrong.
+    pub clock: WallClock,
     handle: Option<NodeHandle>,
     events: Option<EventStream>,
 }
 
 impl Persona {
     fn at(dir: PathBuf, homes: Vec<String>, name: &str, tcp: bool) -> Self {
-        Self { dir, homes, tcp, name: name.to_owned(), faults: Faults::default(), handle: None, events: None }
+        Self {
+            dir,
+            homes,
+            tcp,
+            name: name.to_owned(),
+            faults: Faults::default(),
+            clock: WallClock::default(),
+            handle: None,
+            events: None,
+        }
     }
 
     /// Where the vault is.
@@ -138,6 +150,7 @@ impl Persona {
         config.rendezvous.clone_from(&self.homes);
         config.mdns = false;
         config.kdf = Argon2Params::LEAST;
+        config.clock = self.clock.clone();
         config.transport = if self.tcp { Transport::Internet } else { Transport::Memory };
         config.listen = vec![if self.tcp { "/ip4/127.0.0.1/tcp/0" } else { "/memory/0" }.to_owned()];
         config.upnp = false;

@@ -168,8 +168,11 @@ async fn a_full_disk_says_so_and_loses_nothing() {
     become_contacts(&mut alice, &mut bob).await.unwrap();
     alice.says("bob", "before").await.unwrap();
     assert_eq!(bob.reads().await.unwrap(), "before");
+    let delivered = |event| matches!(event, Event::MessageState { state: MessageState::Delivered, .. }).then_some(());
+    alice.until(delivered).await.unwrap();
     alice.faults.full_after_bytes(0);
-    assert!(alice.says("bob", "lost").await.is_err());
+    let refused = alice.says("bob", "lost").await.unwrap_err();
+    assert_eq!(kind(&refused), Some(ErrorKind::DiskFull));
     alice.faults.make_room();
     alice.away().await;
     alice.back().await.unwrap();

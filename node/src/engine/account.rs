@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
+use secure_chat_protocol::id::Timestamp;
 use secure_chat_protocol::identity::IdentityKeyPair;
 use secure_chat_protocol::prekey::PreKeys;
 use secure_chat_protocol::sealed::MailboxKeys;
@@ -14,7 +15,7 @@ use super::audit::Severity;
 use super::state::{Held, Open, Opening, rng};
 use super::step::{sentence, storage};
 use super::work::Done;
-use super::{Engine, Inboxes, now};
+use super::{Engine, Inboxes};
 use crate::api::{
     self, Account, AccountEntry, AccountState, AccountStatus, Accounts, ApiError, At, Command, ErrorKind, Event,
     Password, PasswordStrength, Reply,
@@ -134,8 +135,8 @@ impl Engine {
                 let found = self.find_account(params.username.as_deref());
                 match found.and_then(|file| self.attempt(&file).map(|before| (file, before))) {
                     Ok((file, before)) => {
-                        self.begin_opening(reply, Some((file.clone(), before)), move |_, store| {
-                            unlock(&store.0, &file, &params.password, store.1)
+                        self.begin_opening(reply, Some((file.clone(), before)), move |config, store| {
+                            unlock(&store.0, &file, &params.password, store.1, config.clock.now())
                         });
                     }
                     Err(error) => drop(reply.send(Err(error))),
@@ -211,8 +212,8 @@ impl Engine {
         let (created, keys_lost, restored) = (opening.created, opening.keys_lost, opening.restored);
         let rolled_back = opening.vault.rolled_back();
         let (net, events) = self.start_network(&opening)?;
-        let config = Arc::clone(&self.config);
-        let open = boxed(|| Open::new(*opening, config, net, now()))?;
+        let (config, now) = (Arc::clone(&self.config), self.config.clock.now());
+        let open = boxed(|| Open::new(*opening, config, net, now))?;
         wipe_stack();
         self.generation = self.generation.saturating_add(1);
         self.open = Some(open);
@@ -275,6 +276,9 @@ impl Engine {
                 open.observe(step, &Signal::WrongPasswords(wrong));
             }
             open.check_audit(step);
+            if open.clock.is_doubtful() {
+                open.clock_jumped(step);
+            }
             if restored {
                 let text =
                     "A backup was restored. Its account has a new network key here, and all sessions start anew.";
@@ -342,7 +346,8 @@ impl Engine {
 impl Open {
     pub(crate) fn account_status(&self) -> AccountStatus {
         let idle = self.lock_at().map(|idle| idle.saturating_sub(self.last_activity.elapsed()));
-        let lock_at = idle.map(|left| now().plus_ms(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+        let lock_at =
+            idle.map(|left| self.config.clock.now().plus_ms(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
         AccountStatus {
             state: AccountState::Unlocked,
             username: Some(self.username.as_str().to_owned()),
@@ -361,7 +366,7 @@ fn create(
     username: &Username,
     password: &Password,
 ) -> Result<Opening, ApiError> {
-    let (mut rng, now) = (rng(), now());
+    let (mut rng, now) = (rng(), config.clock.now());
     let identity = IdentityKeyPair::generate(&mut rng, now);
     let mut seed = Zeroizing::new([0_u8; 32]);
     rng.fill_bytes(seed.as_mut_slice());
@@ -389,8 +394,9 @@ pub(super) fn unlock(
     file: &AccountFile,
     password: &Password,
     store: StoreOptions,
+    now: Timestamp,
 ) -> Result<Opening, ApiError> {
     let vault = Vault::unlock(data_dir, file, password.expose(), store).map_err(|error| storage(&error))?;
-    let (held, keys_lost) = Held::load(&vault, now()).map_err(|error| storage(&error))?;
+    let (held, keys_lost) = Held::load(&vault, now).map_err(|error| storage(&error))?;
     Ok(Opening { vault: Arc::new(vault), held, created: false, keys_lost, restored: false })
 }

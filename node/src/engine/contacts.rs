@@ -41,12 +41,19 @@ impl Open {
         let folded = user.to_ascii_lowercase();
         let named: Vec<&Contact> =
             self.contacts.values().filter(|contact| contact.username.to_ascii_lowercase() == folded).collect();
-        let chats = |contact: &&&Contact| !matches!(contact.standing, Standing::Gone | Standing::Member);
-        let visible: Vec<&&Contact> = named.iter().filter(chats).collect();
-        match (visible.as_slice(), named.as_slice()) {
-            ([contact], _) => return Ok(contact.account),
-            ([], [contact]) => return Ok(contact.account),
-            ([], []) => {}
+        // A name is that of the one who was first met under it: strangers who ask under the
+        // same one, or whom one only shares a group with, don't make it ambiguous.
+        let rank = |contact: &Contact| match contact.standing {
+            Standing::Accepted => 0,
+            Standing::Requested => 1,
+            Standing::Asked => 2,
+            Standing::Member | Standing::Gone => 3,
+        };
+        let first = named.iter().map(|contact| rank(contact)).min();
+        let named: Vec<&Contact> = named.into_iter().filter(|contact| Some(rank(contact)) == first).collect();
+        match named.as_slice() {
+            [contact] => return Ok(contact.account),
+            [] => {}
             _ => {
                 let fingerprints = named.iter().map(|contact| contact.account.fingerprint()).collect();
                 let text = "Several people have this name. Name one by the account id.";

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
+use secure_chat_protocol::id::Timestamp;
 use secure_chat_protocol::validate::check_password;
 use zeroize::Zeroizing;
 
@@ -15,7 +16,7 @@ use super::export::{Part, file_error};
 use super::state::{Held, Open, Opening, rng};
 use super::step::{Step, storage};
 use super::work::Work;
-use super::{Engine, Inboxes, now};
+use super::{Engine, Inboxes};
 use crate::api::{Account, ApiError, BackupWritten, Command, Done, ErrorKind, Password, Reply, params};
 use crate::security::attempts::Attempts;
 use crate::store::{AccountFile, StoreError, Table, read_attempts, rekey, restore, wipe, write_attempts};
@@ -68,7 +69,7 @@ impl Engine {
     /// Whether another password may be tried now. Counts the attempt as wrong
     /// before it is made, so that stopping the program in the middle gains nothing.
     pub(super) fn attempt(&self, account: &AccountFile) -> Result<Attempts, ApiError> {
-        let at = now();
+        let at = self.config.clock.now();
         let before = read_attempts(&self.config.data_dir, account);
         let before = before.map_or_else(Attempts::default, |bytes| Attempts::parse(&bytes, at));
         let wait_ms = before.wait_ms(at);
@@ -140,7 +141,7 @@ impl Engine {
         self.begin_opening(reply, None, move |config, (dir, store)| {
             let sealed = when_closed(|| rekey(&dir, &account, password.expose(), config.kdf, &store));
             // Whatever happened, one of the two vaults is there: it is opened again.
-            let opened = unlock(&dir, &account, &password, store);
+            let opened = unlock(&dir, &account, &password, store, config.clock.now());
             sealed.map_err(|error| storage(&error))?;
             opened
         });
@@ -160,8 +161,8 @@ impl Engine {
             let params::AccountImport { passphrase, password, .. } = params;
             let restored = restore(&dir, &mut source, passphrase.expose(), password.expose(), config.kdf, &store);
             let account = restored.map_err(|error| import_error(&error))?;
-            let opening = unlock(&dir, &account, &password, store)?;
-            another_device(opening)
+            let now = config.clock.now();
+            another_device(unlock(&dir, &account, &password, store, now)?, now)
         });
     }
 
@@ -191,7 +192,8 @@ impl Engine {
         } else {
             let before = self.attempt(&account)?;
             let (dir, file, store) = (dir.clone(), account.clone(), store.clone());
-            let open = move || unlock(&dir, &file, &password, store).map(drop);
+            let now = self.config.clock.now();
+            let open = move || unlock(&dir, &file, &password, store, now).map(drop);
             let judged = self.runtime.spawn_blocking(open).await.unwrap_or_else(|_| Err(ApiError::stopped()));
             self.attempted(&account, before, judged.as_ref().err());
             judged?;
@@ -227,13 +229,13 @@ fn import_error(error: &StoreError) -> ApiError {
 
 /// What was restored is another device: it has a network key of its own, and
 /// nobody goes on with the sessions that the first device may still use.
-fn another_device(opening: Opening) -> Result<Opening, ApiError> {
+fn another_device(opening: Opening, now: Timestamp) -> Result<Opening, ApiError> {
     let mut seed = Zeroizing::new([0_u8; 32]);
     rng().fill_bytes(seed.as_mut_slice());
     let mut txn = opening.vault.begin();
     txn.put(Table::Meta, b"peer", seed.as_slice());
     opening.vault.commit(txn).map_err(|error| storage(&error))?;
-    let (held, _) = Held::load(&opening.vault, now()).map_err(|error| storage(&error))?;
+    let (held, _) = Held::load(&opening.vault, now).map_err(|error| storage(&error))?;
     Ok(Opening { held, keys_lost: true, restored: true, ..opening })
 }
 

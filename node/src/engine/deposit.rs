@@ -1,26 +1,19 @@
-//! Deposits into the mailboxes of recipients who are away, and the bundles that
-//! sessions with them start from.
+//! Deposits into the mailboxes of recipients who are away.
 
 use futures::future::join_all;
-use secure_chat_protocol::id::{AccountId, EnvelopeId, MailboxId};
+use secure_chat_protocol::id::{AccountId, EnvelopeId, Timestamp};
 use secure_chat_protocol::limits::{DELIVERY_MAX_MESSAGES, WORK_MIN_BITS};
-use secure_chat_protocol::prekey::BundleIn;
-use secure_chat_protocol::record::{Record, Succession};
 use secure_chat_protocol::sealed::{ENVELOPE_INNER_MAX_BYTES, EnvelopeIn, MailboxDescriptor, TokenSeed, seal};
-use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
-use secure_chat_protocol::wire::peer::{PeerRequest, PeerResponse};
-use secure_chat_protocol::wire::rendezvous::{Found, Payment, Refusal, Request, Response, Who};
+use secure_chat_protocol::wire::codec::{Bytes, Fixed};
+use secure_chat_protocol::wire::rendezvous::{Payment, Refusal, Request, Response};
 use secure_chat_protocol::work::{self, Solver};
 
-use super::audit::Severity;
-use super::now;
-use super::peers::plausible_addresses;
 use super::state::{Open, rng};
 use super::step::Step;
-use super::work::{Parcel, Work};
-use crate::api::{Event, MessageState};
+use super::work::{Parcel, Token, Work};
+use crate::api::MessageState;
 use crate::messaging::limits::{DEPOSIT_AGAIN_MS, DEPOSITING_MAX_MESSAGES, DEPOSITS_IN_FLIGHT_MAX};
-use crate::network::{Address, NetworkHandle, parse_rendezvous};
+use crate::network::{Address, NetworkHandle, RequestError, parse_rendezvous};
 
 /// Room that the envelope's own fields and each message's length take, in bytes.
 const ENVELOPE_FIELDS_BYTES: usize = 64;
@@ -54,8 +47,18 @@ impl Open {
         }
         let parcels = self.pay(step, account, parcels);
         self.lane(account).depositing = true;
-        let (net, epoch) = (self.net.clone(), self.lane(account).epoch);
-        step.work(async move { deposit_all(net, (account, epoch), homes, descriptor, parcels).await });
+        let errand = Errand { net: self.net.clone(), now: step.now, homes, descriptor };
+        let epoch = self.lane(account).epoch;
+        step.work(async move { errand.deposit_all((account, epoch), parcels).await });
+    }
+
+    /// Messages that neither a recipient nor a mailbox has taken yet.
+    pub(super) fn queued(&self) -> usize {
+        let waiting = |to: AccountId| {
+            let at_homes = self.contacts.get(&to).map_or(0, |contact| contact.deposited_upto);
+            self.outbox.rows_for(&to).filter(|row| *row > at_homes).count()
+        };
+        self.outbox.recipients().map(waiting).sum()
     }
 
     fn pack(&self, account: AccountId, first: u64) -> Vec<Parcel> {
@@ -96,17 +99,29 @@ impl Open {
         let Some(grant) = self.contacts.get_mut(&account).and_then(|contact| contact.tokens.as_mut()) else {
             return parcels;
         };
-        let seed = TokenSeed::from_wire(grant.seed);
         for parcel in &mut parcels {
             if grant.count == 0 {
                 break;
             }
-            parcel.token = Some(seed.token(grant.first));
+            parcel.token = Some(Token { seed: grant.seed, index: grant.first });
             grant.first = grant.first.saturating_add(1);
             grant.count = grant.count.saturating_sub(1);
         }
         step.contacts.insert(account);
         parcels
+    }
+
+    /// Takes tokens back that no home has spent, the last ones first: those that were
+    /// given out after them have to be back before they are.
+    fn take_back(&mut self, step: &mut Step<'_>, account: AccountId, unspent: &[Token]) {
+        let Some(grant) = self.contacts.get_mut(&account).and_then(|contact| contact.tokens.as_mut()) else { return };
+        for token in unspent.iter().rev() {
+            if token.seed == grant.seed && token.index.checked_add(1) == Some(grant.first) {
+                grant.first = token.index;
+                grant.count = grant.count.saturating_add(1);
+                step.contacts.insert(account);
+            }
+        }
     }
 
     /// Deposits were made, or not.
@@ -115,9 +130,10 @@ impl Open {
         step: &mut Step<'_>,
         to: AccountId,
         epoch: u32,
-        (upto, wait_ms): (Option<u64>, Option<u64>),
+        &Deposits { upto, wait_ms, ref unspent }: &Deposits,
     ) {
         self.lane(to).depositing = false;
+        self.take_back(step, to, unspent);
         step.deliver.insert(to);
         if self.lane(to).epoch != epoch {
             // What lies there now can't be opened any more: it goes again, encrypted anew.
@@ -152,243 +168,120 @@ impl Open {
             }
         }
     }
-
-    /// Fetches a bundle of a contact, to start a session with.
-    pub(super) fn fetch_bundle(&mut self, step: &mut Step<'_>, account: AccountId) {
-        let Some(contact) = self.contacts.get(&account) else { return };
-        let homes: Vec<Address> = contact.homes.iter().filter_map(|home| parse_rendezvous(home).ok()).collect();
-        let own: Vec<Address> = self.homes.values().map(|home| home.address.clone()).collect();
-        let mut nodes = own;
-        nodes.extend(homes);
-        let mut seen = std::collections::BTreeSet::new();
-        nodes.retain(|node| seen.insert(node.to_string()));
-        let peers: Vec<_> =
-            self.peers_of(account).into_iter().map(|peer| (peer, self.addresses_of(account, peer))).collect();
-        let connected = self.is_connected(account);
-        if self.lane(account).fetching_bundle || self.lane(account).must_wait() {
-            if let Some(at) = self.lane(account).not_before {
-                self.wake_at(at);
-            }
-            return;
-        }
-        self.lane(account).fetching_bundle = true;
-        let (net, hello) = (self.net.clone(), self.hello(Some(account)));
-        let online = connected
-            || self
-                .presence
-                .get(&account)
-                .is_none_or(|p| p.status != secure_chat_protocol::wire::rendezvous::PresenceStatus::Offline);
-        step.work(async move {
-            let (mut bundle, mut found) = (None, Vec::new());
-            if online {
-                for (peer, addresses) in peers {
-                    if net.request(peer, addresses, PeerRequest::Hello(hello.clone())).await.is_ok()
-                        && let Ok(PeerResponse::Bundle { bundle: bytes }) =
-                            net.request(peer, Vec::new(), PeerRequest::Bundle).await
-                    {
-                        bundle = Some(bytes.0);
-                        break;
-                    }
-                }
-            }
-            for node in nodes {
-                if let Ok(Response::Found { people, .. }) =
-                    net.rendezvous(node.clone(), Request::Lookup(Who::Accounts(vec![account]))).await
-                {
-                    found.extend(people);
-                }
-                if bundle.is_none()
-                    && let Ok(Response::Bundle { bundle: bytes }) =
-                        net.rendezvous(node, Request::TakeBundle { account }).await
-                {
-                    bundle = Some(bytes.0);
-                }
-            }
-            Work::Bundle { of: account, bundle, found }
-        });
-    }
-
-    /// A bundle came, or did not.
-    pub(super) fn bundled(
-        &mut self,
-        step: &mut Step<'_>,
-        account: AccountId,
-        bundle: Option<Vec<u8>>,
-        found: &[Found],
-    ) {
-        self.lane(account).fetching_bundle = false;
-        let replace = self.lane(account).replace_session;
-        for person in found {
-            self.learn(step, person);
-        }
-        let verified = bundle
-            .and_then(|bytes| codec::decode::<BundleIn>(&bytes, codec_limit()).ok())
-            .map(|bundle| bundle.verify(step.now, Some(account)));
-        let started = match verified {
-            Some(Ok(bundle)) => match self.sessions_with(step, account) {
-                Ok(sessions) => {
-                    if replace {
-                        sessions.reset();
-                    }
-                    let started = self
-                        .sessions
-                        .get_mut(&account)
-                        .map(|sessions| sessions.initiate(&self.identity, &bundle, step.now, &mut rng()));
-                    started.map_or(Err("no session".to_owned()), |started| started.map_err(|error| error.to_string()))
-                }
-                Err(error) => Err(error.to_string()),
-            },
-            Some(Err(error)) => {
-                self.alert(
-                    step,
-                    "bundle.invalid",
-                    Severity::Warning,
-                    Some(account.to_string()),
-                    &format!("A prekey bundle was refused: {error}."),
-                );
-                Err(error.to_string())
-            }
-            None => Err("no bundle".into()),
-        };
-        step.deliver.insert(account);
-        match started {
-            Ok(()) => {
-                step.sessions.insert(account);
-                self.lane(account).succeeded();
-                if replace {
-                    self.session_replaced(step, account);
-                }
-                self.audit(step, "session.started", Severity::Info, "An encrypted session was started.");
-                step.tell(Event::SessionEstablished {
-                    username: self.conversation_name(account),
-                    account_id: account.to_string(),
-                });
-            }
-            Err(_) => {
-                let lane = self.lane(account);
-                lane.failed(0);
-                if let Some(at) = lane.not_before {
-                    self.wake_at(at);
-                }
-            }
-        }
-    }
-
-    /// Takes over what a node says of somebody, if it is signed and newer.
-    pub(super) fn learn(&mut self, step: &mut Step<'_>, person: &Found) {
-        let Ok(record) = Record::decode(&person.record.0) else {
-            return self.alert(
-                step,
-                "rendezvous.invalid_record",
-                Severity::Warning,
-                None,
-                "A rendezvous node gave a record with a wrong signature.",
-            );
-        };
-        let account = record.account_id();
-        let Some(contact) = self.contacts.get_mut(&account) else { return };
-        if contact.record().is_some_and(|known| record.compared_with(&known) == Succession::Forked) {
-            let text = "A contact's identity has signed two different records under one number: the account is used \
-                        in two places that don't know of each other, or by somebody else as well.";
-            return self.alert(step, "record.forked", Severity::Critical, Some(account.to_string()), text);
-        }
-        let newer = contact.learn(&record);
-        let told = plausible_addresses(&person.addresses);
-        let reachable = !told.is_empty() && contact.addresses.is_empty();
-        if reachable {
-            contact.addresses = told;
-        }
-        step.contacts.insert(account);
-        if newer || reachable {
-            step.deliver.insert(account);
-        }
-    }
 }
 
-fn codec_limit() -> usize {
-    secure_chat_protocol::limits::RENDEZVOUS_FRAME_MAX_BYTES
+/// What became of parcels that went together.
+#[derive(Default)]
+pub(crate) struct Deposits {
+    /// Rows up to this one are at one home at least.
+    upto: Option<u64>,
+    /// After a failure: how long to wait at least, in milliseconds.
+    wait_ms: Option<u64>,
+    /// Tokens of parcels that no home took, in their order.
+    unspent: Vec<Token>,
 }
 
-/// Seals and deposits parcels, each at all homes. In order: the rows up to the
-/// first parcel that no home took are done.
-async fn deposit_all(
+/// No home took a parcel.
+struct NotTaken {
+    wait_ms: u64,
+    /// Its token, if no home can have spent it.
+    unspent: Option<Token>,
+}
+
+/// A home did not take an envelope.
+struct DepositFault {
+    wait_ms: u64,
+    /// It did not say so: it may have taken it, and the token.
+    maybe_taken: bool,
+}
+
+/// What it takes to leave parcels in the mailboxes of one recipient.
+struct Errand {
     net: NetworkHandle,
-    (to, epoch): (AccountId, u32),
+    now: Timestamp,
     homes: Vec<Address>,
     descriptor: MailboxDescriptor,
-    parcels: Vec<Parcel>,
-) -> Work {
-    let results = join_all(parcels.into_iter().map(|parcel| deposit_one(&net, &homes, &descriptor, parcel))).await;
-    let (mut upto, mut wait_ms) = (None, None);
-    for result in results {
-        match result {
-            Ok(row) if wait_ms.is_none() => upto = Some(row),
-            Ok(_) => {}
-            Err(wait) => wait_ms = Some(wait_ms.unwrap_or(0).max(wait)),
-        }
-    }
-    Work::Deposited { to, epoch, upto, wait_ms }
 }
 
-async fn deposit_one(
-    net: &NetworkHandle,
-    homes: &[Address],
-    descriptor: &MailboxDescriptor,
-    parcel: Parcel,
-) -> Result<u64, u64> {
-    let (to, inner) = (descriptor.clone(), parcel.inner);
-    let sealed = tokio::task::spawn_blocking(move || seal(&to, &inner, &mut rng()))
-        .await
-        .map_err(|_| 0_u64)?
-        .map_err(|_| 0_u64)?;
-    let mailbox = descriptor.mailbox_id();
-    let at_homes = homes.iter().map(|home| deposit_at(net, home, mailbox, parcel.id, &sealed, parcel.token));
-    let results = join_all(at_homes).await;
-    if results.iter().any(Result::is_ok) {
-        return Ok(parcel.last_row);
-    }
-    Err(results.into_iter().filter_map(Result::err).max().unwrap_or(0))
-}
-
-/// Deposits one envelope at one home; on failure, how long to wait in milliseconds.
-async fn deposit_at(
-    net: &NetworkHandle,
-    home: &Address,
-    mailbox: MailboxId,
-    id: EnvelopeId,
-    sealed: &[u8],
-    token: Option<Fixed<32>>,
-) -> Result<(), u64> {
-    let mut payment = match token {
-        Some(token) => Payment::Token(token),
-        None => stamp(home, mailbox, id, sealed, WORK_MIN_BITS).await.ok_or(0_u64)?,
-    };
-    // A token may be unknown there yet, and the price of strangers may have risen.
-    for _ in 0..3 {
-        let request = Request::Deposit { mailbox, payment: payment.clone(), id, sealed: Bytes(sealed.to_vec()) };
-        match net.deposit(home.clone(), request).await {
-            Ok(Response::Done) => return Ok(()),
-            Ok(Response::Refused(Refusal::WorkNeeded { bits })) => {
-                payment = stamp(home, mailbox, id, sealed, bits).await.ok_or(0_u64)?;
-            }
-            Ok(Response::Refused(Refusal::SlowDown { retry_after_ms })) => return Err(retry_after_ms),
-            _ => return Err(0),
-        }
-    }
-    Err(0)
-}
-
-async fn stamp(home: &Address, mailbox: MailboxId, id: EnvelopeId, sealed: &[u8], bits: u8) -> Option<Payment> {
-    let node = home.peer_id()?.to_bytes();
-    let sealed = sealed.to_vec();
-    let solve = move || {
-        let deposit = work::Deposit { node_peer: &node, mailbox: &mailbox, id: &id, sealed: &sealed };
-        let mut solver = Solver::new(&deposit, now(), bits).ok()?;
-        loop {
-            if let Some(stamp) = solver.advance(WORK_PORTION) {
-                return Some(Payment::Work { hour: stamp.hour, nonce: stamp.nonce });
+impl Errand {
+    /// Seals and deposits parcels, each at all homes. In order: the rows up to the
+    /// first parcel that no home took are done.
+    async fn deposit_all(&self, (to, epoch): (AccountId, u32), parcels: Vec<Parcel>) -> Work {
+        let results = join_all(parcels.into_iter().map(|parcel| self.deposit_one(parcel))).await;
+        let mut all = Deposits::default();
+        for result in results {
+            match result {
+                Ok(row) if all.wait_ms.is_none() => all.upto = Some(row),
+                Ok(_) => {}
+                Err(NotTaken { wait_ms, unspent }) => {
+                    all.wait_ms = Some(all.wait_ms.unwrap_or(0).max(wait_ms));
+                    all.unspent.extend(unspent);
+                }
             }
         }
-    };
-    tokio::task::spawn_blocking(solve).await.ok().flatten()
+        Work::Deposited { to, epoch, deposits: all }
+    }
+
+    async fn deposit_one(&self, parcel: Parcel) -> Result<u64, NotTaken> {
+        let (to, inner, token) = (self.descriptor.clone(), parcel.inner, parcel.token);
+        let sealed = tokio::task::spawn_blocking(move || seal(&to, &inner, &mut rng())).await;
+        let Ok(Ok(sealed)) = sealed else { return Err(NotTaken { wait_ms: 0, unspent: token }) };
+        let secret = token.map(|token| TokenSeed::from_wire(token.seed).token(token.index));
+        let at_homes = self.homes.iter().map(|home| self.deposit_at(home, parcel.id, &sealed, secret));
+        let results = join_all(at_homes).await;
+        if results.iter().any(Result::is_ok) {
+            return Ok(parcel.last_row);
+        }
+        let faults = results.iter().filter_map(|result| result.as_ref().err());
+        let wait_ms = faults.clone().map(|fault| fault.wait_ms).max().unwrap_or(0);
+        let unspent = token.filter(|_| !faults.clone().any(|fault| fault.maybe_taken));
+        Err(NotTaken { wait_ms, unspent })
+    }
+
+    /// Deposits one envelope at one home.
+    async fn deposit_at(
+        &self,
+        home: &Address,
+        id: EnvelopeId,
+        sealed: &[u8],
+        token: Option<Fixed<32>>,
+    ) -> Result<(), DepositFault> {
+        let mailbox = self.descriptor.mailbox_id();
+        let refused = |wait_ms| DepositFault { wait_ms, maybe_taken: false };
+        let mut payment = match token {
+            Some(token) => Payment::Token(token),
+            None => self.stamp(home, id, sealed, WORK_MIN_BITS).await.ok_or(refused(0))?,
+        };
+        // A token may be unknown there yet, and the price of strangers may have risen.
+        for _ in 0..3 {
+            let request = Request::Deposit { mailbox, payment: payment.clone(), id, sealed: Bytes(sealed.to_vec()) };
+            match self.net.deposit(home.clone(), request).await {
+                Ok(Response::Done) => return Ok(()),
+                Ok(Response::Refused(Refusal::WorkNeeded { bits })) => {
+                    payment = self.stamp(home, id, sealed, bits).await.ok_or(refused(0))?;
+                }
+                Ok(Response::Refused(Refusal::SlowDown { retry_after_ms })) => return Err(refused(retry_after_ms)),
+                Ok(Response::Refused(_)) | Err(RequestError::NoAddress | RequestError::DialFailed(_)) => {
+                    return Err(refused(0));
+                }
+                _ => return Err(DepositFault { wait_ms: 0, maybe_taken: true }),
+            }
+        }
+        Err(refused(0))
+    }
+
+    async fn stamp(&self, home: &Address, id: EnvelopeId, sealed: &[u8], bits: u8) -> Option<Payment> {
+        let (node, mailbox, now) = (home.peer_id()?.to_bytes(), self.descriptor.mailbox_id(), self.now);
+        let sealed = sealed.to_vec();
+        let solve = move || {
+            let deposit = work::Deposit { node_peer: &node, mailbox: &mailbox, id: &id, sealed: &sealed };
+            let mut solver = Solver::new(&deposit, now, bits).ok()?;
+            loop {
+                if let Some(stamp) = solver.advance(WORK_PORTION) {
+                    return Some(Payment::Work { hour: stamp.hour, nonce: stamp.nonce });
+                }
+            }
+        };
+        tokio::task::spawn_blocking(solve).await.ok().flatten()
+    }
 }

@@ -8,6 +8,8 @@
 mod account;
 mod audit;
 mod audit_reader;
+mod bundles;
+mod clock;
 mod commands;
 mod contacts;
 mod content;
@@ -30,9 +32,8 @@ mod tick;
 mod work;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use secure_chat_protocol::id::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use self::state::Open;
@@ -189,12 +190,6 @@ pub(crate) struct Engine {
     closed: std::sync::Weak<()>,
 }
 
-/// The wall clock.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
 impl Engine {
     async fn run(mut self, mut inboxes: Inboxes) {
         loop {
@@ -280,6 +275,6 @@ impl Engine {
     pub(crate) fn tell(&mut self, event: Event) {
         self.event_seq = self.event_seq.saturating_add(1);
         // An error means that nobody listens.
-        let _ = self.events.send(NumberedEvent { seq: self.event_seq, at: At(now()), event });
+        let _ = self.events.send(NumberedEvent { seq: self.event_seq, at: At(self.config.clock.now()), event });
     }
 }

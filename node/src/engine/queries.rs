@@ -245,7 +245,7 @@ impl Open {
         match work {
             Work::Delivered { to, peer, epoch, rows, result } => self.delivered(step, to, (peer, epoch), &rows, result),
             Work::Hello { peer, result } => self.greeted(step, peer, result),
-            Work::Deposited { to, epoch, upto, wait_ms } => self.deposited(step, to, epoch, (upto, wait_ms)),
+            Work::Deposited { to, epoch, deposits } => self.deposited(step, to, epoch, &deposits),
             Work::Bundle { of, bundle, found } => self.bundled(step, of, bundle, &found),
             Work::Registered { home, result } => self.registered(step, &home, result),
             Work::HomeReady { home, result } => self.home_ready(step, &home, result),

@@ -65,7 +65,10 @@ pub(crate) struct Held {
     pub(crate) files: BTreeMap<FileId, FileRow>,
     pub(crate) audit: AuditTail,
     pub(crate) quarantine: BTreeMap<MessageId, Vec<Reason>>,
+    /// What the clock showed when it was last believed.
     pub(crate) last_write: Option<Timestamp>,
+    /// What it showed when it fell into doubt.
+    pub(crate) clock_doubt: Option<Timestamp>,
 }
 
 /// A peer with an open connection.
@@ -136,6 +139,8 @@ pub(crate) struct Open {
     pub(crate) unlocked_at: Timestamp,
     pub(crate) last_activity: Instant,
     pub(crate) clock: ClockWatch,
+    /// Up to which contact sessions were swept in this round.
+    pub(crate) sessions_swept: Option<AccountId>,
     pub(crate) started: Instant,
     pub(crate) traffic: VecDeque<TrafficPoint>,
     pub(crate) traffic_total: (u64, u64),
@@ -180,6 +185,7 @@ impl Held {
             |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()).map(u64::from_le_bytes);
         let drained = Timestamp(number(meta(b"drained")?).unwrap_or_default());
         let last_write = number(meta(b"last-write")?).map(Timestamp);
+        let clock_doubt = number(meta(b"clock-doubt")?).map(Timestamp);
         let stored = txn
             .get(Table::Prekeys, b"own")?
             .map(Zeroizing::new)
@@ -229,6 +235,7 @@ impl Held {
             audit,
             quarantine: Open::load_quarantine(vault)?,
             last_write,
+            clock_doubt,
         };
         Ok((held, lost))
     }
@@ -298,7 +305,8 @@ impl Open {
             listening: Vec::new(),
             unlocked_at: now,
             last_activity: started,
-            clock: ClockWatch::new(now, 0, held.last_write),
+            clock: ClockWatch::new(now, 0, held.last_write, held.clock_doubt),
+            sessions_swept: None,
             started,
             traffic: VecDeque::new(),
             traffic_total: (0, 0),
@@ -314,7 +322,7 @@ impl Open {
 
     /// Reads what the vault holds again, after a step that could not be stored.
     pub(crate) fn reload(&mut self) -> Result<(), StoreError> {
-        let (held, _) = Held::load(&self.vault, super::now())?;
+        let (held, _) = Held::load(&self.vault, self.config.clock.now())?;
         self.prekeys = held.prekeys;
         self.mailbox = Arc::new(held.mailbox);
         if let Some(record) = held.record {

@@ -11,7 +11,7 @@ use secure_chat_protocol::wire::peer::PeerResponse;
 
 use super::state::Open;
 use super::work::{Done, Work};
-use super::{Engine, Input, now};
+use super::{Engine, Input};
 use crate::api::{ApiError, Event, Reply};
 use crate::network::Responder;
 use crate::store::{StoreError, Table, Txn};
@@ -133,8 +133,11 @@ impl Engine {
     fn in_step(&mut self, act: impl FnOnce(&mut Self, &mut Open, &mut Step<'_>)) {
         let Some(mut open) = self.open.take() else { return };
         let vault = Arc::clone(&open.vault);
-        let mut step = Step::new(vault.begin(), now());
-        open.observe_clock(&mut step);
+        let (now, jumped) = open.tell_time(self.config.clock.now());
+        let mut step = Step::new(vault.begin(), now);
+        if jumped {
+            open.clock_jumped(&mut step);
+        }
         act(self, &mut open, &mut step);
         let outcome = open.finish(&mut step).map_err(|error| storage(&error));
         let Step { txn, events, works, answers, finishes, .. } = step;

@@ -9,7 +9,6 @@ use secure_chat_protocol::limits::DAY_MS;
 use secure_chat_protocol::record::{Record, RecordFields, peer_binding};
 use secure_chat_protocol::sealed::MailboxKeys;
 
-use super::audit::Severity;
 use super::state::{Open, rng, secret};
 use super::step::Step;
 use crate::api::{At, TrafficPoint};
@@ -24,15 +23,6 @@ use crate::store::Table;
 const SWEEP_ROWS: usize = 2_000;
 
 impl Open {
-    /// Compares the clocks at the beginning of a step.
-    pub(super) fn observe_clock(&mut self, step: &mut Step<'_>) {
-        let monotonic_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if self.clock.observe(step.now, monotonic_ms) {
-            let text = "The clock jumped. Nothing is deleted by age until the program is started again.";
-            self.alert(step, "clock.jumped", Severity::Warning, None, text);
-        }
-    }
-
     /// Does what is due, and says when to come back.
     pub(super) fn tick(&mut self, step: &mut Step<'_>) {
         let now = Instant::now();
@@ -63,6 +53,7 @@ impl Open {
         for account in owed {
             self.send_receipts(step, account);
         }
+        self.replace_sessions(step);
         self.tick_groups(step);
         self.tend_files(step);
         step.deliver.extend(self.outbox.recipients());
@@ -121,10 +112,10 @@ impl Open {
     /// Looks after keys and sweeps what is over; not while the clock is in doubt.
     fn maintain(&mut self, step: &mut Step<'_>) {
         self.sum_up_repeats(step, false);
-        if self.clock.is_doubtful() {
+        if !self.note_time(step) {
             return;
         }
-        step.txn.put(Table::Meta, b"last-write", &step.now.0.to_le_bytes());
+        self.expire_sessions(step);
         if self.prekeys.maintain(&self.identity, step.now, &mut rng()).any() {
             step.prekeys = true;
             self.register_everywhere(step);

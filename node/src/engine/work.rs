@@ -1,11 +1,12 @@
 //! Asynchronous work of the engine, and the results that come back as inputs.
 
 use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId};
-use secure_chat_protocol::wire::codec::Bytes;
+use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::group::GroupMissing;
 use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerResponse};
 use secure_chat_protocol::wire::rendezvous::{Found, Presence, Refusal, Response, StoredEnvelope};
 
+use super::deposit::Deposits;
 use super::groups::{ListedGroup, LogPage};
 use super::state::Opening;
 use crate::api::{Account, Dialled, HostedAddress, OnlineUsers, Reply, RequestMade, User};
@@ -32,8 +33,8 @@ pub(crate) enum Work {
     Delivered { to: AccountId, peer: PeerId, epoch: u32, rows: Vec<u64>, result: Result<PeerResponse, RequestError> },
     /// A hello was answered.
     Hello { peer: PeerId, result: Result<Hello, RequestError> },
-    /// Deposits were made, or not: rows up to `upto` are at one home at least.
-    Deposited { to: AccountId, epoch: u32, upto: Option<u64>, wait_ms: Option<u64> },
+    /// Deposits were made, or not.
+    Deposited { to: AccountId, epoch: u32, deposits: Deposits },
     /// A bundle was fetched, with the newest record that came with it.
     Bundle { of: AccountId, bundle: Option<Vec<u8>>, found: Vec<Found> },
     /// A home answered the registration.
@@ -148,7 +149,14 @@ pub(crate) struct Parcel {
     pub(crate) id: EnvelopeId,
     pub(crate) inner: Vec<u8>,
     pub(crate) last_row: u64,
-    pub(crate) token: Option<secure_chat_protocol::wire::codec::Fixed<32>>,
+    pub(crate) token: Option<Token>,
+}
+
+/// A delivery token: which one of whose grant.
+#[derive(Clone, Copy)]
+pub(crate) struct Token {
+    pub(crate) seed: Fixed<32>,
+    pub(crate) index: u32,
 }
 
 /// Whether the recipient has a message, as far as its answer says.

@@ -1,5 +1,6 @@
 //! Every bound of messaging, each with its unit in its name.
 
+use secure_chat_protocol::id::Timestamp;
 use secure_chat_protocol::limits::{DAY_MS, HOUR_MS, SECOND_MS};
 
 /// Commands, events and results that one step of the engine takes together.
@@ -65,8 +66,19 @@ pub const SESSION_RESET_EVERY_MS: u64 = 10 * SECOND_MS;
 pub const MAILBOX_RESET_EVERY_MS: u64 = HOUR_MS;
 /// What was received is remembered this long, to know doubles by.
 pub const SEEN_KEEP_DAYS: u32 = 31;
-/// A clock that moves further than this against the monotonic one is in doubt.
-pub const CLOCK_JUMP_MS: u64 = 6 * HOUR_MS;
+/// A clock that goes back further than this against the monotonic one is in doubt.
+pub const CLOCK_BACK_MS: u64 = 6 * HOUR_MS;
+/// A clock that goes forward further than this against the monotonic one, which
+/// stands still while the machine sleeps, is in doubt.
+pub const CLOCK_FORWARD_MS: u64 = 7 * DAY_MS;
+/// A clock that shows, at the start, a time later than this after the last one known is in doubt.
+pub const CLOCK_CLOSED_MS: u64 = 180 * DAY_MS;
+/// A clock in doubt is believed once it has stood by its time for this long.
+pub const CLOCK_BELIEVED_AGAIN_MS: u64 = 7 * DAY_MS;
+/// A clock that shows a time before this one, the beginning of 2026, tells nothing.
+pub const CLOCK_NEVER_BEFORE: Timestamp = Timestamp(1_767_225_600_000);
+/// Contacts whose sessions are looked through in one maintenance.
+pub const SESSIONS_SWEPT_AT_ONCE: usize = 64;
 /// Messages that a page of a conversation holds at most.
 pub const HISTORY_PAGE_MAX: u32 = 500;
 /// Messages that a page of a conversation holds unless it is said.

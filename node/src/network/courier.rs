@@ -1,6 +1,6 @@
 //! Throw-away peers that leave deposits: a rendezvous node must not learn from the
-//! connection who writes to whom. Each has a key of its own, speaks to one node for
-//! one mailbox, one log or one file, lives for a few requests, and never listens.
+//! connection who writes to whom, or wants to. Each has a key of its own, speaks to one node for
+//! one mailbox, one log, one file or about one person, lives for a few requests, and never listens.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +12,10 @@ use libp2p::request_response::{self, Event, Message, OutboundFailure, OutboundRe
 use libp2p::swarm::{Swarm, SwarmEvent};
 use secure_chat_protocol::blob::blob_id;
 use secure_chat_protocol::group_log::log_id;
-use secure_chat_protocol::id::{BlobId, LogId, MailboxId};
-use secure_chat_protocol::wire::rendezvous::{BlobRequest, GroupLogRequest, RENDEZVOUS_PROTOCOL, Request, Response};
+use secure_chat_protocol::id::{AccountId, BlobId, LogId, MailboxId};
+use secure_chat_protocol::wire::rendezvous::{
+    BlobRequest, GroupLogRequest, RENDEZVOUS_PROTOCOL, Request, Response, Who,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::address::{Address, PeerId};
@@ -30,12 +32,14 @@ use super::traffic::Traffic;
 use super::transport::{self, TransportKind};
 
 /// What a throw-away peer is for. Deposits into different mailboxes, different logs and different
-/// files never share a connection: that would tell the node that they are one person's.
+/// files, and questions about different people, never share a connection: that would tell the node that they are one person's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Purpose {
     Mailbox(MailboxId),
     Log(LogId),
     Blob(BlobId),
+    /// Questions about one person at a node where we are not registered.
+    Person(AccountId),
     Other,
 }
 
@@ -53,6 +57,11 @@ impl Purpose {
                 | BlobRequest::Delete { blob, .. }
                 | BlobRequest::CountDownload { blob, .. } => *blob,
             }),
+            Request::TakeBundle { account } => Self::Person(*account),
+            Request::Lookup(Who::Accounts(accounts)) => match accounts.as_slice() {
+                [account] => Self::Person(*account),
+                _ => Self::Other,
+            },
             _ => Self::Other,
         }
     }
@@ -61,7 +70,7 @@ impl Purpose {
     const fn requests_max(self) -> usize {
         match self {
             Self::Blob(_) => COURIER_CHUNKS_MAX,
-            Self::Mailbox(_) | Self::Log(_) | Self::Other => COURIER_DEPOSITS_MAX,
+            Self::Mailbox(_) | Self::Log(_) | Self::Person(_) | Self::Other => COURIER_DEPOSITS_MAX,
         }
     }
 }

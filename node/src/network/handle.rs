@@ -184,6 +184,21 @@ impl NetworkHandle {
         self.couriers.deposit(node, request).await
     }
 
+    /// Asks a rendezvous node about somebody: under our own peer id where we are
+    /// registered (`ours`), else over a connection of its own, as with deposits, so that
+    /// the recipient's node does not learn who is about to write to them.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub async fn ask_about(
+        &self,
+        node: Address,
+        ours: bool,
+        request: rendezvous::Request,
+    ) -> Result<rendezvous::Response, RequestError> {
+        if ours { self.rendezvous(node, request).await } else { self.deposit(node, request).await }
+    }
+
     /// Opens a stream with a connected peer.
     ///
     /// # Errors

@@ -11,12 +11,13 @@
 )]
 
 mod groups;
+mod mail;
 mod node;
 
 use node::LyingNode;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use secure_chat_node::api::{ApiError, ErrorKind, Event, MessageState};
+use secure_chat_node::api::{ApiError, ContactState, ErrorKind, Event, MessageState};
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::id::Timestamp;
 use secure_chat_protocol::identity::IdentityKeyPair;
@@ -25,7 +26,9 @@ use secure_chat_protocol::record::{Record, RecordFields, peer_binding};
 use secure_chat_protocol::sealed::MailboxKeys;
 use secure_chat_protocol::validate::Username;
 use secure_chat_protocol::wire::codec::{self, Bytes};
-use secure_chat_protocol::wire::rendezvous::{Found, Presence, PresenceStatus, Request, Response, StoredEnvelope, Who};
+use secure_chat_protocol::wire::rendezvous::{
+    Found, Presence, PresenceStatus, Refusal, Request, Response, StoredEnvelope, Who,
+};
 use secure_chat_tests::{Persona, TestNet, become_contacts};
 
 /// Alice and Bob, who know each other, and the node that both use.
@@ -294,6 +297,42 @@ async fn other_keys_under_a_known_name_stop_sending_until_the_person_looks() {
     alerted(&mut alice, "contact.key_changed").await;
     let refused = alice.says("bob", "a secret").await.unwrap_err();
     assert_eq!(refused.downcast_ref::<ApiError>().map(|error| error.kind), Some(ErrorKind::KeyChanged));
+}
+
+#[tokio::test]
+async fn what_waits_for_somebody_whose_keys_changed_goes_once_the_person_decides() {
+    let (_net, node, mut alice, mut bob) = contacts().await;
+    bob.away().await;
+    let mallory = Invented::new();
+    node.lies(move |request, honest, _| match request {
+        Request::Lookup(Who::Name(name)) if name == "bob" => mallory.found("bob"),
+        Request::Deposit { .. } => Response::Refused(Refusal::Full),
+        _ => honest,
+    });
+    let id = alice.says("bob", "said before").await.unwrap();
+    let _ = alice.handle().unwrap().users_find("bob").await;
+    alerted(&mut alice, "contact.key_changed").await;
+    let contact = alice.handle().unwrap().contacts_list().await.unwrap().contacts.remove(0);
+    assert_eq!(contact.state, ContactState::KeyChanged, "the banner");
+    assert!(contact.new_fingerprint.is_some_and(|new| new != contact.fingerprint));
+    // The two are connected, and what was said before still waits.
+    node.tamper(|known| known.mailboxes.clear());
+    node.repents();
+    bob.back().await.unwrap();
+    bob.says("alice", "it is me").await.unwrap();
+    assert_eq!(alice.reads().await.unwrap(), "it is me");
+    let page =
+        alice.handle().unwrap().messages_history("bob", None::<String>, None::<String>, None::<String>, None::<u32>);
+    let queued = page.await.unwrap().messages.into_iter().find(|message| message.mine).unwrap();
+    assert_eq!(queued.state, MessageState::Queued);
+    assert_eq!(bob.texts_of("alice").await.unwrap(), Vec::<String>::new());
+    // Neither a guess nor a typing mistake decides.
+    let handle = alice.handle().unwrap();
+    assert_eq!(handle.contacts_accept_key_change("bob", "00").await.unwrap_err().kind, ErrorKind::InvalidInput);
+    // The person has compared: the keys that are known are Bob's.
+    handle.contacts_accept_key_change("bob", contact.fingerprint).await.unwrap();
+    assert_eq!(bob.reads().await.unwrap(), "said before");
+    in_state(&mut alice, &id, MessageState::Delivered).await;
 }
 
 #[tokio::test]

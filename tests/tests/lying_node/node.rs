@@ -38,6 +38,8 @@ pub(crate) struct Known {
     pub(crate) accounts: BTreeMap<AccountId, Account>,
     pub(crate) mailboxes: BTreeMap<MailboxId, Vec<StoredEnvelope>>,
     pub(crate) deposits: u64,
+    /// Which peer asked about whom: for a bundle or a record.
+    pub(crate) asked: Vec<(Vec<u8>, AccountId)>,
     speakers: BTreeMap<Vec<u8>, AccountId>,
     opened: BTreeMap<Vec<u8>, MailboxId>,
 }
@@ -174,6 +176,7 @@ fn answer(known: &mut Known, peer: &PeerId, request: Request, news: &mut Vec<(Pe
             Response::Kits { left: account.kits.len().try_into().unwrap_or(u32::MAX) }
         }
         Request::TakeBundle { account } => {
+            known.asked.push((peer, account));
             let bundle = known.bundle(&account).unwrap_or(Response::Refused(Refusal::NotFound));
             if let Some(account) = known.accounts.get_mut(&account).filter(|account| !account.kits.is_empty()) {
                 account.kits.remove(0);
@@ -183,7 +186,10 @@ fn answer(known: &mut Known, peer: &PeerId, request: Request, news: &mut Vec<(Pe
         Request::Lookup(who) => {
             let accounts = match who {
                 Who::Name(name) => known.named(&name).into_iter().collect(),
-                Who::Accounts(accounts) => accounts,
+                Who::Accounts(accounts) => {
+                    known.asked.extend(accounts.iter().map(|account| (peer.clone(), *account)));
+                    accounts
+                }
             };
             Response::Found { people: accounts.iter().filter_map(|id| known.found(id)).collect(), more: false }
         }

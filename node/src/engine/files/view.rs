@@ -61,7 +61,7 @@ impl Open {
     }
 
     pub(in crate::engine) fn list_files(&self, params: &params::FilesList) -> Result<List, ApiError> {
-        let now = crate::engine::now();
+        let now = self.config.clock.now();
         let wanted = |row: &&FileRow| {
             let source = match params.source {
                 Some(FileSource::Personal) => row.group.is_none(),

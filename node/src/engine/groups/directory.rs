@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
-use secure_chat_protocol::id::{AccountId, GroupId};
+use secure_chat_protocol::id::{AccountId, GroupId, Timestamp};
 use secure_chat_protocol::limits::{LISTING_ADMINS_MAX, LISTING_HOMES_MAX, LISTING_LIFETIME_MAX_MS};
 use secure_chat_protocol::listing::{ListedAdmin, ListedJoin, Listing, ListingFields};
 use secure_chat_protocol::membership::{About, JoinPolicy, Role, View};
@@ -177,8 +177,8 @@ impl Open {
             let text = "You know no such group, and no rendezvous node is connected that could.";
             return step.reply(reply, Err(ApiError::new(ErrorKind::NotConnected, text)));
         }
-        let net = self.net.clone();
-        step.work(async move { Work::GroupEntry { listed: look_up(&net, homes, group).await, reply } });
+        let (net, now) = (self.net.clone(), step.now);
+        step.work(async move { Work::GroupEntry { listed: look_up(&net, homes, group, now).await, reply } });
     }
 
     /// The directories answered what they know of a group: asks one of its admins.
@@ -244,7 +244,7 @@ async fn search(net: &NetworkHandle, home: Address, query: &str) -> Vec<Bytes> {
 }
 
 /// A group's entries, and the records of the admins that they name.
-async fn look_up(net: &NetworkHandle, homes: Vec<Address>, group: GroupId) -> ListedGroup {
+async fn look_up(net: &NetworkHandle, homes: Vec<Address>, group: GroupId, now: Timestamp) -> ListedGroup {
     let mut listings = Vec::new();
     for home in &homes {
         let request = Request::Directory(DirectoryRequest::Entry { group });
@@ -252,20 +252,20 @@ async fn look_up(net: &NetworkHandle, homes: Vec<Address>, group: GroupId) -> Li
             listings.extend(found);
         }
     }
-    let now = crate::engine::now();
-    let mut asked = BTreeMap::<String, (Address, BTreeSet<AccountId>)>::new();
+    let mut asked = BTreeMap::<String, (Address, bool, BTreeSet<AccountId>)>::new();
     for listing in listings.iter().filter_map(|bytes| Listing::decode(&bytes.0, now).ok()) {
         for admin in listing.admins() {
             let theirs = admin.homes.iter().filter_map(|home| parse_rendezvous(home).ok());
             for home in homes.iter().cloned().chain(theirs) {
-                asked.entry(home.to_string()).or_insert_with(|| (home, BTreeSet::new())).1.insert(admin.account);
+                let ours = homes.contains(&home);
+                asked.entry(home.to_string()).or_insert_with(|| (home, ours, BTreeSet::new())).2.insert(admin.account);
             }
         }
     }
     let mut people = Vec::new();
-    for (home, accounts) in asked.into_values() {
+    for (home, ours, accounts) in asked.into_values() {
         let request = Request::Lookup(Who::Accounts(accounts.into_iter().collect()));
-        if let Ok(Response::Found { people: found, .. }) = net.rendezvous(home, request).await {
+        if let Ok(Response::Found { people: found, .. }) = net.ask_about(home, ours, request).await {
             people.extend(found);
         }
     }

@@ -3,7 +3,7 @@
 //! back. The nodes see an id that is random to them, sizes and times.
 
 use secure_chat_protocol::group_log::{LogKeys, log_as_mailbox, work as log_work};
-use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId};
+use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId, Timestamp};
 use secure_chat_protocol::limits::WORK_MIN_BITS;
 use secure_chat_protocol::membership::GroupSecret;
 use secure_chat_protocol::wire::codec::Bytes;
@@ -87,11 +87,12 @@ impl Open {
             let Some((_, encoded)) = row.as_deref().and_then(|row| row.split_first_chunk::<8>()) else { continue };
             let (net, keys, sealed) = (self.net.clone(), secret.log_keys(), secret.seal(encoded, &mut rng()));
             let nodes = nodes.clone();
+            let now = step.now;
             step.work(async move {
                 let id = EnvelopeId::random(&mut rng());
                 let mut taken = false;
                 for node in nodes {
-                    taken |= append(&net, &node, &keys, id, &sealed).await;
+                    taken |= append(&net, &node, &keys, (id, &sealed), now).await;
                 }
                 Work::GroupLogged { group, message, taken }
             });
@@ -182,7 +183,13 @@ impl Open {
 }
 
 /// Appends at one node; the first append creates the log there and pays with work.
-async fn append(net: &NetworkHandle, node: &Address, keys: &LogKeys, id: EnvelopeId, sealed: &[u8]) -> bool {
+async fn append(
+    net: &NetworkHandle,
+    node: &Address,
+    keys: &LogKeys,
+    (id, sealed): (EnvelopeId, &[u8]),
+    now: Timestamp,
+) -> bool {
     let Some(peer) = node.peer_id() else { return false };
     let signature = keys.sign_append(&peer.to_bytes(), &id, sealed);
     let mut stamp = None;
@@ -198,7 +205,7 @@ async fn append(net: &NetworkHandle, node: &Address, keys: &LogKeys, id: Envelop
         match net.deposit(node.clone(), Request::GroupLog(request)).await {
             Ok(Response::Appended { .. }) => return true,
             Ok(Response::Refused(Refusal::WorkNeeded { bits })) => {
-                stamp = solve(node, keys, id, sealed, bits.max(WORK_MIN_BITS)).await;
+                stamp = solve(node, keys, (id, sealed), bits.max(WORK_MIN_BITS), now).await;
                 if stamp.is_none() {
                     return false;
                 }
@@ -209,12 +216,18 @@ async fn append(net: &NetworkHandle, node: &Address, keys: &LogKeys, id: Envelop
     false
 }
 
-async fn solve(node: &Address, keys: &LogKeys, id: EnvelopeId, sealed: &[u8], bits: u8) -> Option<LogStamp> {
+async fn solve(
+    node: &Address,
+    keys: &LogKeys,
+    (id, sealed): (EnvelopeId, &[u8]),
+    bits: u8,
+    now: Timestamp,
+) -> Option<LogStamp> {
     let (node, log) = (node.peer_id()?.to_bytes(), log_as_mailbox(keys.log_id()));
     let sealed = sealed.to_vec();
     let solve = move || {
         let work = log_work(&node, &log, &id, &sealed);
-        let mut solver = Solver::new(&work, crate::engine::now(), bits).ok()?;
+        let mut solver = Solver::new(&work, now, bits).ok()?;
         loop {
             if let Some(stamp) = solver.advance(WORK_PORTION) {
                 return Some(LogStamp { hour: stamp.hour, nonce: stamp.nonce });

@@ -7,7 +7,7 @@ use secure_chat_protocol::id::{AccountId, MessageId, Timestamp};
 use secure_chat_protocol::limits::{DAY_MS, HOUR_MS, PEER_FRAME_MAX_BYTES, REQUESTS_WAITING_MAX};
 use secure_chat_protocol::prekey::BundleIn;
 use secure_chat_protocol::sealed::{EnvelopeIn, open};
-use secure_chat_protocol::session::{DecryptError, SessionSet, peek_initial};
+use secure_chat_protocol::session::{DecryptError, Decrypted, SessionSet, peek_initial};
 use secure_chat_protocol::wire::codec::{self, Bytes};
 use secure_chat_protocol::wire::content::{Content, MessageIn};
 use secure_chat_protocol::wire::peer::{DeliveryStatus, PeerRefusal, PeerRequest, PeerResponse};
@@ -189,6 +189,25 @@ impl Open {
         step.txn.put_until(Table::Seen, mark, day(step.now).saturating_add(SEEN_KEEP_DAYS), id);
     }
 
+    /// Opens a message in one of the sessions with its sender, or says what they are told instead.
+    fn open_in_session(
+        &mut self,
+        step: &mut Step<'_>,
+        from: AccountId,
+        ciphertext: &[u8],
+        via: Via,
+    ) -> Result<Decrypted, DeliveryStatus> {
+        if self.sessions_with(step, from).is_err() {
+            return Err(DeliveryStatus::SlowDown { retry_after_ms: 1_000 });
+        }
+        let sessions = self.sessions.get_mut(&from).ok_or(DeliveryStatus::NoSession)?;
+        let opened = sessions.decrypt(&self.identity, &mut self.prekeys, ciphertext, step.now);
+        let opened = opened.map_err(|error| self.did_not_open(step, from, error, via))?;
+        step.sessions.insert(from);
+        step.prekeys |= opened.new_session;
+        Ok(opened)
+    }
+
     fn receive_known(
         &mut self,
         step: &mut Step<'_>,
@@ -197,18 +216,11 @@ impl Open {
         via: Via,
         mark: &[u8; 32],
     ) -> DeliveryStatus {
-        if self.sessions_with(step, from).is_err() {
-            return DeliveryStatus::SlowDown { retry_after_ms: 1_000 };
-        }
-        let Some(sessions) = self.sessions.get_mut(&from) else { return DeliveryStatus::NoSession };
-        let opened = sessions.decrypt(&self.identity, &mut self.prekeys, ciphertext, step.now);
-        let opened = match opened {
+        let opened = match self.open_in_session(step, from, ciphertext, via) {
             Ok(opened) => opened,
-            Err(error) => return self.did_not_open(step, from, error, via),
+            Err(status) => return status,
         };
-        step.sessions.insert(from);
         if opened.new_session {
-            step.prekeys = true;
             let text = "A contact started an encrypted session.";
             self.audit_about(step, "session.started", Severity::Info, Some(from.to_string()), text);
             self.observe(step, &Signal::SessionStarted(from));
@@ -285,16 +297,10 @@ impl Open {
         via: Via,
         mark: &[u8; 32],
     ) -> DeliveryStatus {
-        if self.sessions_with(step, from).is_err() {
-            return DeliveryStatus::SlowDown { retry_after_ms: 1_000 };
-        }
-        let Some(sessions) = self.sessions.get_mut(&from) else { return DeliveryStatus::NoSession };
-        let opened = match sessions.decrypt(&self.identity, &mut self.prekeys, ciphertext, step.now) {
+        let opened = match self.open_in_session(step, from, ciphertext, via) {
             Ok(opened) => opened,
-            Err(error) => return self.did_not_open(step, from, error, via),
+            Err(status) => return status,
         };
-        step.sessions.insert(from);
-        step.prekeys |= opened.new_session;
         let Ok(message) = MessageIn::decode(opened.plaintext.expose()) else { return DeliveryStatus::Invalid };
         self.mark_seen(step, mark, &message);
         let identity = self.contacts.get(&from).and_then(|contact| contact.identity.verify().ok());

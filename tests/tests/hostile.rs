@@ -92,7 +92,7 @@ impl Stranger {
             floor: 1,
             sent: now,
             record_seq: self.record.seq(),
-            body: Content::Request { greeting: greeting.to_owned(), profile },
+            body: Content::Request { greeting: greeting.to_owned(), profile, invite: None },
         };
         let ciphertext = sessions.encrypt(&message.encode().unwrap(), now, &mut self.rng).unwrap();
         let deliver = PeerRequest::Deliver { messages: vec![Bytes(ciphertext)] };

@@ -1,4 +1,4 @@
-//! The rendezvous nodes of this account: registered at, mailboxes read, presence heard.
+//! The rendezvous nodes of this account: registered at, presence heard, tokens granted.
 
 use secure_chat_protocol::id::AccountId;
 use secure_chat_protocol::limits::{
@@ -20,10 +20,7 @@ use super::step::{Step, sentence};
 use super::work::{HomeFault, Work};
 use crate::api::{ApiError, Done, ErrorKind, Event, HostedAddress};
 use crate::messaging::contact::{Granted, Standing};
-use crate::messaging::limits::{
-    ENVELOPE_DEFERRED_MS, ENVELOPES_DEFERRED_MAX, FETCH_BYTES, FETCH_FIRST_BYTES, RECORD_JUMP_MAX, RETRY_FIRST_MS,
-    RETRY_MAX_MS,
-};
+use crate::messaging::limits::{RECORD_JUMP_MAX, RETRY_FIRST_MS, RETRY_MAX_MS};
 use crate::network::{Address, NetworkHandle, PeerId, RequestError, parse_rendezvous};
 use crate::store::Table;
 
@@ -46,15 +43,15 @@ pub(crate) struct Home {
     pub(crate) address: Address,
     pub(crate) stage: Stage,
     /// The last position of the mailbox that was read.
-    cursor: u64,
-    fetching: bool,
+    pub(super) cursor: u64,
+    pub(super) fetching: bool,
     /// Something came while a fetch was under way.
-    again: bool,
-    first: bool,
+    pub(super) again: bool,
+    pub(super) first: bool,
     /// Envelopes whose messages must wait for others, since when, and up to where the rest was acknowledged.
-    deferred: Vec<(Instant, StoredEnvelope)>,
-    acknowledged: u64,
-    failures: u32,
+    pub(super) deferred: Vec<(Instant, StoredEnvelope)>,
+    pub(super) acknowledged: u64,
+    pub(super) failures: u32,
     /// When something that it refused, or did not answer, is tried again.
     pub(super) retry_at: Option<Instant>,
     /// When the own record was last brought forward because of it.
@@ -79,7 +76,7 @@ impl Home {
     }
 
     /// Tries again later, after each failure longer; the node's own wish is believed up to a bound.
-    fn retry_later(&mut self, at_least_ms: u64) -> Instant {
+    pub(super) fn retry_later(&mut self, at_least_ms: u64) -> Instant {
         let own = RETRY_FIRST_MS.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         let at = Instant::now() + Duration::from_millis(own.max(at_least_ms).min(RETRY_MAX_MS));
@@ -115,7 +112,7 @@ struct Setup {
     watch: Vec<AccountId>,
 }
 
-async fn ask(net: &NetworkHandle, home: &Address, request: Request) -> Result<Response, HomeFault> {
+pub(super) async fn ask(net: &NetworkHandle, home: &Address, request: Request) -> Result<Response, HomeFault> {
     match net.rendezvous(home.clone(), request).await {
         Ok(Response::Refused(refusal)) => Err(HomeFault::Refused(refusal)),
         Ok(response) => Ok(response),
@@ -148,18 +145,6 @@ async fn set_up(net: &NetworkHandle, home: &Address, setup: Setup) -> Result<(u6
     ask(net, home, Request::SetPresence(setup.status)).await?;
     match ask(net, home, Request::Watch { accounts: setup.watch }).await? {
         Response::Presence(presences) => Ok((waiting, presences)),
-        _ => Err(HomeFault::Nonsense),
-    }
-}
-
-async fn fetch(
-    net: &NetworkHandle,
-    home: &Address,
-    after: u64,
-    max_bytes: u32,
-) -> Result<(Vec<StoredEnvelope>, bool), HomeFault> {
-    match ask(net, home, Request::Fetch { after, max_bytes }).await? {
-        Response::Mail { envelopes, more } => Ok((envelopes, more)),
         _ => Err(HomeFault::Nonsense),
     }
 }
@@ -400,97 +385,6 @@ impl Open {
             }
             Err(fault) => self.home_refused(step, peer, &fault),
         }
-    }
-
-    /// Reads on in the mailbox at a home.
-    pub(super) fn fetch_from(&mut self, step: &mut Step<'_>, peer: PeerId) {
-        let Some(home) = self.homes.get_mut(&peer) else { return };
-        if home.fetching {
-            home.again = true;
-            return;
-        }
-        (home.fetching, home.again) = (true, false);
-        let max = if std::mem::take(&mut home.first) { FETCH_FIRST_BYTES } else { FETCH_BYTES };
-        let (net, address, after) = (self.net.clone(), home.address.clone(), home.cursor);
-        step.work(async move {
-            let result = fetch(&net, &address, after, max).await;
-            Work::Mail { home: address, result }
-        });
-    }
-
-    /// Mail came: it is acknowledged at the home once it is durable here.
-    pub(super) fn mail(
-        &mut self,
-        step: &mut Step<'_>,
-        address: &Address,
-        result: Result<(Vec<StoredEnvelope>, bool), HomeFault>,
-    ) {
-        let Some(peer) = address.peer_id() else { return };
-        let Some(home) = self.homes.get_mut(&peer) else { return };
-        home.fetching = false;
-        let (envelopes, more) = match result {
-            Ok(mail) => mail,
-            Err(fault) => {
-                tracing::debug!(fault = fault.sentence(), "a mailbox could not be read");
-                let at = home.retry_later(fault.wait_ms());
-                return self.wake_at(at);
-            }
-        };
-        home.failures = 0;
-        let fresh: Vec<StoredEnvelope> = envelopes.into_iter().filter(|envelope| envelope.seq > home.cursor).collect();
-        let again = std::mem::take(&mut home.again);
-        let progressed = fresh.last().map(|envelope| home.cursor = envelope.seq).is_some();
-        self.receive_mail(step, peer, fresh);
-        self.acknowledge_mail(step, peer);
-        if (more && progressed) || again {
-            self.fetch_from(step, peer);
-        } else if !more {
-            self.drained = step.now;
-            step.txn.put(Table::Meta, b"drained", &step.now.0.to_le_bytes());
-        }
-    }
-
-    /// Takes envelopes in, and those before them that had to wait.
-    fn receive_mail(&mut self, step: &mut Step<'_>, peer: PeerId, fresh: Vec<StoredEnvelope>) {
-        let mut waiting = self.homes.get_mut(&peer).map(|home| std::mem::take(&mut home.deferred)).unwrap_or_default();
-        let now = Instant::now();
-        for envelope in fresh {
-            if !self.receive_envelope(step, &envelope, false) {
-                waiting.push((now, envelope));
-            }
-        }
-        let too_many = waiting.len().saturating_sub(ENVELOPES_DEFERRED_MAX);
-        let mut still = Vec::new();
-        for (place, (since, envelope)) in waiting.into_iter().enumerate() {
-            let last_try = place < too_many || since.elapsed() > Duration::from_millis(ENVELOPE_DEFERRED_MS);
-            if !self.receive_envelope(step, &envelope, last_try) {
-                still.push((since, envelope));
-            }
-        }
-        if let Some(home) = self.homes.get_mut(&peer) {
-            home.deferred = still;
-            if !home.deferred.is_empty() {
-                let at = now + Duration::from_millis(RETRY_FIRST_MS);
-                home.retry_at = Some(at);
-                self.wake_at(at);
-            }
-        }
-    }
-
-    /// Tells a home up to where its mail is durable here.
-    fn acknowledge_mail(&mut self, step: &mut Step<'_>, peer: PeerId) {
-        let Some(home) = self.homes.get_mut(&peer) else { return };
-        let waiting = home.deferred.iter().map(|(_, envelope)| envelope.seq).min();
-        let up_to = waiting.map_or(home.cursor, |first| first.saturating_sub(1));
-        if up_to == 0 || up_to <= home.acknowledged {
-            return;
-        }
-        home.acknowledged = up_to;
-        let (net, address) = (self.net.clone(), home.address.clone());
-        step.work(async move {
-            let result = net.rendezvous(address, Request::Acknowledge { up_to }).await;
-            Work::HomeTold { result }
-        });
     }
 
     /// A home tells something unasked.

@@ -22,6 +22,7 @@ mod groups;
 mod homes;
 mod inbound;
 mod invited;
+mod mail;
 mod messages;
 mod peers;
 mod queries;

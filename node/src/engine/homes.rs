@@ -22,7 +22,6 @@ use crate::api::{ApiError, Done, ErrorKind, Event, HostedAddress};
 use crate::messaging::contact::{Granted, Standing};
 use crate::messaging::limits::{RECORD_JUMP_MAX, RETRY_FIRST_MS, RETRY_MAX_MS};
 use crate::network::{Address, NetworkHandle, PeerId, RequestError, parse_rendezvous};
-use crate::store::Table;
 
 /// How it stands with a home.
 #[derive(Debug, Clone, PartialEq, Eq)]

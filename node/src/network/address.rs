@@ -194,6 +194,14 @@ pub fn parse_address(text: &str) -> Result<Address, AddressError> {
     if address.is_empty() {
         return Err(AddressError::Malformed);
     }
+    // A name of no letters has the form of one.
+    let nameless = |part: Protocol<'_>| match part {
+        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) | Protocol::Dnsaddr(name) => name.is_empty(),
+        _ => false,
+    };
+    if address.iter().any(nameless) {
+        return Err(AddressError::Malformed);
+    }
     if !is_supported(&address) {
         return Err(AddressError::UnsupportedTransport);
     }

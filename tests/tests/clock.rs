@@ -10,7 +10,6 @@ use secure_chat_protocol::id::Timestamp;
 use secure_chat_protocol::limits::DAY_MS;
 use secure_chat_tests::{Persona, TestNet, become_contacts};
 
-#[expect(clippy::cast_possible_wrap, reason = "a year in milliseconds is a small number")]
 const YEAR_MS: i64 = 365 * DAY_MS as i64;
 
 async fn in_state(persona: &mut Persona, id: &str, wanted: MessageState) {

@@ -17,7 +17,7 @@ use crate::engine::work::Work;
 use crate::messaging::contact::{Contact, Standing};
 use crate::messaging::group::GroupStanding;
 use crate::messaging::limits::GROUP_ASK_NEXT_MS;
-use crate::network::parse_rendezvous;
+use crate::network::{Address, parse_rendezvous};
 
 impl Open {
     /// Other admins for a link to name, with a node that knows them.
@@ -70,14 +70,15 @@ impl Open {
     }
 
     fn look_up_admin(&mut self, step: &mut Step<'_>, group: GroupId, other: OtherAdmin) {
-        let mut homes = self.ready_homes();
-        homes.extend(parse_rendezvous(&other.home).ok().filter(|home| !homes.contains(home)));
+        let mut homes: Vec<(Address, bool)> = self.ready_homes().into_iter().map(|home| (home, true)).collect();
+        let theirs = parse_rendezvous(&other.home).ok().map(|home| (home, false));
+        homes.extend(theirs.filter(|(home, _)| !homes.iter().any(|(ours, _)| ours == home)));
         let net = self.net.clone();
         step.work(async move {
             let mut found = Vec::new();
-            for home in homes {
+            for (home, ours) in homes {
                 let request = Request::Lookup(Who::Accounts(vec![other.account]));
-                if let Ok(Response::Found { people, .. }) = net.rendezvous(home, request).await {
+                if let Ok(Response::Found { people, .. }) = net.ask_about(home, ours, request).await {
                     found.extend(people);
                 }
             }

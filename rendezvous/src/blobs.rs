@@ -3,7 +3,7 @@
 //! The rows say which chunks are there; the chunks lie in files ([`crate::store::chunks`]). A chunk
 //! is written and synced before its bit is set, and its file is deleted after its row: whatever
 //! the rows promise is there. Room is charged when a blob is created, whole, so that a flood of
-//! chunks can't pass a quota.
+//! chunks can't pass a quota; whoever takes room and sends nothing loses it after some hours.
 
 use secure_chat_protocol::blob::blob_id;
 use secure_chat_protocol::id::{AccountId, BlobId, EnvelopeId, MailboxId};
@@ -14,7 +14,9 @@ use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::rendezvous::{BlobState, Refusal, Response};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{BLOB_DOWNLOADS_MAX, BLOBS_PER_PAYER, BLOBS_STORED_MAX_BYTES};
+use crate::limits::{
+    BLOB_DOWNLOADS_MAX, BLOB_GROWS_MAX_HOURS, BLOB_IDLE_KEEP_HOURS, BLOBS_PER_PAYER, BLOBS_STORED_MAX_BYTES,
+};
 use crate::rows::{Expiring, Read, ServiceTotals, StoreError, Table, Totals, Write, get_row, key, put_row};
 
 /// What blobs may hold.
@@ -89,6 +91,16 @@ impl BlobRow {
 
     fn has(&self, index: u32) -> bool {
         self.state(0).has(index)
+    }
+
+    /// How many chunks are there.
+    fn present(&self) -> u32 {
+        self.present.0.iter().map(|byte| byte.count_ones()).sum()
+    }
+
+    /// When to look whether more of it has come.
+    fn look_hour(&self, now_hour: u64) -> u64 {
+        now_hour.saturating_add(BLOB_IDLE_KEEP_HOURS).min(self.expires_hour)
     }
 }
 
@@ -186,7 +198,13 @@ pub fn create(
     put_row(rows, Table::Blobs, blob.as_bytes(), &row)?;
     services.save(rows)?;
     let mut totals = Totals::load(rows)?;
-    totals.expire(rows, row.expires_hour, &Expiring::Blob(blob))?;
+    let growing = Expiring::GrowingBlob {
+        blob,
+        expires_hour: row.expires_hour,
+        whole_by_hour: now_hour.saturating_add(BLOB_GROWS_MAX_HOURS),
+        present: 0,
+    };
+    totals.expire(rows, row.look_hour(now_hour), &growing)?;
     totals.save(rows)?;
     Ok(Response::Blob(row.state(now_hour)))
 }
@@ -335,6 +353,50 @@ pub fn expire(
     let Some(row) = load(rows, blob)?.filter(|row| row.expires_hour <= now_hour) else { return Ok(false) };
     remove(rows, services, blob, &row)?;
     Ok(true)
+}
+
+/// What was known of a blob that was not whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Which.
+    pub blob: BlobId,
+    /// When it expires.
+    pub expires_hour: u64,
+    /// Until when it must be whole.
+    pub whole_by_hour: u64,
+    /// Chunks of it that were there.
+    pub present: u32,
+}
+
+/// Looks whether a blob has grown: deletes it when nothing came, lets it be until its time once it is
+/// whole, and comes back else. Answers whether it was deleted.
+///
+/// # Errors
+/// [`StoreError`] when the storage fails.
+pub fn look_again(
+    rows: &mut dyn Write,
+    totals: &mut Totals,
+    services: &mut ServiceTotals,
+    look: &Look,
+    now_hour: u64,
+) -> Result<bool, StoreError> {
+    // One that was deleted and made anew has a look of its own.
+    let row = load(rows, &look.blob)?.filter(|row| row.expires_hour == look.expires_hour);
+    let Some(row) = row else { return Ok(false) };
+    let (present, whole) = (row.present(), row.present() >= row.chunks);
+    let idle = !whole && (present <= look.present || now_hour >= look.whole_by_hour);
+    if idle || row.expires_hour <= now_hour {
+        remove(rows, services, &look.blob, &row)?;
+        return Ok(true);
+    }
+    if whole {
+        totals.expire(rows, row.expires_hour, &Expiring::Blob(look.blob))?;
+        return Ok(false);
+    }
+    let Look { blob, expires_hour, whole_by_hour, .. } = *look;
+    let growing = Expiring::GrowingBlob { blob, expires_hour, whole_by_hour, present };
+    totals.expire(rows, row.look_hour(now_hour), &growing)?;
+    Ok(false)
 }
 
 fn remove(rows: &mut dyn Write, services: &mut ServiceTotals, blob: &BlobId, row: &BlobRow) -> Result<(), StoreError> {

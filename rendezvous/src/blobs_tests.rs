@@ -23,6 +23,14 @@ fn made(rows: &mut MemoryRows, wanted: &Create) -> BlobId {
     blob_id(&wanted.owner_hash, &wanted.read_hash)
 }
 
+/// All its chunks come.
+fn fill(rows: &mut MemoryRows, wanted: &Create) {
+    let blob = blob_id(&wanted.owner_hash, &wanted.read_hash);
+    for index in 0..wanted.chunks {
+        assert_eq!(chunk_stored(rows, &slot(blob, wanted.owner_hash, index)).unwrap(), Response::Done);
+    }
+}
+
 fn slot(blob: BlobId, shown: Fixed<32>, index: u32) -> Slot {
     Slot { blob, shown, index }
 }
@@ -114,7 +122,9 @@ fn a_blob_ends_with_its_time_and_leaves_no_row() {
     let mut rows = MemoryRows::default();
     let wanted = wanted(1, 3);
     let blob = made(&mut rows, &wanted);
+    fill(&mut rows, &wanted);
     count_download(&mut rows, &blob, &READ, &EnvelopeId([1; 16])).unwrap();
+    assert!(sweep(&mut rows, 2).unwrap().blobs.is_empty());
     assert!(sweep(&mut rows, 23).unwrap().blobs.is_empty());
     assert_eq!(sweep(&mut rows, 24).unwrap().blobs, [blob]);
     for table in [Table::Blobs, Table::BlobPayers, Table::BlobReceipts, Table::Expiry] {
@@ -130,8 +140,38 @@ fn the_former_expiry_of_a_blob_made_anew_does_not_delete_it() {
     let blob = made(&mut rows, &wanted);
     delete(&mut rows, &blob, &wanted.owner_hash).unwrap();
     create(&mut rows, &BlobLimits::default(), 10, &wanted).unwrap();
+    fill(&mut rows, &wanted);
     assert!(sweep(&mut rows, 24).unwrap().blobs.is_empty());
     assert_eq!(sweep(&mut rows, 34).unwrap().blobs, [blob]);
+}
+
+#[test]
+fn room_for_which_nothing_comes_is_given_back_after_two_hours() {
+    let mut rows = MemoryRows::default();
+    let (idle, grows) = (wanted(1, 3), wanted(2, 3));
+    let (first, second) = (made(&mut rows, &idle), made(&mut rows, &grows));
+    assert!(sweep(&mut rows, 1).unwrap().blobs.is_empty());
+    chunk_stored(&mut rows, &slot(second, grows.owner_hash, 0)).unwrap();
+    assert_eq!(sweep(&mut rows, 2).unwrap().blobs, [first]);
+    chunk_stored(&mut rows, &slot(second, grows.owner_hash, 1)).unwrap();
+    assert!(sweep(&mut rows, 4).unwrap().blobs.is_empty(), "it grows");
+    assert_eq!(sweep(&mut rows, 6).unwrap().blobs, [second], "it does no more");
+    for table in [Table::Blobs, Table::BlobPayers, Table::Expiry] {
+        assert_eq!(rows.count(table), 0, "{table:?}");
+    }
+    assert_eq!(ServiceTotals::load(&rows).unwrap(), ServiceTotals::default());
+}
+
+#[test]
+fn a_blob_that_grows_for_ever_is_deleted_after_a_day() {
+    let mut rows = MemoryRows::default();
+    let slow = Create { expires_hours: 100, ..wanted(1, 50) };
+    let blob = made(&mut rows, &slow);
+    let gone = (0..50).find(|index| {
+        chunk_stored(&mut rows, &slot(blob, slow.owner_hash, *index)).unwrap();
+        sweep(&mut rows, u64::from(*index) * 2 + 2).unwrap().blobs == [blob]
+    });
+    assert_eq!(gone, Some(11), "after 24 hours");
 }
 
 #[test]

@@ -78,6 +78,12 @@ pub fn sweep(rows: &mut dyn Write, now_hour: u64) -> Result<Swept, StoreError> {
                     swept.blobs.push(blob);
                 }
             }
+            Expiring::GrowingBlob { blob, expires_hour, whole_by_hour, present } => {
+                let look = blobs::Look { blob, expires_hour, whole_by_hour, present };
+                if blobs::look_again(rows, &mut totals, &mut services, &look, now_hour)? {
+                    swept.blobs.push(blob);
+                }
+            }
         }
         rows.delete(Table::Expiry, &key)?;
     }

@@ -53,6 +53,10 @@ pub const LOG_POSITIONS_PER_HOUR: u64 = 1 << 24;
 pub const BLOBS_STORED_MAX_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 /// Blobs that one account or one mailbox is charged with.
 pub const BLOBS_PER_PAYER: u32 = 1_000;
+/// A blob of which nothing came for so many hours of the node's life is deleted, unless it is whole.
+pub const BLOB_IDLE_KEEP_HOURS: u64 = 2;
+/// A blob must be whole after so many hours of the node's life, or it is deleted.
+pub const BLOB_GROWS_MAX_HOURS: u64 = 24;
 /// Downloads of one blob that are counted.
 pub const BLOB_DOWNLOADS_MAX: u32 = 1_024;
 /// Threads that write, read and delete chunks.

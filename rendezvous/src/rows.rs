@@ -99,6 +99,17 @@ pub enum Expiring {
     },
     /// A blob.
     Blob(BlobId),
+    /// A blob that was not whole, if nothing came of it since.
+    GrowingBlob {
+        /// Which.
+        blob: BlobId,
+        /// When it expires, so that one that was made anew is told apart.
+        expires_hour: u64,
+        /// Until when it must be whole.
+        whole_by_hour: u64,
+        /// Chunks of it that were there.
+        present: u32,
+    },
 }
 
 /// Why the storage did not do what was asked. Always the environment's fault.

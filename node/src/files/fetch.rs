@@ -2,7 +2,7 @@
 //! chunks and reads them; threads check, decrypt and write what came. A holder that
 //! sends wrong bytes is dropped, and what it was asked for goes to the others.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use std::time::Instant;
 use futures::stream::FuturesUnordered;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use secure_chat_protocol::file::{ChunkCipher, FileKey, Geometry, Leaves};
-use secure_chat_protocol::id::{BlobId, FileId};
+use secure_chat_protocol::id::{AccountId, BlobId, FileId};
 use secure_chat_protocol::wire::codec::Fixed;
 use secure_chat_protocol::wire::rendezvous::{BlobRequest, Refusal, Request, Response};
 use secure_chat_protocol::wire::transfer::{ANSWER_HEADER_BYTES, AnswerHeader, FetchRefusal, FetchRequest};
@@ -28,8 +28,8 @@ use crate::network::{Address, NetworkHandle, PeerId, PeerStream, Route};
 
 /// Somebody who has the file.
 pub(crate) enum Holder {
-    /// A connected peer.
-    Peer(PeerId),
+    /// A connected peer, and who that is.
+    Peer(PeerId, AccountId),
     /// A rendezvous node where the file waits.
     Node(Place),
 }
@@ -45,6 +45,8 @@ pub(crate) struct Place {
 /// What is to be fetched.
 pub(crate) struct Job {
     pub(crate) file: FileId,
+    /// Who shared it: of all holders, only their word about it is final.
+    pub(crate) author: AccountId,
     pub(crate) key: FileKey,
     pub(crate) geometry: Geometry,
     pub(crate) root: [u8; 32],
@@ -71,6 +73,7 @@ pub(crate) struct Progress {
     direct: AtomicU64,
     relayed: AtomicU64,
     stored: AtomicU64,
+    liars: Mutex<BTreeSet<String>>,
 }
 
 impl Progress {
@@ -81,6 +84,15 @@ impl Progress {
             Way::Stored => &self.stored,
         };
         counter.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn caught(&self, liar: String) {
+        self.liars.lock().unwrap_or_else(PoisonError::into_inner).insert(liar);
+    }
+
+    /// Holders other than the author who sent something else: accounts, and addresses of nodes.
+    pub(crate) fn liars(&self) -> Vec<String> {
+        self.liars.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Encrypted bytes that came by each way, those that came twice included.
@@ -106,10 +118,10 @@ pub(crate) enum FetchError {
     /// The holders' or the environment's: try again later.
     #[error("nobody who has the file can be reached now")]
     NoHolder,
-    /// The holders': nobody hands it over.
+    /// The author's: they do not hand it over.
     #[error("{0}")]
     Refused(FetchRefusal),
-    /// The holders': all that are known sent something else.
+    /// The author's: they sent something else.
     #[error("what was sent is not the file")]
     Lied,
     /// The sharer's: the whole is not what the manifest says.
@@ -197,6 +209,37 @@ enum End {
     Lied,
 }
 
+/// What the end of one holder says of the file. That others than its author refuse it or send
+/// something else says only that they are no holders now.
+fn verdict(end: End, is_author: bool) -> Option<FetchError> {
+    match end {
+        End::Done => None,
+        End::Refused(refusal) if is_author => Some(FetchError::Refused(refusal)),
+        End::Lied if is_author => Some(FetchError::Lied),
+        End::Broken | End::Refused(_) | End::Lied => Some(FetchError::NoHolder),
+    }
+}
+
+/// Whether a transfer was told to stop.
+pub(super) fn is_stopped(stop: &watch::Receiver<()>) -> bool {
+    stop.has_changed().unwrap_or(true)
+}
+
+/// What was found where the file is to be.
+enum Found {
+    /// All of it.
+    Whole(PathBuf),
+    /// What came of it so far.
+    Part(Box<Part>),
+}
+
+struct Part {
+    growing: Target,
+    here: Vec<u32>,
+    cipher: ChunkCipher,
+    leaves: Leaves,
+}
+
 /// Fetches a file, checks it, and puts it in its place.
 ///
 /// # Errors
@@ -213,19 +256,35 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
         }
     };
     let cipher = ChunkCipher::new(job.key, job.file, job.geometry);
+    // Never waited for, so that it goes on telling.
     let stop = job.stop.clone();
     let (target, form, file, may_be_there) = (job.target.clone(), job.form, job.file, job.may_be_there);
+    let stopped = stop.clone();
     let found = tokio::task::spawn_blocking(move || {
-        if may_be_there && target::is_there(&target, form, file, &cipher, &leaves)? {
-            return Ok(None);
+        let told = || is_stopped(&stopped);
+        if may_be_there {
+            if let Some(path) = target::is_there(&target, form, file, &cipher, &leaves, told)? {
+                return Ok(Found::Whole(path));
+            }
+            if told() {
+                // Not all was looked at: nothing new begins to grow beside it.
+                return Err(TargetError::Io(io::ErrorKind::Interrupted.into()));
+            }
         }
         let mut growing = Target::open(&target, form, file)?;
-        let here = growing.find(&cipher, &leaves, || stop.has_changed().unwrap_or(true))?;
-        Ok::<_, TargetError>(Some((growing, here, cipher, leaves)))
+        let here = growing.find(&cipher, &leaves, told)?;
+        Ok(Found::Part(Box::new(Part { growing, here, cipher, leaves })))
     });
-    let Some((growing, here, cipher, leaves)) = found.await.map_err(|_| FetchError::Stopped)?? else {
-        job.progress.done.store(job.geometry.size(), Ordering::Relaxed);
-        return Ok(job.target);
+    let found = found.await.map_err(|_| FetchError::Stopped)?;
+    if is_stopped(&stop) {
+        return Err(FetchError::Stopped);
+    }
+    let Part { growing, here, cipher, leaves } = match found? {
+        Found::Part(part) => *part,
+        Found::Whole(path) => {
+            job.progress.done.store(job.geometry.size(), Ordering::Relaxed);
+            return Ok(path);
+        }
     };
     let done: u64 = here.iter().map(|index| job.geometry.plain_bytes(*index) as u64).sum();
     job.progress.done.store(done, Ordering::Relaxed);
@@ -243,10 +302,11 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
     let buffers = CHUNKS_IN_MEMORY_BYTES.checked_div(job.geometry.chunk_bytes() as usize).unwrap_or(0).max(3);
     let (to_writer, arrivals) = mpsc::channel(buffers);
     let writing = {
-        let shared = shared.clone();
-        tokio::task::spawn_blocking(move || write(growing, &shared, arrivals))
+        let (shared, stop) = (shared.clone(), stop.clone());
+        tokio::task::spawn_blocking(move || write(growing, &shared, arrivals, &stop))
     };
-    let run = Run { net, file: job.file, shared: shared.clone(), to_writer, room: Buffers::new(buffers) };
+    let room = Buffers::new(buffers);
+    let run = Run { net, file: job.file, author: job.author, shared: shared.clone(), to_writer, room };
     let last = tokio::select! {
         last = run.all(job.holders, job.more) => last,
         _ = job.stop.changed() => Some(FetchError::Stopped),
@@ -258,6 +318,9 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
         return Err(error.into());
     }
     let (growing, sha256) = written?;
+    if is_stopped(&stop) {
+        return Err(FetchError::Stopped);
+    }
     if !shared.plan().is_whole() {
         return Err(last.unwrap_or(FetchError::NoHolder));
     }
@@ -274,7 +337,8 @@ async fn fetch_leaves(job: &Job, net: &NetworkHandle) -> Result<Leaves, FetchErr
     let mut last = FetchError::NoHolder;
     for holder in &job.holders {
         // Files that wait at nodes carry their hashes in the manifest.
-        let Holder::Peer(peer) = holder else { continue };
+        let Holder::Peer(peer, account) = holder else { continue };
+        let is_author = *account == job.author;
         let Ok(mut stream) = net.open_stream(*peer).await else { continue };
         let asking = async {
             ask(&mut stream, &FetchRequest::Leaves { file: job.file }).await?;
@@ -286,10 +350,12 @@ async fn fetch_leaves(job: &Job, net: &NetworkHandle) -> Result<Leaves, FetchErr
             io::Result::Ok((header, bytes))
         };
         match tokio::time::timeout(HOLDER_SILENT_MAX, asking).await {
-            Ok(Ok((AnswerHeader::Refused(refusal), _))) => last = FetchError::Refused(refusal),
+            Ok(Ok((AnswerHeader::Refused(refusal), _))) if is_author => last = FetchError::Refused(refusal),
+            Ok(Ok((AnswerHeader::Refused(_), _))) => {}
             Ok(Ok((_, bytes))) => match Leaves::verify(&bytes, &job.geometry, &job.root) {
                 Ok(leaves) => return Ok(leaves),
-                Err(_) => last = FetchError::Lied,
+                Err(_) if is_author => last = FetchError::Lied,
+                Err(_) => job.progress.caught(account.to_string()),
             },
             _ => {}
         }
@@ -326,6 +392,7 @@ impl Drop for Asked<'_> {
 struct Run {
     net: NetworkHandle,
     file: FileId,
+    author: AccountId,
     shared: Arc<Shared>,
     to_writer: mpsc::Sender<Arrived>,
     /// Room for chunks in memory.
@@ -335,32 +402,44 @@ struct Run {
 impl Run {
     /// Fetches from all holders at once, until nothing is left or nobody is.
     async fn all(self, holders: Vec<Holder>, mut more: mpsc::Receiver<Holder>) -> Option<FetchError> {
-        let mut running: FuturesUnordered<_> = holders.into_iter().map(|holder| self.fetch_from(holder)).collect();
+        let mut running: FuturesUnordered<_> = holders.into_iter().map(|holder| self.ask_holder(holder)).collect();
         let mut last = None;
         let mut open = true;
         loop {
             tokio::select! {
                 ended = running.next() => match ended {
-                    Some(End::Done) => {}
-                    Some(End::Broken) => {
+                    Some(None) => {}
+                    Some(Some(FetchError::NoHolder)) => {
                         last.get_or_insert(FetchError::NoHolder);
                     }
-                    Some(End::Refused(refusal)) => last = Some(FetchError::Refused(refusal)),
-                    Some(End::Lied) => last = Some(FetchError::Lied),
+                    Some(Some(word)) => last = Some(word),
                     None => return last,
                 },
                 holder = more.recv(), if open => match holder {
-                    Some(holder) => running.push(self.fetch_from(holder)),
+                    Some(holder) => running.push(self.ask_holder(holder)),
                     None => open = false,
                 },
             }
         }
     }
 
+    /// Fetches from one holder; says what its end means for the file.
+    async fn ask_holder(&self, holder: Holder) -> Option<FetchError> {
+        let (name, is_author) = match &holder {
+            Holder::Peer(_, account) => (account.to_string(), *account == self.author),
+            Holder::Node(place) => (place.home.to_string(), false),
+        };
+        let end = self.fetch_from(holder).await;
+        if matches!(end, End::Lied) && !is_author {
+            self.shared.progress.caught(name);
+        }
+        verdict(end, is_author)
+    }
+
     async fn fetch_from(&self, holder: Holder) -> End {
         let lied = Arc::new(OnceLock::new());
         let peer = match holder {
-            Holder::Peer(peer) => peer,
+            Holder::Peer(peer, _) => peer,
             Holder::Node(place) => return self.fetch_node(&place, &lied).await,
         };
         let Ok(stream) = self.net.open_stream(peer).await else { return End::Broken };
@@ -518,5 +597,21 @@ impl Run {
         chunk.bytes.resize(length as usize, 0);
         stream.read_exact(&mut chunk.bytes).await?;
         Ok(Arrived { index, chunk, lied: lied.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_author_s_word_about_a_file_is_final() {
+        for end in [End::Refused(FetchRefusal::Changed), End::Refused(FetchRefusal::NotHere), End::Lied, End::Broken] {
+            assert!(matches!(verdict(end, false), Some(FetchError::NoHolder)), "{end:?}");
+        }
+        let changed = verdict(End::Refused(FetchRefusal::Changed), true);
+        assert!(matches!(changed, Some(FetchError::Refused(FetchRefusal::Changed))));
+        assert!(matches!(verdict(End::Lied, true), Some(FetchError::Lied)));
+        assert!(verdict(End::Done, true).is_none() && verdict(End::Done, false).is_none());
     }
 }

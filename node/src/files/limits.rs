@@ -26,6 +26,8 @@ pub const WINDOW_QUEUE_MAX: Duration = Duration::from_millis(4);
 pub const REQUESTS_WAITING_MAX: usize = 32;
 /// A holder that sends nothing for this time is given up.
 pub const HOLDER_SILENT_MAX: Duration = Duration::from_secs(30);
+/// Streams on which one account fetches from us at once: each holds a thread and some buffers.
+pub const STREAMS_PER_READER_MAX: usize = 32;
 /// A stream on which nothing is asked for this time is closed.
 pub const STREAM_IDLE_MAX: Duration = Duration::from_secs(120);
 /// What was written goes to the disk each time after so many bytes: few, because the vault's commits, and

@@ -104,10 +104,16 @@ impl FileRow {
         codec::encode(&Stored::File(Box::new(row)), ROW_MAX_BYTES)
     }
 
-    /// Whether its time is over.
-    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
-        self.manifest.expires.is_some_and(|expires| expires <= now)
+    /// Whether its time is over. See [`is_over`].
+    pub(crate) fn is_over(&self, now: Timestamp, doubtful: bool) -> bool {
+        is_over(self.manifest.expires, now, doubtful)
     }
+}
+
+/// Whether the time of a file is over. Never by a clock that is in doubt: what it says may be years off,
+/// and what is refused or deleted then does not come back.
+pub(crate) fn is_over(expires: Option<Timestamp>, now: Timestamp, doubtful: bool) -> bool {
+    !doubtful && expires.is_some_and(|expires| expires <= now)
 }
 
 /// A row of the table of files; nothing for the rows that hold hashes.
@@ -140,4 +146,16 @@ pub(crate) fn stored_leaves(txn: &Txn<'_>, file: FileId, geometry: &Geometry) ->
     let Ok(Stored::Leaves(bytes)) = codec::decode_own(&row, ROW_MAX_BYTES) else { return None };
     let (hashes, _) = bytes.0.as_chunks::<32>();
     Leaves::new(hashes.to_vec(), geometry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_over_by_a_clock_in_doubt() {
+        let (before, expires, after) = (Timestamp(1), Some(Timestamp(2)), Timestamp(3));
+        assert!(is_over(expires, after, false) && !is_over(expires, after, true));
+        assert!(!is_over(expires, before, false) && !is_over(None, after, false));
+    }
 }

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use secure_chat_protocol::file::Leaves;
@@ -14,7 +15,7 @@ use secure_chat_protocol::limits::FETCH_REQUEST_MAX_BYTES;
 use secure_chat_protocol::wire::transfer::{AnswerHeader, FetchRefusal, FetchRequest};
 use tokio::sync::mpsc;
 
-use super::limits::{CHUNKS_IN_MEMORY_BYTES, REQUESTS_WAITING_MAX, STREAM_IDLE_MAX};
+use super::limits::{CHUNKS_IN_MEMORY_BYTES, HOLDER_SILENT_MAX, REQUESTS_WAITING_MAX, STREAM_IDLE_MAX};
 use super::row::stored_leaves;
 use super::shelf::{Served, Shelf};
 use super::source::{Source, SourceError};
@@ -49,15 +50,17 @@ pub(crate) async fn serve(stream: PeerStream, reader: AccountId, shelf: Shelf, v
     };
     let giving = async {
         while let Some(frame) = frames.recv().await {
-            outgoing.write_all(&frame.header.to_bytes()).await?;
-            outgoing.write_all(&frame.body).await?;
-            if frames.is_empty() {
-                outgoing.flush().await?;
-            }
+            let flushes = frames.is_empty();
+            let writing = async {
+                outgoing.write_all(&frame.header.to_bytes()).await?;
+                outgoing.write_all(&frame.body).await?;
+                if flushes { outgoing.flush().await } else { Ok(()) }
+            };
+            in_time(HOLDER_SILENT_MAX, writing).await?;
             // The desk takes a new buffer when none comes back.
             let _ = used.try_send(frame.body);
         }
-        outgoing.close().await
+        in_time(HOLDER_SILENT_MAX, outgoing.close()).await
     };
     tokio::select! {
         () = taking => {}
@@ -70,6 +73,11 @@ pub(crate) async fn serve(stream: PeerStream, reader: AccountId, shelf: Shelf, v
     drop(frames);
     // It ends with its channels.
     let _ = working.await;
+}
+
+/// A reader who takes nothing for this time is given up: it would hold a thread and buffers.
+async fn in_time(limit: Duration, writing: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    tokio::time::timeout(limit, writing).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// The next request; nothing at the end of the stream or after a long silence.
@@ -165,9 +173,9 @@ impl Desk {
             Some(opened) => opened,
             None => {
                 let leaves = self.leaves(file, &served)?;
-                let source = Source::open(&served.path).map_err(|error| refusal(&error))?;
+                let source = Source::open(&served.path).map_err(|error| refusal(&error, served.mine))?;
                 if source.stamp.size != served.form.size(served.cipher.geometry()) {
-                    return Err(FetchRefusal::Changed);
+                    return Err(changed(served.mine));
                 }
                 Opened { file, source, served, leaves }
             }
@@ -192,11 +200,11 @@ impl Opened {
         if index >= cipher.geometry().count() {
             return Err(FetchRefusal::NotHere);
         }
-        let form = self.served.form;
-        self.source.read(form, cipher.geometry(), index, &mut chunk).map_err(|error| refusal(&error))?;
+        let (form, mine) = (self.served.form, self.served.mine);
+        self.source.read(form, cipher.geometry(), index, &mut chunk).map_err(|error| refusal(&error, mine))?;
         // Other bytes under the same key and nonce must never leave.
         let fits = form.to_sealed(cipher, index, &mut chunk) && self.leaves.fits(index, &chunk);
-        if fits { Ok(chunk) } else { Err(FetchRefusal::Changed) }
+        if fits { Ok(chunk) } else { Err(changed(mine)) }
     }
 }
 
@@ -210,13 +218,34 @@ fn refused(refusal: FetchRefusal) -> Frame {
     Frame { header: AnswerHeader::Refused(refusal), body: Vec::new() }
 }
 
-fn refusal(error: &SourceError) -> FetchRefusal {
+/// That a file is another one now is for its author to say; of other copies only that they are gone.
+const fn changed(mine: bool) -> FetchRefusal {
+    if mine { FetchRefusal::Changed } else { FetchRefusal::NotHere }
+}
+
+fn refusal(error: &SourceError, mine: bool) -> FetchRefusal {
     match error {
-        SourceError::Changed | SourceError::Missing | SourceError::Directory | SourceError::Special => {
-            FetchRefusal::Changed
-        }
+        SourceError::Changed | SourceError::Missing | SourceError::Directory | SourceError::Special => changed(mine),
         SourceError::Unreadable(_) | SourceError::TooLong | SourceError::Stopped => FetchRefusal::Unreadable,
     }
 }
 
 const _: () = assert!(CHUNKS_IN_MEMORY_BYTES >= FRAMES_AHEAD * 1024 * 1024);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_of_an_own_file_is_said_that_it_was_changed() {
+        assert_eq!(refusal(&SourceError::Missing, true), FetchRefusal::Changed);
+        assert_eq!(refusal(&SourceError::Missing, false), FetchRefusal::NotHere);
+        assert_eq!(refusal(&SourceError::Stopped, false), FetchRefusal::Unreadable);
+    }
+
+    #[tokio::test]
+    async fn a_reader_who_reads_nothing_is_given_up() {
+        let late = in_time(Duration::ZERO, std::future::pending()).await;
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+}

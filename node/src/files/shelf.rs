@@ -14,6 +14,8 @@ use super::form::Form;
 pub(crate) struct Served {
     /// Encrypts it.
     pub(crate) cipher: ChunkCipher,
+    /// Shared by this account: what it says of it is final.
+    pub(crate) mine: bool,
     /// Where it is read in place.
     pub(crate) path: PathBuf,
     /// How it lies there.
@@ -77,9 +79,9 @@ impl Shelf {
         }
     }
 
-    /// Who is in a group now.
-    pub(crate) fn know_members(&self, group: GroupId, members: HashSet<AccountId>) {
-        self.inner().members.insert(group, members);
+    /// Which groups one is in, and who else is now. Of others nothing is served.
+    pub(crate) fn know_groups(&self, members: HashMap<GroupId, HashSet<AccountId>>) {
+        self.inner().members = members;
     }
 
     /// The file, if this account may have it now. Asked again for every request, so
@@ -107,7 +109,8 @@ mod tests {
     fn shelf(readers: Readers) -> (Shelf, FileId) {
         let (shelf, file) = (Shelf::default(), FileId([1; 32]));
         let cipher = ChunkCipher::new(FileKey::from_bytes([0; 32]), file, Geometry::for_size(1).unwrap());
-        shelf.put(file, Served { cipher, path: "a".into(), form: Form::Plain, leaves: OnceLock::new(), readers });
+        let leaves = OnceLock::new();
+        shelf.put(file, Served { cipher, mine: true, path: "a".into(), form: Form::Plain, leaves, readers });
         (shelf, file)
     }
 
@@ -128,11 +131,21 @@ mod tests {
         let group = GroupId([9; 32]);
         let (shelf, file) = shelf(Readers::Members(group));
         assert!(shelf.get(&file, &BOB).is_none(), "nobody is known to be in it yet");
-        shelf.know_members(group, [BOB, CAROL].into());
+        shelf.know_groups([(group, [BOB, CAROL].into())].into());
         shelf.know(BOB, false, false);
         shelf.know(CAROL, false, true);
         assert!(shelf.get(&file, &BOB).is_some() && shelf.get(&file, &CAROL).is_none());
-        shelf.know_members(group, [CAROL].into());
+        shelf.know_groups([(group, [CAROL].into())].into());
+        assert!(shelf.get(&file, &BOB).is_none());
+    }
+
+    #[test]
+    fn a_group_that_one_left_gets_nothing_more() {
+        let group = GroupId([9; 32]);
+        let (shelf, file) = shelf(Readers::Members(group));
+        shelf.know_groups([(group, [BOB].into())].into());
+        assert!(shelf.get(&file, &BOB).is_some());
+        shelf.know_groups(HashMap::new());
         assert!(shelf.get(&file, &BOB).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! Where a received file is written: under a name of its own beside its target,
 //! checked, synced, and only then renamed; nothing is ever overwritten.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,13 @@ impl From<io::Error> for TargetError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { needed_bytes: 0 },
             _ => Self::Io(error),
         }
+    }
+}
+
+impl TargetError {
+    /// Whether another task still writes there: it may be tried again.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
@@ -85,14 +92,12 @@ fn free_bytes(_: &Path) -> Option<u64> {
     None
 }
 
-/// The name under which a file grows.
+/// The name under which a file grows. All of the id, which its sharer chose: another file never has this name.
 pub(crate) fn growing(target: &Path, file: FileId) -> PathBuf {
-    let id = file.to_string();
-    target.with_file_name(format!(".{}.part", id.get(..24).unwrap_or(&id)))
+    target.with_file_name(format!(".{file}.part"))
 }
 
-/// Whether the file is in its place already: whoever put it there died before
-/// saying so.
+/// Where the file is already, if it is: whoever put it there died before saying so.
 ///
 /// # Errors
 /// Those of the disk.
@@ -102,14 +107,91 @@ pub(crate) fn is_there(
     id: FileId,
     cipher: &ChunkCipher,
     leaves: &Leaves,
-) -> Result<bool, TargetError> {
+    stopped: impl FnMut() -> bool,
+) -> Result<Option<PathBuf>, TargetError> {
     let size = form.size(cipher.geometry());
-    let alike = fs::symlink_metadata(target).is_ok_and(|it| it.is_file() && it.len() == size);
-    if !alike || growing(target, id).exists() {
-        return Ok(false);
+    let part = growing(target, id);
+    let linked = put_by_link(&part, target);
+    let is_linked = linked.is_some();
+    let path = linked.unwrap_or_else(|| target.to_owned());
+    let alike = fs::symlink_metadata(&path).is_ok_and(|it| it.is_file() && it.len() == size);
+    if !alike || (part.exists() && !is_linked) {
+        return Ok(None);
     }
-    let mut there = Target { file: File::open(target)?, path: target.to_owned(), form, at: 0 };
-    Ok(size == 0 || there.find(cipher, leaves, || false)?.len() == leaves.len())
+    let mut there = Target { file: File::open(&path)?, path, form, at: 0 };
+    let whole = size == 0 || there.find(cipher, leaves, stopped)?.len() == leaves.len();
+    if whole && is_linked {
+        fs::remove_file(&part)?;
+    }
+    Ok(whole.then_some(there.path))
+}
+
+/// Where a growing file was put by a link, if whoever put it there died before its old name was gone.
+fn put_by_link(part: &Path, target: &Path) -> Option<PathBuf> {
+    if !part.exists() {
+        return None;
+    }
+    let names = (0..NAMES_TRIED_MAX).map(|number| numbered(target, number));
+    names.take_while(|name| fs::symlink_metadata(name).is_ok()).find(|name| is_same_file(part, name))
+}
+
+/// Whether two names are of one file.
+#[cfg(unix)]
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let of = |path: &Path| fs::symlink_metadata(path).ok().map(|it| identity(&it));
+    of(one).is_some_and(|one| of(other) == Some(one))
+}
+
+#[cfg(not(unix))]
+fn is_same_file(_: &Path, _: &Path) -> bool {
+    false
+}
+
+/// The device and the number of a file.
+#[cfg(unix)]
+fn identity(file: &fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (file.dev(), file.ino())
+}
+
+/// Opens the growing file, or makes it, for one task alone.
+fn open_alone(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) => tracing::debug!(%error, "a file system without locks"),
+    }
+    // Whoever had it before may have put it in its place between the two calls.
+    if lies_at(&file, path) { Ok(file) } else { Err(io::ErrorKind::WouldBlock.into()) }
+}
+
+/// Whether an open file still has this name.
+#[cfg(unix)]
+fn lies_at(file: &File, path: &Path) -> bool {
+    let of = |it: io::Result<fs::Metadata>| it.ok().map(|it| identity(&it));
+    of(file.metadata()).is_some_and(|open| of(fs::symlink_metadata(path)) == Some(open))
+}
+
+#[cfg(not(unix))]
+fn lies_at(_: &File, _: &Path) -> bool {
+    true
+}
+
+/// Whether a file has another name, under which it may be whole and in use.
+#[cfg(unix)]
+fn has_other_names(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(file.metadata()?.nlink() > 1)
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &File) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// A file that grows.
@@ -124,27 +206,29 @@ impl Target {
     /// Opens the growing file of this target, or makes it: for the owner alone, and not executable.
     ///
     /// # Errors
-    /// [`TargetError`]
+    /// [`TargetError`]; one that [is busy](TargetError::is_busy) while another task has it open.
     pub(crate) fn open(target: &Path, form: Form, file: FileId) -> Result<Self, TargetError> {
         let path = growing(target, file);
         // Not through a link that somebody put there.
         if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
             return Err(TargetError::Io(io::ErrorKind::AlreadyExists.into()));
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path)?;
+        let mut file = open_alone(&path)?;
+        if has_other_names(&file)? {
+            // Writing to it would change what lies under the other name: it begins anew.
+            fs::remove_file(&path)?;
+            file = open_alone(&path)?;
+        }
         Ok(Self { file, path, form, at: 0 })
     }
 
-    /// A second handle on the same file, for what reads it again or syncs it.
+    /// A second handle on the same file, for what reads it again or syncs it. Both share one
+    /// place in the file, and the lock.
     ///
     /// # Errors
     /// Those of the disk.
     pub(crate) fn file(&self) -> io::Result<File> {
-        File::open(&self.path)
+        self.file.try_clone()
     }
 
     /// How the file will lie there.
@@ -249,11 +333,32 @@ fn numbered(target: &Path, number: u32) -> PathBuf {
 fn move_to(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => fs::remove_file(from),
+        // It was put there before, by somebody who died between the two calls.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same_file(from, to) => fs::remove_file(from),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
         // A file system without links.
-        Err(_) if fs::symlink_metadata(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(_) => fs::rename(from, to),
+        Err(_) => rename_to_free(from, to),
     }
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // This file system can't do that either.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => rename_unless_there(from, to),
+        renamed => renamed.map_err(io::Error::from),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    rename_unless_there(from, to)
+}
+
+fn rename_unless_there(from: &Path, to: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(to).is_ok() { Err(io::ErrorKind::AlreadyExists.into()) } else { fs::rename(from, to) }
 }
 
 #[cfg(test)]
@@ -310,6 +415,71 @@ mod tests {
             assert!(round == 0 || name.ends_with(&format!("é ({round}).txt")), "{name}");
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn files_whose_ids_begin_alike_do_not_grow_in_one_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("a.txt");
+        let mut other = ID;
+        other.0[31] ^= 1;
+        let (geometry, alices) = (Geometry::for_size(4).unwrap(), Target::open(&target, Form::Plain, ID).unwrap());
+        let mut mallorys = Target::open(&target, Form::Plain, other).unwrap();
+        let put = alices.finish(&target, 4).unwrap();
+        mallorys.write(&geometry, 0, b"evil").unwrap();
+        assert_eq!(fs::read(put).unwrap(), [0; 4]);
+    }
+
+    #[test]
+    fn one_task_at_a_time_writes_a_growing_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("a.txt");
+        let first = Target::open(&target, Form::Plain, ID).unwrap();
+        assert!(Target::open(&target, Form::Plain, ID).err().unwrap().is_busy());
+        drop(first);
+        assert!(Target::open(&target, Form::Plain, ID).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_death_left_under_two_names_is_found_and_never_written_to() {
+        use secure_chat_protocol::file::FileKey;
+
+        let dir = tempfile::tempdir().unwrap();
+        let (target, second) = (dir.path().join("a.txt"), dir.path().join("a (1).txt"));
+        fs::write(&target, "mine").unwrap();
+        fs::write(&second, "whole").unwrap();
+        fs::hard_link(&second, growing(&target, ID)).unwrap();
+        let geometry = Geometry::for_size(5).unwrap();
+        let cipher = ChunkCipher::new(FileKey::from_bytes([3; 32]), ID, geometry);
+        let mut chunk = b"whole".to_vec();
+        cipher.seal(0, &mut chunk).unwrap();
+        let leaves = Leaves::new(vec![secure_chat_protocol::file::leaf(&chunk)], &geometry).unwrap();
+        let there = || is_there(&target, Form::Plain, ID, &cipher, &leaves, || false).unwrap();
+        assert_eq!(there(), Some(second.clone()));
+        assert!(!growing(&target, ID).exists());
+        // Whatever else has two names is left alone.
+        fs::hard_link(&second, growing(&target, ID)).unwrap();
+        let mut anew = Target::open(&target, Form::Plain, ID).unwrap();
+        anew.write(&geometry, 0, b"other").unwrap();
+        assert_eq!(fs::read(&second).unwrap(), b"whole");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_move_that_was_half_done_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, "whole").unwrap();
+        fs::hard_link(&from, &to).unwrap();
+        move_to(&from, &to).unwrap();
+        assert!(!from.exists() && to.exists());
+        fs::write(&from, "other").unwrap();
+        assert_eq!(move_to(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(rename_to_free(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        fs::remove_file(&to).unwrap();
+        rename_to_free(&from, &to).unwrap();
+        assert_eq!(fs::read(&to).unwrap(), b"other");
     }
 
     #[cfg(unix)]

@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use secure_chat_protocol::crypto::sha256::RunningSha256;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use super::fetch::Shared;
+use super::fetch::{Shared, is_stopped};
 use super::form::Form;
 use super::limits::SYNC_EVERY_BYTES;
 use super::target::{Target, TargetError};
@@ -55,11 +55,12 @@ pub(super) struct Arrived {
 }
 
 /// Checks, decrypts and writes what comes, until nothing more does. Returns the
-/// growing file, and the plaintext's SHA-256 when it is whole.
+/// growing file, and the plaintext's SHA-256 when it is whole and nobody said `stop`.
 pub(super) fn write(
     mut growing: Target,
     shared: &Shared,
     mut arrivals: mpsc::Receiver<Arrived>,
+    stop: &watch::Receiver<()>,
 ) -> Result<(Target, Option<[u8; 32]>), TargetError> {
     let count = shared.cipher.geometry().count();
     let mut reader = growing.file()?;
@@ -87,6 +88,9 @@ pub(super) fn write(
         let (form, geometry) = (growing.form(), shared.cipher.geometry());
         reader.seek(SeekFrom::Start(form.offset(geometry, next)))?;
         while next < count {
+            if is_stopped(stop) {
+                return Ok((growing, None));
+            }
             chunk.clear();
             (&reader).take(form.bytes(geometry, next) as u64).read_to_end(&mut chunk)?;
             if !form.to_plain(&shared.cipher, next, &mut chunk) {

@@ -87,6 +87,8 @@ impl Desk {
                 };
                 let create = Create { owner_hash, read_hash, chunk_bytes, chunks, expires_hours, payer, token_hash };
                 create.check(&self.blob_limits)?;
+                let room = u64::from(chunk_bytes).saturating_mul(u64::from(chunks));
+                self.blob_room(peer, usize::try_from(room).unwrap_or(usize::MAX), at)?;
                 change(Change::CreateBlob(create))
             }
             BlobRequest::Put { blob, owner_token, index, sealed } => {
@@ -115,6 +117,14 @@ impl Desk {
                 change(Change::CountDownload { blob, shown: blob::read_hash(&read_token), receipt })
             }
         }
+    }
+
+    /// Charges the room of a blob to the address it is made from: all the node's is not to be had for a few
+    /// requests. The peer pays for each chunk as it comes, and only needs to have as much left.
+    fn blob_room(&mut self, peer: PeerId, bytes: usize, at: Moment) -> Result<(), Refusal> {
+        self.blob_bytes(peer, bytes, at)?;
+        self.quotas.blob_unread(peer, None, bytes);
+        Ok(())
     }
 
     fn blob_bytes(&mut self, peer: PeerId, bytes: usize, at: Moment) -> Result<(), Refusal> {

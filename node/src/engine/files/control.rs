@@ -16,10 +16,32 @@ use crate::engine::step::{Step, storage};
 use crate::engine::work::Work;
 use crate::files::kind;
 use crate::files::limits::FILES_MAX;
-use crate::files::row::FileRow;
+use crate::files::row::{FileRow, is_over};
 use crate::files::serve::serve;
 use crate::messaging::stored::StoredMessage;
 use crate::network::{PeerId, PeerStream};
+
+/// A message that shares a file, or should have.
+fn received(step: &Step<'_>, message: &MessageIn, text: String, file: Option<FileId>) -> StoredMessage {
+    StoredMessage {
+        sent: plausible(message.sent, step.now),
+        text,
+        reply_to: None,
+        edited: None,
+        deleted: false,
+        reactions: Vec::new(),
+        state: MessageState::Received,
+        reason: None,
+        seq: message.seq,
+        file,
+    }
+}
+
+/// What is shown of an offer whose file is not taken.
+fn without_file(name: &str, caption: &str) -> String {
+    let told = format!("[The file \u{201c}{name}\u{201d} could not be taken: its number is that of another file.]");
+    if caption.is_empty() { told } else { format!("{told}\n{caption}") }
+}
 
 impl Open {
     /// What a contact says about a file.
@@ -92,10 +114,14 @@ impl Open {
         group: Option<GroupId>,
     ) -> Result<(), ApiError> {
         let (id, name) = (manifest.file, MessageRef { author: from, id: message.id });
-        let known = self.files.rows.contains_key(&id) || self.why_gone(step, id).is_some();
-        let over = manifest.expires.is_some_and(|expires| expires <= step.now);
+        let taken = self.is_of_another(step, id, from, group);
+        let known = !taken && (self.files.rows.contains_key(&id) || self.why_gone(step, id).is_some());
+        let over = is_over(manifest.expires, step.now, self.clock.is_doubtful());
         if known || over || manifest.caption.contains('\0') || self.load(step, name)?.is_some() {
             return Ok(());
+        }
+        if taken {
+            return self.offered_in_vain(step, from, message, &manifest, group);
         }
         if self.files.rows.len() >= FILES_MAX {
             let text = "A contact shares a file, but there are too many in the list. Delete some.";
@@ -104,18 +130,7 @@ impl Open {
         }
         manifest.name = safe_file_name(&manifest.name);
         let leaves = std::mem::take(&mut manifest.leaves).0;
-        let stored = StoredMessage {
-            sent: plausible(message.sent, step.now),
-            text: manifest.caption.clone(),
-            reply_to: None,
-            edited: None,
-            deleted: false,
-            reactions: Vec::new(),
-            state: MessageState::Received,
-            reason: None,
-            seq: message.seq,
-            file: Some(id),
-        };
+        let stored = received(step, message, manifest.caption.clone(), Some(id));
         let warning = kind::is_risky(&manifest.name)
             .then(|| "Files of this type can run commands when they are opened.".to_owned());
         let row = FileRow {
@@ -135,18 +150,46 @@ impl Open {
             uploads: Vec::new(),
         };
         self.keep_file(step, row, leaves);
+        self.show_offer(step, from, name, &stored, group)
+    }
+
+    /// Somebody offers a file under the id of another's: one of the two is not honest, and nobody knows who.
+    /// The message is shown, so that neither is silenced.
+    fn offered_in_vain(
+        &mut self,
+        step: &mut Step<'_>,
+        from: AccountId,
+        message: &MessageIn,
+        manifest: &Manifest,
+        group: Option<GroupId>,
+    ) -> Result<(), ApiError> {
+        let text = "A file was offered under the number of another's and not taken. Ask for it to be shared again.";
+        self.alert(step, "file.conflict", Severity::Warning, Some(from.to_string()), text);
+        let text = without_file(&safe_file_name(&manifest.name), &manifest.caption);
+        let stored = received(step, message, text, None);
+        self.show_offer(step, from, MessageRef { author: from, id: message.id }, &stored, group)
+    }
+
+    fn show_offer(
+        &mut self,
+        step: &mut Step<'_>,
+        from: AccountId,
+        name: MessageRef,
+        stored: &StoredMessage,
+        group: Option<GroupId>,
+    ) -> Result<(), ApiError> {
         let conversation = group.map_or(from, |group| AccountId(group.0));
-        let entry = self.append(step, conversation, name, &stored).map_err(|error| storage(&error))?;
+        let entry = self.append(step, conversation, name, stored).map_err(|error| storage(&error))?;
         if let Some(held) = group.and_then(|group| self.groups.get_mut(&group)) {
             held.row.unread = held.row.unread.saturating_add(1);
             step.groups.extend(group);
         } else if let Some(contact) = self.contacts.get_mut(&from) {
             contact.unread = contact.unread.saturating_add(1);
         }
-        if let Some(view) = self.file_view(id) {
+        if let Some(view) = stored.file.and_then(|id| self.file_view(id)) {
             step.tell(Event::FileShared(Box::new(view)));
         }
-        let shown = Box::new(self.view(&entry, &stored));
+        let shown = Box::new(self.view(&entry, stored));
         step.tell(if group.is_some() { Event::GroupMessage(shown) } else { Event::MessageReceived(shown) });
         Ok(())
     }
@@ -182,9 +225,11 @@ impl Open {
         };
         // Dropping the stream closes it: whoever has not said who they are comes again.
         let Some(account) = account.filter(welcome) else { return };
+        let Some(place) = self.files.reader_place(account) else { return };
         let (shelf, vault) = (self.files.shelf.clone(), Arc::downgrade(&self.vault));
         step.work(async move {
             serve(stream, account, shelf, vault).await;
+            drop(place);
             Work::Tried
         });
     }
@@ -216,5 +261,16 @@ impl Open {
         if let Err(error) = struck {
             tracing::debug!(%error, "the message of a file that is gone could not be changed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_without_its_file_still_says_what_was_said() {
+        assert!(without_file("a.zip", "look").ends_with("]\nlook"));
+        assert!(without_file("a.zip", "").contains("a.zip"));
     }
 }

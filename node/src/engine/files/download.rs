@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secure_chat_protocol::file::ChunkCipher;
-use secure_chat_protocol::id::{FileId, MessageId};
+use secure_chat_protocol::id::{AccountId, FileId, MessageId};
 use secure_chat_protocol::wire::transfer::{FetchRefusal, FileControl};
 use tokio::sync::{mpsc, watch};
 
@@ -29,7 +29,7 @@ use crate::network::parse_rendezvous;
 
 /// Peers that a file is fetched from at once.
 const HOLDERS_MAX: usize = 6;
-/// A holder that says that it has nothing is asked so often before the transfer fails.
+/// An author who says that they have nothing is asked so often before the transfer fails.
 const REFUSALS_MAX: u32 = 6;
 
 /// The rendezvous nodes where a file waits.
@@ -53,6 +53,9 @@ pub(super) fn target_error(error: &TargetError) -> ApiError {
     match error {
         TargetError::DiskFull { .. } => ApiError::new(ErrorKind::DiskFull, text),
         TargetError::NoFolder(_) | TargetError::ReadOnly(_) => ApiError::invalid("path", text),
+        TargetError::Io(_) if error.is_busy() => {
+            ApiError::new(ErrorKind::Conflict, "The file is being written there already.")
+        }
         TargetError::Io(_) => ApiError::new(ErrorKind::Storage, text),
     }
 }
@@ -203,21 +206,22 @@ impl Open {
             Some(group) => self.groups.get(&group).is_some_and(Group::is_joined),
             None => self.contacts.get(&from).is_some_and(|contact| contact.may_chat()),
         };
-        if !may || row.is_expired(step.now) {
+        if !may || row.is_over(step.now, self.clock.is_doubtful()) {
             return;
         }
         let peer = self.peer_of(from).map(|(peer, _)| peer);
-        let mut peers: Vec<_> = peer.into_iter().collect();
+        let mut peers: Vec<_> = peer.map(|peer| Holder::Peer(peer, from)).into_iter().collect();
         // Other members may have it too.
         let others = group.and_then(|group| self.groups.get(&group)).and_then(Group::view);
         let others = others.into_iter().flat_map(|view| view.members.keys()).filter(|account| **account != from);
-        peers.extend(others.filter_map(|account| self.peer_of(*account)).map(|(peer, _)| peer));
+        let here = |account: &AccountId| self.peer_of(*account).map(|(peer, _)| Holder::Peer(peer, *account));
+        peers.extend(others.filter_map(here));
         peers.truncate(HOLDERS_MAX);
         if peer.is_none() && !self.lane(from).must_wait() {
             self.reach(step, from);
         }
         let Some(row) = self.files.rows.get(&file) else { return };
-        let holders: Vec<Holder> = peers.into_iter().map(Holder::Peer).chain(places(row)).collect();
+        let holders: Vec<Holder> = peers.into_iter().chain(places(row)).collect();
         if holders.is_empty() {
             return;
         }
@@ -230,6 +234,7 @@ impl Open {
         let (more, later) = mpsc::channel(8);
         let job = Job {
             file,
+            author: from,
             key: row.manifest.key.to_key(),
             geometry,
             root: row.manifest.root.0,
@@ -272,14 +277,14 @@ impl Open {
         let mut came = Vec::new();
         for (file, running) in &self.files.running {
             let from = self.files.rows.get(file).map(|row| row.peer);
-            let peer = from.and_then(|from| self.peer_of(from)).map(|(peer, _)| peer);
-            if let Some(peer) = peer.filter(|peer| running.peer != Some(*peer)) {
-                came.push((*file, peer));
+            let came_by = from.and_then(|from| self.peer_of(from).map(|(peer, _)| (peer, from)));
+            if let Some((peer, from)) = came_by.filter(|(peer, _)| running.peer != Some(*peer)) {
+                came.push((*file, peer, from));
             }
         }
-        for (file, peer) in came {
+        for (file, peer, from) in came {
             let Some(running) = self.files.running.get_mut(&file) else { continue };
-            if running.more.try_send(Holder::Peer(peer)).is_ok() {
+            if running.more.try_send(Holder::Peer(peer, from)).is_ok() {
                 running.peer = Some(peer);
             }
         }
@@ -299,8 +304,14 @@ impl Open {
         }
         let running = self.files.running.remove(&file);
         self.files.look_again();
+        let liars = running.as_ref().map(|running| running.progress.liars()).unwrap_or_default();
         let came = running.map(|running| running.progress.routes()).unwrap_or_default();
-        if let Some(pause) = self.files.pauses.get_mut(&file).filter(|_| came != Routes::default()) {
+        let in_vain = came == Routes::default() || !liars.is_empty();
+        for liar in liars {
+            let text = "Somebody who hands a file on sent something else. It was thrown away, and others are asked.";
+            self.alert(step, "file.forged", Severity::Warning, Some(liar), text);
+        }
+        if let Some(pause) = self.files.pauses.get_mut(&file).filter(|_| !in_vain) {
             // It was not in vain: the next wait is a short one again.
             *pause = Pause::default();
         }
@@ -317,6 +328,8 @@ impl Open {
                 self.try_later(step, file, false)
             }
             Err(FetchError::Refused(FetchRefusal::NotHere)) => self.try_later(step, file, true),
+            // An attempt that was halted has not let go of it yet.
+            Err(FetchError::Target(error)) if error.is_busy() => self.try_later(step, file, false),
             Err(error) => self.failed(step, file, &error),
         }
     }

@@ -11,11 +11,12 @@ mod view;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use secure_chat_protocol::file::ChunkCipher;
-use secure_chat_protocol::id::{AccountId, FileId, MessageId};
+use secure_chat_protocol::id::{AccountId, FileId, GroupId, MessageId};
 use secure_chat_protocol::limits::DAY_MS;
 use secure_chat_protocol::wire::transfer::Preview;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -28,7 +29,7 @@ use crate::api::{Direction, Downloaded, Event, FileState, Reply, Routes};
 use crate::files::copies::form_of;
 use crate::files::fetch::{FetchError, Holder, Progress};
 use crate::files::kind::Kind;
-use crate::files::limits::{PREPARED_AT_ONCE_MAX, PROGRESS_EVERY_MS};
+use crate::files::limits::{PREPARED_AT_ONCE_MAX, PROGRESS_EVERY_MS, STREAMS_PER_READER_MAX};
 use crate::files::prepare::Prepared;
 use crate::files::row::{self, FileRow, encode_leaves, leaves_key};
 use crate::files::shelf::{Readers, Served, Shelf};
@@ -89,6 +90,16 @@ struct Pause {
     until: Option<Instant>,
 }
 
+/// Told to the threads that read own files when the account is locked.
+#[derive(Default)]
+struct Stopping(Arc<AtomicBool>);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// All files, and what is under way.
 pub(crate) struct Files {
     rows: BTreeMap<FileId, FileRow>,
@@ -112,6 +123,9 @@ pub(crate) struct Files {
     groups_unknown: bool,
     attempts: u64,
     preparing: Arc<Semaphore>,
+    stopping: Stopping,
+    /// One for each stream on which somebody fetches, and one that stays here.
+    readers: HashMap<AccountId, Arc<()>>,
     /// Messages that tell where a file waits, until they are under way.
     announcing: HashMap<MessageId, FileId>,
     next_progress: Option<Instant>,
@@ -136,6 +150,21 @@ fn gone_key(file: FileId) -> Vec<u8> {
     [b"file-gone".as_slice(), file.as_ref()].concat()
 }
 
+const EXPIRED: &[u8] = b"expired";
+const DELETED: &[u8] = b"deleted";
+
+/// Why a file is gone, and who shared it; of own files nobody offers the id.
+fn gone_mark(gone: Gone, author: Option<AccountId>) -> Vec<u8> {
+    let why = if gone == Gone::Expired { EXPIRED } else { DELETED };
+    [why, author.as_ref().map_or(&[][..], |author| author.as_bytes().as_slice())].concat()
+}
+
+/// Marks without an author, of own files and of former versions, are nobody's.
+fn is_mark_of_another(mark: &[u8], from: AccountId) -> bool {
+    let author = mark.strip_prefix(EXPIRED).or_else(|| mark.strip_prefix(DELETED)).unwrap_or_default();
+    !author.is_empty() && author != from.as_bytes().as_slice()
+}
+
 impl Files {
     /// `copies` is where encrypted copies lie.
     pub(super) fn new(rows: BTreeMap<FileId, FileRow>, copies: PathBuf) -> Self {
@@ -156,6 +185,8 @@ impl Files {
             attempts: 0,
             announcing: HashMap::new(),
             preparing: Arc::new(Semaphore::new(PREPARED_AT_ONCE_MAX)),
+            stopping: Stopping::default(),
+            readers: HashMap::new(),
             next_progress: None,
         };
         files.rows.values().for_each(|row| files.shelve(row));
@@ -174,6 +205,13 @@ impl Files {
         self.rows = rows;
         self.rows.values().for_each(|row| self.shelve(row));
         (self.look, self.groups_unknown) = (true, true);
+    }
+
+    /// A place for one more stream of this account, to be kept as long as it is served; nothing if it has too many.
+    fn reader_place(&mut self, account: AccountId) -> Option<Arc<()>> {
+        self.readers.retain(|_, place| Arc::strong_count(place) > 1);
+        let place = self.readers.entry(account).or_default();
+        (Arc::strong_count(place) <= STREAMS_PER_READER_MAX).then(|| Arc::clone(place))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -209,6 +247,7 @@ impl Files {
             row.id(),
             Served {
                 cipher: ChunkCipher::new(row.manifest.key.to_key(), row.id(), geometry),
+                mine: row.mine,
                 path: path.into(),
                 form: form_of(&self.copies, path.as_ref()),
                 leaves: OnceLock::new(),
@@ -228,10 +267,12 @@ impl Open {
         }
         if !step.groups.is_empty() || self.files.groups_unknown {
             self.files.groups_unknown = false;
-            for (id, group) in self.groups.iter().filter(|(_, group)| group.is_joined()) {
-                let members = group.view().map(|view| view.members.keys().copied().collect()).unwrap_or_default();
-                self.files.shelf.know_members(*id, members);
-            }
+            let joined = self.groups.iter().filter(|(_, group)| group.is_joined());
+            let members = joined.filter_map(|(id, group)| {
+                let view = group.view()?;
+                Some((*id, view.members.keys().copied().collect::<HashSet<_>>()))
+            });
+            self.files.shelf.know_groups(members.collect());
         }
         if std::mem::take(&mut self.files.look) {
             self.add_holders();
@@ -267,7 +308,17 @@ impl Open {
     /// Why a file is not in the list, as far as that is remembered.
     fn why_gone(&self, step: &Step<'_>, id: FileId) -> Option<Gone> {
         let mark = step.txn.get(Table::Seen, &gone_key(id)).ok()??;
-        Some(if mark == b"expired" { Gone::Expired } else { Gone::Deleted })
+        Some(if mark.starts_with(EXPIRED) { Gone::Expired } else { Gone::Deleted })
+    }
+
+    /// Whether an id is that of a file of somebody else, in the list or gone from it: whoever offers
+    /// it now has taken it from them.
+    fn is_of_another(&self, step: &Step<'_>, id: FileId, from: AccountId, group: Option<GroupId>) -> bool {
+        if let Some(row) = self.files.rows.get(&id) {
+            return row.mine || row.peer != from || row.group != group;
+        }
+        let mark = step.txn.get(Table::Seen, &gone_key(id)).ok().flatten();
+        mark.is_some_and(|mark| is_mark_of_another(&mark, from))
     }
 
     /// Takes a file out of the list: nobody can fetch it any more, and what was
@@ -280,9 +331,9 @@ impl Open {
         self.files.pauses.remove(&id);
         self.files.routes.remove(&id);
         self.files.counted.remove(&id);
-        let mark: &[u8] = if gone == Gone::Expired { b"expired" } else { b"deleted" };
+        let mark = gone_mark(gone, (!row.mine).then_some(row.peer));
         let today = u32::try_from(step.now.0 / DAY_MS).unwrap_or(u32::MAX);
-        step.txn.put_until(Table::Seen, &gone_key(id), today.saturating_add(SEEN_KEEP_DAYS), mark);
+        step.txn.put_until(Table::Seen, &gone_key(id), today.saturating_add(SEEN_KEEP_DAYS), &mark);
         self.answer_waiters(step, id, &Err(download::gone(gone)));
         if !row.mine && row.state != FileState::Completed {
             self.remove_growing(step, &row);
@@ -315,7 +366,7 @@ impl Open {
 
     fn tell_progress(&mut self, step: &mut Step<'_>) {
         for (id, running) in &mut self.files.running {
-            let done = running.progress.done.load(std::sync::atomic::Ordering::Relaxed);
+            let done = running.progress.done.load(Ordering::Relaxed);
             let Some(row) = self.files.rows.get(id).filter(|_| done != running.told) else { continue };
             running.told = done;
             step.tell(Event::FileProgress {
@@ -327,12 +378,50 @@ impl Open {
         }
     }
 
-    /// Takes out what is over. Not while the clock is in doubt: its caller looks.
+    /// Takes out what is over.
     pub(super) fn expire_files(&mut self, step: &mut Step<'_>) {
-        let over = |row: &&FileRow| row.is_expired(step.now);
+        let doubtful = self.clock.is_doubtful();
+        let over = |row: &&FileRow| row.is_over(step.now, doubtful);
         let over: Vec<FileId> = self.files.rows.values().filter(over).map(FileRow::id).collect();
         for id in over {
             self.forget_file(step, id, Gone::Expired);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: AccountId = AccountId([1; 32]);
+    const MALLORY: AccountId = AccountId([2; 32]);
+
+    #[test]
+    fn what_is_gone_is_remembered_for_its_author_alone() {
+        for gone in [Gone::Expired, Gone::Deleted] {
+            let mark = gone_mark(gone, Some(MALLORY));
+            assert!(is_mark_of_another(&mark, ALICE) && !is_mark_of_another(&mark, MALLORY));
+            assert!(!is_mark_of_another(&gone_mark(gone, None), ALICE));
+            assert_eq!(mark.starts_with(EXPIRED), gone == Gone::Expired);
+        }
+    }
+
+    #[test]
+    fn one_account_has_so_many_streams_and_no_more() {
+        let mut files = Files::new(BTreeMap::new(), PathBuf::new());
+        let mut places: Vec<_> = (0..STREAMS_PER_READER_MAX).map(|_| files.reader_place(MALLORY).unwrap()).collect();
+        assert!(files.reader_place(MALLORY).is_none());
+        assert!(files.reader_place(ALICE).is_some(), "others are served");
+        places.pop();
+        assert!(files.reader_place(MALLORY).is_some());
+    }
+
+    #[test]
+    fn locking_tells_those_who_read() {
+        let files = Files::new(BTreeMap::new(), PathBuf::new());
+        let told = files.stopping.0.clone();
+        assert!(!told.load(Ordering::Relaxed));
+        drop(files);
+        assert!(told.load(Ordering::Relaxed));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use secure_chat_protocol::file::FileKey;
 use secure_chat_protocol::id::{AccountId, FileId, GroupId, MessageId, Timestamp};
@@ -96,6 +95,7 @@ impl Open {
         let caption = params.caption.unwrap_or_default();
         let sharing = Box::new(Sharing { file, key, path, name, to, caption, expires, reply });
         let (places, confirmed) = (self.files.preparing.clone(), params.confirm);
+        let stopping = self.files.stopping.0.clone();
         step.work(async move {
             let _place = places.acquire_owned().await;
             let (path, name) = (sharing.path.clone(), sharing.name.clone());
@@ -105,7 +105,7 @@ impl Open {
                 if confirm(size, confirmed).is_err() {
                     return Ok(None);
                 }
-                let prepared = prepare(&path, file, key, &AtomicBool::new(false))?;
+                let prepared = prepare(&path, file, key, &stopping)?;
                 let kind = look_at(&path, &name);
                 let preview = preview(&path, &kind.mime);
                 Ok(Some(Box::new(Read { prepared, kind, preview })))
@@ -236,7 +236,8 @@ impl Open {
 
     /// The message that shares an own file, once more.
     pub(in crate::engine) fn file_content(&self, step: &Step<'_>, file: FileId) -> Result<Content, ApiError> {
-        let row = self.files.rows.get(&file).filter(|row| row.mine && !row.is_expired(step.now));
+        let doubtful = self.clock.is_doubtful();
+        let row = self.files.rows.get(&file).filter(|row| row.mine && !row.is_over(step.now, doubtful));
         let mut manifest = row.ok_or_else(|| ApiError::not_found("The file is not shared any more."))?.manifest.clone();
         let geometry = manifest.geometry().map_err(|error| ApiError::new(ErrorKind::Internal, error.to_string()))?;
         if geometry.count() <= MANIFEST_LEAVES_MAX {

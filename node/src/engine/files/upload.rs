@@ -52,13 +52,13 @@ impl Open {
 
     /// Leaves files for those who are away.
     pub(super) fn start_uploads(&mut self, step: &mut Step<'_>) {
-        let most = self.settings.upload_max_bytes;
+        let (most, doubtful) = (self.settings.upload_max_bytes, self.clock.is_doubtful());
         let wanted = |row: &&FileRow| {
             row.mine
                 && row.state == FileState::Shared
                 && (row.group.is_some() || row.downloaded_by.is_empty())
                 && row.manifest.size <= most
-                && !row.is_expired(step.now)
+                && !row.is_over(step.now, doubtful)
                 && (row.uploads.is_empty() || row.uploads.iter().any(|upload| !upload.done))
                 && step.now.since_ms(row.at) <= u64::from(UPLOAD_HOURS).saturating_mul(HOUR_MS)
         };
@@ -181,6 +181,8 @@ impl Open {
                 pause.until = Some(until);
                 self.wake_at(until);
             }
+            // Refused before the room was paid for: what pays for it is kept, and used again.
+            Err(error @ (LeaveError::Full | LeaveError::TooLarge)) => self.no_room(step, file, at, &error),
             Err(error) => {
                 // This node does not take it; perhaps the next one.
                 if let Some(row) = self.files.rows.get_mut(&file) {
@@ -201,6 +203,27 @@ impl Open {
                     }
                 }
             }
+        }
+    }
+
+    /// A node has no room for a file: the other ones are tried, and all of them again after a while.
+    fn no_room(&mut self, step: &mut Step<'_>, file: FileId, at: usize, error: &LeaveError) {
+        let Some(row) = self.files.rows.get_mut(&file) else { return };
+        to_the_end(&mut row.uploads, at);
+        let waiting = row.uploads.iter().filter(|upload| !upload.done).count();
+        let nowhere = row.uploads.iter().all(|upload| !upload.done);
+        step.files.insert(file);
+        let pause = self.files.pauses.entry(file).or_default();
+        pause.refusals = pause.refusals.saturating_add(1);
+        if (pause.refusals as usize) < waiting {
+            return;
+        }
+        let until = Instant::now() + Duration::from_millis(HOUR_MS);
+        (pause.refusals, pause.until) = (0, Some(until));
+        self.wake_at(until);
+        if nowhere {
+            let (file_id, reason) = (file.to_string(), sentence(&error.to_string()));
+            step.tell(Event::FileFailed { file_id, direction: Direction::Upload, reason });
         }
     }
 
@@ -271,5 +294,33 @@ impl Open {
                 bytes_total: row.manifest.size,
             });
         }
+    }
+}
+
+/// Lets all the others go before one.
+fn to_the_end(uploads: &mut [Upload], at: usize) {
+    if let Some(later) = uploads.get_mut(at..).filter(|later| !later.is_empty()) {
+        later.rotate_left(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_without_room_is_tried_after_the_others_with_the_same_token() {
+        let upload = |home: &str, token| Upload {
+            home: home.to_owned(),
+            seed: Fixed([1; 32]),
+            token: Some(Fixed([token; 32])),
+            done: false,
+        };
+        let mut uploads = vec![upload("full", 7), upload("other", 8)];
+        to_the_end(&mut uploads, 0);
+        let order: Vec<_> = uploads.iter().map(|upload| (upload.home.as_str(), upload.token)).collect();
+        assert_eq!(order, [("other", Some(Fixed([8; 32]))), ("full", Some(Fixed([7; 32])))]);
+        to_the_end(&mut uploads, 5);
+        assert_eq!(uploads.len(), 2);
     }
 }

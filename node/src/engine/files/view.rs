@@ -17,7 +17,9 @@ impl Open {
         let missing = || ApiError::not_found("There is no such file.");
         let id: FileId = name.parse().map_err(|_| missing())?;
         match self.files.rows.get(&id) {
-            Some(row) if row.is_expired(step.now) => Err(super::download::gone(super::Gone::Expired)),
+            Some(row) if row.is_over(step.now, self.clock.is_doubtful()) => {
+                Err(super::download::gone(super::Gone::Expired))
+            }
             Some(row) => Ok(row),
             None => Err(self.why_gone(step, id).map_or_else(missing, super::download::gone)),
         }
@@ -61,7 +63,7 @@ impl Open {
     }
 
     pub(in crate::engine) fn list_files(&self, params: &params::FilesList) -> Result<List, ApiError> {
-        let now = self.config.clock.now();
+        let (now, doubtful) = (self.config.clock.now(), self.clock.is_doubtful());
         let wanted = |row: &&FileRow| {
             let source = match params.source {
                 Some(FileSource::Personal) => row.group.is_none(),
@@ -70,7 +72,7 @@ impl Open {
             };
             let group =
                 params.group_id.as_ref().is_none_or(|wanted| row.group.is_some_and(|id| id.to_string() == *wanted));
-            source && group && !row.is_expired(now)
+            source && group && !row.is_over(now, doubtful)
         };
         let mut rows: Vec<&FileRow> = self.files.rows.values().filter(wanted).collect();
         rows.sort_by_key(|row| std::cmp::Reverse((row.at, row.id())));

@@ -219,6 +219,8 @@ pub const GROUP_MEMBERS_MAX: usize = 1_000;
 pub const GROUP_OPERATIONS_MAX: usize = 8_192;
 /// Operations that one operation names as its parents.
 pub const GROUP_PARENTS_MAX: usize = 16;
+/// Operations without effect that are taken of one account that is no admin.
+pub const GROUP_WASTED_OPERATIONS_MAX: usize = 16;
 /// Longest encoded operation, in bytes: it may carry a record.
 pub const GROUP_OPERATION_MAX_BYTES: usize = 8 * 1024;
 /// Invites of one group that are open at once.

@@ -16,6 +16,7 @@ use super::state::{Open, rng};
 use super::step::Step;
 use super::work::{Work, is_acknowledged};
 use crate::api::MessageState;
+use crate::messaging::contact::Standing;
 use crate::messaging::limits::{
     DELIVERIES_IN_FLIGHT_MAX, DELIVERY_MAX_BYTES, DIRECT_AFTER_DEPOSIT_MS, REACH_PATIENCE_MS, RETRY_FIRST_MS,
     RETRY_MAX_MS, SESSION_RESET_EVERY_MS,
@@ -104,6 +105,15 @@ impl Lane {
     }
 }
 
+/// How long the recipient asks to wait before a message is sent again, in milliseconds.
+const fn asked_wait_ms(status: &DeliveryStatus) -> Option<u64> {
+    match status {
+        DeliveryStatus::Full => Some(RETRY_FIRST_MS),
+        DeliveryStatus::SlowDown { retry_after_ms } => Some(*retry_after_ms),
+        _ => None,
+    }
+}
+
 impl Open {
     pub(super) fn lane(&mut self, account: AccountId) -> &mut Lane {
         self.lanes.entry(account).or_default()
@@ -183,8 +193,12 @@ impl Open {
     /// the other side, the next is on its way. Their order is that of the positions
     /// inside, whichever comes first.
     fn deliver_to(&mut self, step: &mut Step<'_>, account: AccountId, peer: PeerId, since: Instant) {
+        let standing = self.contacts.get(&account).map(|contact| contact.standing);
+        let is_new = !matches!(standing, Some(Standing::Accepted | Standing::Member));
         let lane = self.lane(account);
-        if lane.deliveries >= DELIVERIES_IN_FLIGHT_MAX {
+        // To somebody new one at a time, so that the request comes before what follows it.
+        let most = if is_new { 1 } else { DELIVERIES_IN_FLIGHT_MAX };
+        if lane.deliveries >= most {
             return;
         }
         if let Some(at) = lane.not_before.filter(|_| lane.must_wait()) {
@@ -194,9 +208,9 @@ impl Open {
         let again_at = since + Duration::from_millis(DIRECT_AFTER_DEPOSIT_MS);
         let first = if again_at <= Instant::now() { 0 } else { deposited.saturating_add(1) };
         let under_way = self.lanes.get(&account).map(|lane| &lane.in_flight);
-        let is_new = |row: &u64| *row >= first && !under_way.is_some_and(|rows| rows.contains(row));
+        let is_next = |row: &u64| *row >= first && !under_way.is_some_and(|rows| rows.contains(row));
         let (mut rows, mut messages, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
-        for row in self.outbox.rows_for(&account).filter(is_new) {
+        for row in self.outbox.rows_for(&account).filter(is_next) {
             let Some(out) = self.outbox.get(row) else { continue };
             bytes = bytes.saturating_add(out.ciphertext.0.len());
             if messages.len() >= DELIVERY_MAX_MESSAGES || (bytes > DELIVERY_MAX_BYTES && !messages.is_empty()) {
@@ -309,13 +323,17 @@ impl Open {
                 return self.lane(to).failed(0);
             }
         };
-        self.lane(to).succeeded();
+        // One failure for the whole delivery; and what another one was told stands.
+        match statuses.iter().filter_map(asked_wait_ms).max() {
+            Some(wait_ms) => self.lane(to).failed(wait_ms),
+            None if !self.lane(to).must_wait() => self.lane(to).succeeded(),
+            None => {}
+        }
         let mut lost = false;
         for (row, status) in rows.iter().zip(statuses) {
             match status {
                 DeliveryStatus::NoSession => lost = true,
-                DeliveryStatus::Full => self.lane(to).failed(RETRY_FIRST_MS),
-                DeliveryStatus::SlowDown { retry_after_ms } => self.lane(to).failed(retry_after_ms),
+                DeliveryStatus::Full | DeliveryStatus::SlowDown { .. } => {}
                 DeliveryStatus::Invalid => self.give_up(step, *row, "The recipient's device could not read it."),
                 DeliveryStatus::Stored | DeliveryStatus::Taken => {
                     self.acknowledged(step, *row, is_acknowledged(status))

@@ -365,7 +365,12 @@ impl Open {
             _ => false,
         };
         if !heard {
-            return DeliveryStatus::Invalid;
+            return match &message.body {
+                Content::Group { group, payload } if self.comes_early(*group, &payload.0) => {
+                    DeliveryStatus::SlowDown { retry_after_ms: 1_000 }
+                }
+                _ => DeliveryStatus::Invalid,
+            };
         }
         self.sessions.insert(from, sessions);
         step.sessions.insert(from);

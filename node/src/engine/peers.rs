@@ -264,7 +264,7 @@ impl Open {
 }
 
 /// The addresses that somebody tells, as far as they are addresses, and not too many.
-pub(super) fn plausible_addresses(told: &[String]) -> Vec<String> {
+pub(in crate::engine) fn plausible_addresses(told: &[String]) -> Vec<String> {
     let plausible = told.iter().filter(|address| address.len() <= ADDRESS_MAX_BYTES && parse_address(address).is_ok());
     plausible.take(ADDRESSES_MAX).cloned().collect()
 }

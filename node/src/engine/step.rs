@@ -218,7 +218,7 @@ impl Open {
             }
         }
         self.finish_files(step);
-        self.finish_groups(step);
+        self.finish_groups(step)?;
         if std::mem::take(&mut step.prekeys) {
             step.txn.put(Table::Prekeys, b"own", self.prekeys.to_secret_bytes().expose());
         }

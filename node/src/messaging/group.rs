@@ -12,7 +12,7 @@ use secure_chat_protocol::wire::codec::{self, Bytes, DecodeError, EncodeError, F
 use secure_chat_protocol::wire::group::{InvitePass, OtherAdmin, SecretIn};
 use serde::{Deserialize, Serialize};
 
-use super::limits::{GROUP_EARLY_MAX, GROUP_UNACKNOWLEDGED_MAX, ROW_MAX_BYTES};
+use super::limits::{GROUP_EARLY_MAX, GROUP_PLACES_PER_MEMBER_MAX, GROUP_ROW_MAX_BYTES, GROUP_UNACKNOWLEDGED_MAX};
 
 /// How it stands between this account and a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -240,6 +240,21 @@ impl GroupRow {
         self.heads.push(hash);
     }
 
+    /// A chain was handed over. Says whether something of it had come before. Of one
+    /// member only so many are kept: the one of which nothing came for longest goes.
+    pub fn begin_chain(&mut self, chain: ChainId, progress: Progress) -> bool {
+        let author = progress.author;
+        let known = self.places.insert(chain, progress).is_some();
+        let theirs = self.places.iter().filter(|(other, place)| **other != chain && place.author == author);
+        let theirs: Vec<(Timestamp, ChainId)> = theirs.map(|(other, place)| (place.touched, *other)).collect();
+        if theirs.len() >= GROUP_PLACES_PER_MEMBER_MAX
+            && let Some((_, oldest)) = theirs.into_iter().min()
+        {
+            self.places.remove(&oldest);
+        }
+        known
+    }
+
     /// For each chain, the number from which on messages are missing.
     #[must_use]
     pub fn missing_from(&self) -> Vec<(ChainId, u32)> {
@@ -299,7 +314,7 @@ impl GroupRecord {
     /// # Errors
     /// [`EncodeError`]
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
-        codec::encode(self, ROW_MAX_BYTES)
+        codec::encode(self, GROUP_ROW_MAX_BYTES)
     }
 
     /// From the vault.
@@ -307,7 +322,7 @@ impl GroupRecord {
     /// # Errors
     /// [`DecodeError`]
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        codec::decode_own(bytes, ROW_MAX_BYTES)
+        codec::decode_own(bytes, GROUP_ROW_MAX_BYTES)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every bound of messaging, each with its unit in its name.
 
 use secure_chat_protocol::id::Timestamp;
-use secure_chat_protocol::limits::{DAY_MS, HOUR_MS, SECOND_MS};
+use secure_chat_protocol::limits::{DAY_MS, GROUP_CHAIN_MAX_MESSAGES, HOUR_MS, SECOND_MS};
 
 /// Commands, events and results that one step of the engine takes together.
 pub const STEP_MAX_INPUTS: usize = 256;
@@ -105,6 +105,16 @@ pub const ROW_MAX_BYTES: usize = 1024 * 1024;
 pub const GROUPS_MAX: usize = 1_000;
 /// Requests to join one group that wait for an admin.
 pub const GROUP_APPLICANTS_MAX: usize = 256;
+/// Numbers of a chain above this are refused: a new chain begins long before.
+pub const GROUP_NUMBER_MAX: u32 = 2 * GROUP_CHAIN_MAX_MESSAGES;
+/// Chains of one member whose places are kept.
+pub const GROUP_PLACES_PER_MEMBER_MAX: usize = 8;
+/// What the records and addresses of all who ask to join one group may take, in bytes.
+pub const GROUP_APPLICANTS_MAX_BYTES: usize = 512 * 1024;
+/// Longest row of a group, in bytes.
+pub const GROUP_ROW_MAX_BYTES: usize = 3 * 1024 * 1024;
+/// What waits for one member before they are welcomed once more, in messages.
+pub const GROUP_WELCOMES_WAITING_MAX: usize = 256;
 /// Control messages of one group that came before their author was known to be a member.
 pub const GROUP_EARLY_MAX: usize = 64;
 /// Own messages of one group that not all members are known to have.

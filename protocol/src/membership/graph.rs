@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rand_core::CryptoRng;
 
-use super::operation::{About, Action, OPERATION_VERSION, Operation, OperationIn};
+use super::operation::{About, Action, OPERATION_VERSION, Operation, OperationIn, Role};
 use super::view::View;
 use crate::crypto::kdf;
 use crate::id::{AccountId, GroupId, OperationId};
 use crate::identity::{IdentityKeyPair, PublicIdentity};
-use crate::limits::{GROUP_MEMBERS_MAX, GROUP_OPERATIONS_MAX, GROUP_PARENTS_MAX};
+use crate::limits::{
+    GROUP_LIST_MAX, GROUP_MEMBERS_MAX, GROUP_OPERATIONS_MAX, GROUP_PARENTS_MAX, GROUP_WASTED_OPERATIONS_MAX,
+};
 use crate::record::Record;
 use crate::wire::codec::{Bytes, Fixed};
 
@@ -88,6 +90,8 @@ pub struct Membership {
     /// Operations that touch an account: additions, removals, roles, bans.
     pub(super) touching: BTreeMap<AccountId, Vec<usize>>,
     pub(super) by_author: BTreeMap<AccountId, Vec<usize>>,
+    /// Those that count.
+    effective: Places,
     view: View,
 }
 
@@ -147,6 +151,7 @@ impl Membership {
             heads: BTreeSet::new(),
             touching: BTreeMap::new(),
             by_author: BTreeMap::new(),
+            effective: Places::default(),
             view: View::default(),
         };
         membership.insert(operation, Places::default(), 0);
@@ -191,7 +196,9 @@ impl Membership {
             self.identities.insert(record.account_id(), record.identity().clone());
         }
         self.nodes.push(Node { operation, past, depth });
-        self.view = View::of(self);
+        let settled = self.settle(None);
+        self.view = View::of(self, &settled);
+        self.effective = settled.effective;
     }
 
     /// Takes an operation in. Says whether it was new.
@@ -206,7 +213,7 @@ impl Membership {
         if self.places.contains_key(&operation.id) {
             return Ok(false);
         }
-        if self.nodes.len() >= GROUP_OPERATIONS_MAX {
+        if self.nodes.len() >= GROUP_OPERATIONS_MAX || self.has_wasted_enough(&operation.author()) {
             return Err(OperationError::Full);
         }
         let missing: Vec<OperationId> =
@@ -233,6 +240,37 @@ impl Membership {
         Ok(true)
     }
 
+    /// Whether somebody who is no admin has filled the graph with operations that
+    /// don't count: doubles of one number, or what they did beside their removal.
+    /// None of those can change the view any more.
+    fn has_wasted_enough(&self, author: &AccountId) -> bool {
+        if self.view.role(author).is_some_and(|role| role >= Role::Admin) {
+            return false;
+        }
+        let theirs = self.by_author.get(author).into_iter().flatten();
+        theirs.filter(|place| !self.effective.contains(**place)).count() >= GROUP_WASTED_OPERATIONS_MAX
+    }
+
+    /// What a new operation of `author` follows: their own last one, and what counts
+    /// and has no successor that does. What doesn't count is left aside, so that
+    /// nobody can crowd out with it what does.
+    fn parents_for(&self, author: &AccountId) -> Vec<OperationId> {
+        let mut followed = Places::default();
+        for (_, node) in self.nodes.iter().enumerate().filter(|(place, _)| self.effective.contains(*place)) {
+            followed.union(&node.past);
+        }
+        let is_tip = |place: &usize| self.effective.contains(*place) && !followed.contains(*place);
+        let own = self.by_author.get(author).and_then(|places| places.last()).copied();
+        let own = own.filter(|place| !followed.contains(*place));
+        let tips = (0..self.nodes.len()).filter(is_tip).filter(|place| Some(*place) != own);
+        let id = |place: usize| self.nodes.get(place).map(|node| node.operation.id);
+        let mut tips: Vec<OperationId> = tips.filter_map(id).collect();
+        tips.sort_unstable();
+        let mut parents: BTreeSet<OperationId> = own.and_then(id).into_iter().collect();
+        parents.extend(tips.into_iter().take(GROUP_PARENTS_MAX - 1));
+        parents.into_iter().collect()
+    }
+
     fn past_of(&self, parents: &[OperationId]) -> (Places, u32) {
         let (mut past, mut depth) = (Places::default(), 0);
         for place in parents.iter().filter_map(|parent| self.places.get(parent)) {
@@ -252,7 +290,7 @@ impl Membership {
     /// [`OperationError::NotAllowed`], [`OperationError::Full`] or [`OperationError::Malformed`]: nothing has changed.
     pub fn act(&mut self, identity: &IdentityKeyPair, action: Action) -> Result<Operation, OperationError> {
         let author = identity.account_id();
-        let parents: Vec<OperationId> = self.heads.iter().take(GROUP_PARENTS_MAX).copied().collect();
+        let parents = self.parents_for(&author);
         let (past, _) = self.past_of(&parents);
         let own = self.by_author.get(&author).into_iter().flatten().filter(|place| past.contains(**place));
         let last =
@@ -287,10 +325,10 @@ impl Membership {
         &self.view
     }
 
-    /// The operations that no other names as its parent.
+    /// The operations that no other names as its parent, as many as a message holds.
     #[must_use]
     pub fn heads(&self) -> Vec<OperationId> {
-        self.heads.iter().copied().collect()
+        self.heads.iter().take(GROUP_LIST_MAX).copied().collect()
     }
 
     /// Whether an operation is known.

@@ -223,6 +223,41 @@ fn who_equivocates_is_settled_the_same_way_for_all_and_shown() {
 }
 
 #[test]
+fn who_floods_with_doubles_fills_nothing_and_makes_nobody_equivocate() {
+    let all = people(4);
+    let mut group = grown(&all, Role::Admin);
+    let (admin, gone) = (&all[1], &all[3]);
+    let parents = group.heads();
+    group.act(&admin.identity, removed(gone)).unwrap();
+    let doubles = (0..60).map(|number| {
+        let place = ChainPlace { chain: ChainId([number; 16]), next: 1 };
+        let wire = OperationIn {
+            version: OPERATION_VERSION,
+            group: group.group(),
+            author: gone.id(),
+            seq: 1,
+            parents: parents.clone(),
+            action: Action::Leave { seen: Some(place) },
+            signature: Fixed([0; 64]),
+        };
+        Operation::sign(&gone.identity, wire).unwrap()
+    });
+    let doubles: Vec<Operation> = doubles.collect();
+    let taken = doubles.iter().filter(|double| group.add(double.encoded()).is_ok()).count();
+    assert!(taken < 20, "{taken} doubles were taken");
+    for name in ["Climbers", "Swimmers"] {
+        group.act(&admin.identity, Action::Update { about: about(name) }).unwrap();
+    }
+    assert_eq!(group.view().about.name, "Swimmers");
+    assert!(!group.view().equivocators.contains(&admin.id()), "an honest admin seems to equivocate");
+    // Whoever knows other doubles comes to the same members.
+    let mut other = grown(&all, Role::Admin);
+    other.act(&admin.identity, removed(gone)).unwrap();
+    doubles.iter().rev().for_each(|double| drop(other.add(double.encoded())));
+    assert_eq!(other.view().members, group.view().members);
+}
+
+#[test]
 fn a_group_is_handed_over_and_never_without_an_owner() {
     let all = people(3);
     let mut one = grown(&all, Role::Admin);

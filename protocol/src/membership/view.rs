@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::graph::Membership;
 use super::operation::{About, Action, ChainPlace, JoinPolicy, Role};
-use super::resolve::Scope;
+use super::resolve::{Scope, Settled};
 use crate::crypto::kdf::Transcript;
 use crate::id::{AccountId, OperationId, Timestamp, ViewId};
 use crate::limits::{GROUP_INVITES_MAX, GROUP_MEMBERS_MAX};
@@ -66,8 +66,7 @@ impl Default for View {
 }
 
 impl View {
-    pub(super) fn of(membership: &Membership) -> Self {
-        let settled = membership.settle(None);
+    pub(super) fn of(membership: &Membership, settled: &Settled) -> Self {
         let scope = Scope { within: None, effective: &settled.effective };
         let mut order: Vec<_> = membership.roster(scope).into_iter().collect();
         order.sort_by_key(|(_, (_, seniority))| *seniority);
@@ -82,7 +81,7 @@ impl View {
             .collect();
         let banned = membership.touching.keys().filter(|account| membership.is_banned(scope, **account));
         let banned = banned.copied().collect();
-        let mut view = Self { banned, members, equivocators: settled.equivocators, ..Self::default() };
+        let mut view = Self { banned, members, equivocators: settled.equivocators.clone(), ..Self::default() };
         let mut counted: Vec<_> = membership.nodes.iter().enumerate().collect();
         counted.retain(|(place, _)| scope.effective.contains(*place));
         counted.sort_by_key(|(_, node)| (node.depth, node.operation.id));
@@ -95,6 +94,8 @@ impl View {
                     view.invites.insert(id.0, InviteView { hash: hash.0, expires: *expires, author });
                 }
                 Action::RevokeInvite { id } => {
+                    // Makes room for another.
+                    view.invites.remove(&id.0);
                     revoked.insert(id.0);
                 }
                 action => {

@@ -18,7 +18,8 @@ use crate::engine::state::{Open, rng};
 use crate::engine::step::{Step, sentence, storage};
 use crate::messaging::group::{Progress, Unacknowledged};
 use crate::messaging::limits::{
-    GROUP_BURST_MESSAGES, GROUP_KEEP_DAYS, GROUP_SYNC_SOON_MS, GROUP_UNKNOWN_CHAINS_MAX, GROUP_WAITING_MAX,
+    GROUP_BURST_MESSAGES, GROUP_KEEP_DAYS, GROUP_NUMBER_MAX, GROUP_SYNC_SOON_MS, GROUP_UNKNOWN_CHAINS_MAX,
+    GROUP_WAITING_MAX,
 };
 use crate::messaging::stored::{StoredMessage, message_name, parse_message_name};
 use crate::store::Table;
@@ -194,7 +195,8 @@ impl Open {
             return false;
         }
         // What is left out here is fetched later, at the pace of whoever fetches.
-        if from.is_none() && self.floods(step, group, message.author) {
+        let paced = from.is_none();
+        if message.number >= GROUP_NUMBER_MAX || (paced && self.has_flooded(group, message.author)) {
             return false;
         }
         let Ok(chains) = self.chains_of(step, group, message.author) else { return false };
@@ -213,6 +215,9 @@ impl Open {
             }
         };
         step.chains.insert((group, message.author));
+        if paced {
+            self.note_pace(step, group, message.author);
+        }
         self.keep(step, group, &message, encoded);
         match MessageIn::decode(opened.expose()) {
             Ok(said) => {
@@ -229,18 +234,19 @@ impl Open {
         true
     }
 
-    /// Whether a member publishes faster than anybody reads.
-    fn floods(&mut self, step: &mut Step<'_>, group: GroupId, author: AccountId) -> bool {
-        let Some(held) = self.groups.get_mut(&group) else { return true };
-        let pace = held.paces.entry(author).or_default();
-        match pace.note(Instant::now(), GROUP_BURST_MESSAGES) {
-            Pace::Fine => false,
-            Pace::JustPassed => {
-                let text = "A member floods a group: what is too much is put off.";
-                self.alert(step, "group.flood", Severity::Warning, Some(author.to_string()), text);
-                true
-            }
-            Pace::Passed => true,
+    /// Whether a member has published faster than anybody reads.
+    fn has_flooded(&self, group: GroupId, author: AccountId) -> bool {
+        let pace = self.groups.get(&group).and_then(|held| held.paces.get(&author));
+        pace.is_some_and(|pace| pace.has_passed(Instant::now(), GROUP_BURST_MESSAGES))
+    }
+
+    /// Counts a message that was opened: nobody else can use up its author's share.
+    fn note_pace(&mut self, step: &mut Step<'_>, group: GroupId, author: AccountId) {
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        let pace = held.paces.entry(author).or_default().note(Instant::now(), GROUP_BURST_MESSAGES);
+        if pace == Pace::JustPassed {
+            let text = "A member floods a group: what is too much is put off.";
+            self.alert(step, "group.flood", Severity::Warning, Some(author.to_string()), text);
         }
     }
 

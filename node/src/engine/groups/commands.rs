@@ -161,7 +161,7 @@ impl Open {
         let view = self.groups.get(&group).and_then(Group::view);
         let view = view.ok_or_else(|| ApiError::not_found("There is no such group."))?;
         let name = user.trim().trim_start_matches('@');
-        let known = view.members.keys().chain(&view.banned);
+        let known = view.members.keys().chain(&view.banned).chain(view.former.keys());
         let named: Vec<AccountId> =
             known.filter(|account| self.conversation_name(**account).eq_ignore_ascii_case(name)).copied().collect();
         match named.as_slice() {
@@ -173,7 +173,10 @@ impl Open {
                 return Err(ApiError { fingerprints, ..ApiError::new(ErrorKind::Conflict, text) });
             }
         }
-        let account = self.resolve(name).ok().filter(|account| view.has(account) || view.banned.contains(account));
+        let account = self
+            .resolve(name)
+            .ok()
+            .filter(|account| view.has(account) || view.banned.contains(account) || view.former.contains_key(account));
         account.ok_or_else(|| ApiError::not_found(format!("There is no member named {name:?}.")))
     }
 
@@ -400,7 +403,7 @@ impl Open {
         if member == self.me {
             return Err(ApiError::new(ErrorKind::NotAllowed, "That is you. Leave the group instead."));
         }
-        let seen = self.read_of(group, member);
+        let seen = self.read_of(step, group, member);
         let action = if ban { Action::Ban { member, seen } } else { Action::Remove { member, seen } };
         self.act_on_group(step, group, action)?;
         self.audit(step, "group.member_removed", Severity::Info, "Somebody was removed from a group.");

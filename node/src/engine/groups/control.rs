@@ -14,7 +14,7 @@ use crate::engine::state::Open;
 use crate::engine::step::Step;
 use crate::messaging::contact::Standing;
 use crate::messaging::group::{GroupRow, GroupStanding, Progress};
-use crate::messaging::limits::GROUPS_MAX;
+use crate::messaging::limits::{GROUP_NUMBER_MAX, GROUPS_MAX};
 
 impl Open {
     /// A control message of somebody, who has proved to be `from`.
@@ -113,6 +113,13 @@ impl Open {
             step.groups.insert(group);
             return;
         }
+        // Who reads a chain is noted under its name: nobody takes another's.
+        let me = self.me;
+        let others = |known: &Progress| known.author == me || (known.known && known.author != from);
+        if chain.number > GROUP_NUMBER_MAX || held.row.places.get(&chain.chain).is_some_and(others) {
+            let text = "A member's chain was refused: it is another member's, or too long.";
+            return self.alert(step, "group.invalid_chain", Severity::Warning, Some(from.to_string()), text);
+        }
         let Ok(chains) = self.chains_of(step, group, from) else { return };
         match chains.accept(chain) {
             Ok(true) => {}
@@ -124,7 +131,7 @@ impl Open {
         }
         step.chains.insert((group, from));
         let Some(held) = self.groups.get_mut(&group) else { return };
-        let missed = held.row.places.insert(chain.chain, Progress::new(from, true, chain.number, step.now)).is_some();
+        let missed = held.row.begin_chain(chain.chain, Progress::new(from, true, chain.number, step.now));
         step.groups.insert(group);
         self.retry_waiting(step, group);
         if missed {

@@ -2,12 +2,13 @@
 //! compared with other members, which gets everything that was missed. Published
 //! is not delivered: only what a member says to have counts as that.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rand::seq::{IndexedRandom, IteratorRandom};
 use secure_chat_protocol::id::{AccountId, ChainId, GroupId};
 use secure_chat_protocol::limits::GROUP_ANSWER_MESSAGES_MAX;
-use secure_chat_protocol::membership::{GroupSecret, Membership};
+use secure_chat_protocol::membership::{GroupSecret, Membership, View};
 use secure_chat_protocol::wire::codec::Bytes;
 use secure_chat_protocol::wire::group::{GROUP_MISSING_MAX_BYTES, GroupControl, GroupFetch, GroupMissing};
 use secure_chat_protocol::wire::peer::{PeerRefusal, PeerRequest, PeerResponse};
@@ -18,10 +19,10 @@ use crate::api::{ApiError, Done, MessageState};
 use crate::engine::state::{Open, rng};
 use crate::engine::step::Step;
 use crate::engine::work::Work;
-use crate::messaging::group::GroupRow;
+use crate::messaging::group::{GroupRow, Progress};
 use crate::messaging::limits::{
-    GROUP_ASK_IN_TURN, GROUP_ASK_PATIENCE_MS, GROUP_CHAIN_ASK_MS, GROUP_NEIGHBOURS, GROUP_SYNC_AT_ONCE,
-    GROUP_SYNC_EVERY_MS,
+    GROUP_ASK_IN_TURN, GROUP_ASK_PATIENCE_MS, GROUP_CHAIN_ASK_MS, GROUP_NEIGHBOURS, GROUP_NUMBER_MAX,
+    GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS,
 };
 use crate::network::RequestError;
 use crate::store::Table;
@@ -369,11 +370,20 @@ impl Open {
         if let Err(error) = step.txn.expire(Table::GroupLog, today, SWEEP_ROWS) {
             tracing::warn!(%error, "group messages could not be swept");
         }
+        let mut gaps = BTreeSet::new();
         for held in self.groups.values_mut().filter(|held| held.is_joined()) {
             let before = held.row.places.len();
             held.row.expire(step.now);
             if held.row.places.len() != before {
                 step.groups.insert(held.row.group);
+            }
+            let behind = held.row.places.values().filter(|progress| progress.known && !progress.later.is_empty());
+            gaps.extend(behind.map(|progress| (held.row.group, progress.author)));
+        }
+        for (group, author) in gaps {
+            let now = step.now;
+            if self.chains_of(step, group, author).is_ok_and(|chains| chains.expire(now)) {
+                step.chains.insert((group, author));
             }
         }
     }
@@ -383,6 +393,18 @@ impl Open {
         for group in groups {
             self.seek_neighbours(step, group);
         }
+    }
+}
+
+/// Up to where a chain is read by those who know this view.
+fn counted_end(view: &View, chain: ChainId, progress: &Progress) -> u32 {
+    let end = progress.end().min(GROUP_NUMBER_MAX);
+    if view.has(&progress.author) {
+        return end;
+    }
+    match view.former.get(&progress.author) {
+        Some(Some(place)) if place.chain == chain => end.min(place.next),
+        _ => 0,
     }
 }
 
@@ -408,7 +430,9 @@ fn collect(
     let has: std::collections::HashMap<ChainId, u32> = fetch.places.iter().copied().collect();
     let mut found = Vec::new();
     'chains: for (chain, progress) in held.row.places.iter().filter(|(_, p)| p.known && p.author != from) {
-        for number in has.get(chain).copied().unwrap_or(0)..progress.end() {
+        // What nobody counts any more is not passed on: it would crowd out what is missing.
+        let end = counted_end(membership.view(), *chain, progress);
+        for number in has.get(chain).copied().unwrap_or(0)..end {
             let row = step.txn.get(Table::GroupLog, &place_key(fetch.group, *chain, number)).ok().flatten();
             let Some((order, encoded)) = row.as_deref().and_then(|row| row.split_first_chunk::<8>()) else { continue };
             let left = room.checked_sub(encoded.len().saturating_add(8));

@@ -16,11 +16,15 @@ use super::pace::Pace;
 use super::roster::pages;
 use crate::api::{ApiError, Done, ErrorKind, Event, GroupJoining, GroupState};
 use crate::engine::audit::Severity;
+use crate::engine::peers::plausible_addresses;
 use crate::engine::state::Open;
 use crate::engine::step::{Step, sentence};
 use crate::messaging::contact::{Contact, Inbox, Standing};
 use crate::messaging::group::{Applicant, GroupRow, GroupStanding};
-use crate::messaging::limits::{CONTACTS_MAX, GROUP_APPLICANTS_MAX, GROUP_BURST_JOINS, GROUPS_MAX};
+use crate::messaging::limits::{
+    CONTACTS_MAX, GROUP_APPLICANTS_MAX, GROUP_APPLICANTS_MAX_BYTES, GROUP_BURST_JOINS, GROUP_WELCOMES_WAITING_MAX,
+    GROUPS_MAX,
+};
 
 impl Open {
     /// `groups.join` by a link.
@@ -110,10 +114,15 @@ impl Open {
                 Err(error) if error.kind == ErrorKind::Full => JoinAnswer::Full,
                 Err(_) => JoinAnswer::NotHere,
             },
+            // Who was told everything already, and took nothing of it yet, is not told again.
+            Verdict::Welcome if self.outbox.count_for(&from) >= GROUP_WELCOMES_WAITING_MAX => return,
             Verdict::Welcome => return self.welcome(step, group, from),
             Verdict::Wait => {
-                self.keep_applicant(step, group, &record, addresses);
-                JoinAnswer::Waiting
+                if self.keep_applicant(step, group, &record, plausible_addresses(&addresses)) {
+                    JoinAnswer::Waiting
+                } else {
+                    JoinAnswer::Full
+                }
             }
             Verdict::No(answer) => answer,
         };
@@ -163,10 +172,18 @@ impl Open {
         pace != Pace::Fine
     }
 
-    fn keep_applicant(&mut self, step: &mut Step<'_>, group: GroupId, record: &Record, addresses: Vec<String>) {
+    /// Says whether there is room for them.
+    fn keep_applicant(&mut self, step: &mut Step<'_>, group: GroupId, record: &Record, addresses: Vec<String>) -> bool {
         let now = step.now;
         let account = record.account_id();
-        let Some(held) = self.groups.get_mut(&group) else { return };
+        let Some(held) = self.groups.get_mut(&group) else { return false };
+        let bytes = |applicant: &Applicant| {
+            applicant.record.0.len().saturating_add(applicant.addresses.iter().map(String::len).sum())
+        };
+        let taken: usize = held.row.applicants.values().map(bytes).sum();
+        if taken.saturating_add(record.encoded().len()) > GROUP_APPLICANTS_MAX_BYTES {
+            return false;
+        }
         let applicant = Applicant {
             username: record.name().as_str().to_owned(),
             record: Bytes(record.encoded().to_vec()),
@@ -178,6 +195,7 @@ impl Open {
             step.tell(Event::GroupJoinRequested(view));
         }
         step.groups.insert(group);
+        true
     }
 
     /// Adds somebody, and welcomes them.
@@ -333,7 +351,7 @@ impl Open {
                     let text = "You are the last owner. Make somebody else the owner first.";
                     return Err(ApiError::new(ErrorKind::NotAllowed, text));
                 }
-                let seen = self.read_of(group, self.me);
+                let seen = self.read_of(step, group, self.me);
                 self.act_on_group(step, group, Action::Leave { seen })?;
             }
         }
@@ -372,7 +390,13 @@ impl Open {
                 Some(record)
             }
             _ if !held.is_coming() => return false,
-            Ok(GroupControl::Chain { .. } | GroupControl::Operations { .. } | GroupControl::Secret(_)) => None,
+            // Of a member, as far as the operations say that are here; a newcomer whose
+            // operation is still on its way is asked for their chain later.
+            Ok(GroupControl::Chain { .. } | GroupControl::Operations { .. } | GroupControl::Secret(_))
+                if held.row.standing == GroupStanding::Asking || is_known(held, &account) =>
+            {
+                None
+            }
             _ => return false,
         };
         if self.contacts.len() >= CONTACTS_MAX {
@@ -389,6 +413,23 @@ impl Open {
         step.contacts.insert(account);
         true
     }
+}
+
+impl Open {
+    /// Whether somebody who is not known to be a member may be one soon: the operation
+    /// that took them in is perhaps on its way.
+    pub(in crate::engine) fn comes_early(&self, group: GroupId, payload: &[u8]) -> bool {
+        let member_says = matches!(
+            GroupControl::decode(payload),
+            Ok(GroupControl::Chain { .. } | GroupControl::Operations { .. } | GroupControl::Secret(_))
+        );
+        member_says && self.groups.get(&group).is_some_and(Group::is_coming)
+    }
+}
+
+/// Whether an operation of a group tells of this account.
+fn is_known(held: &Group, account: &AccountId) -> bool {
+    held.membership.as_ref().is_some_and(|membership| membership.identity(account).is_some())
 }
 
 /// What becomes of a request to join.

@@ -34,7 +34,8 @@ const READ_SECRETS: usize = 3;
 pub(crate) struct LogPage {
     pub(crate) group: GroupId,
     pub(crate) node: String,
-    pub(crate) generation: u64,
+    /// Which group secret's log: its generation, and who made it.
+    pub(crate) secret: (u64, AccountId),
     pub(crate) entries: Vec<LogEntry>,
     pub(crate) more: bool,
 }
@@ -141,7 +142,7 @@ impl Open {
                 let name = node.to_string();
                 let after = kept.cursors.get(&name).copied().unwrap_or(0);
                 let keys = GroupSecret::from_wire(kept.secret.secret).log_keys();
-                let (net, node, generation) = (self.net.clone(), node.clone(), kept.secret.generation);
+                let (net, node, secret) = (self.net.clone(), node.clone(), (kept.secret.generation, kept.author));
                 step.work(async move {
                     let read = GroupLogRequest::Read {
                         log: keys.log_id(),
@@ -153,7 +154,7 @@ impl Open {
                         Ok(Response::Log { entries, more }) => (entries, more),
                         _ => (Vec::new(), false),
                     };
-                    Work::GroupLog(LogPage { group, node: name, generation, entries, more })
+                    Work::GroupLog(LogPage { group, node: name, secret, entries, more })
                 });
             }
         }
@@ -162,9 +163,9 @@ impl Open {
     /// A page of a log came. A node may lie about it: what is not sealed by a member opens to nothing.
     pub(in crate::engine) fn log_read(&mut self, step: &mut Step<'_>, page: &LogPage) {
         let Some(held) = self.groups.get_mut(&page.group).filter(|held| held.is_joined()) else { return };
-        let Some(kept) = held.row.secrets.iter_mut().find(|kept| kept.secret.generation == page.generation) else {
-            return;
-        };
+        // Two admins may have made one of the same generation.
+        let asked = held.row.secrets.iter_mut().find(|kept| (kept.secret.generation, kept.author) == page.secret);
+        let Some(kept) = asked else { return };
         let Some(last) = page.entries.iter().map(|entry| entry.position).max() else { return };
         let cursor = kept.cursors.entry(page.node.clone()).or_insert(0);
         let advanced = last > *cursor;

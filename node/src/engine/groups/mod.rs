@@ -37,7 +37,7 @@ use super::step::Step;
 use crate::api::{ApiError, ErrorKind};
 use crate::messaging::contact::{Contact, Standing};
 use crate::messaging::group::{GroupRecord, GroupRow, GroupStanding};
-use crate::messaging::limits::GROUP_PAGE_OPERATIONS;
+use crate::messaging::limits::{GROUP_PAGE_OPERATIONS, GROUP_ROW_MAX_BYTES};
 use crate::store::{StoreError, Table, Vault};
 
 /// A group in memory.
@@ -257,15 +257,16 @@ impl Open {
     }
 
     /// Stages everything of groups that the step changed in memory.
-    pub(super) fn finish_groups(&mut self, step: &mut Step<'_>) {
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`]: the step must not count then.
+    pub(super) fn finish_groups(&mut self, step: &mut Step<'_>) -> Result<(), StoreError> {
         for group in std::mem::take(&mut step.groups) {
             match self.groups.get_mut(&group) {
                 Some(held) => {
-                    store_operations(step, held);
-                    match GroupRecord::Row(Box::new(held.row.clone())).encode() {
-                        Ok(bytes) => step.txn.put(Table::Groups, group.as_ref(), &bytes),
-                        Err(error) => tracing::error!(%error, "a group can't be encoded"),
-                    }
+                    store_operations(step, held)?;
+                    let row = GroupRecord::Row(Box::new(held.row.clone())).encode();
+                    step.txn.put(Table::Groups, group.as_ref(), &row.map_err(|_| too_large())?);
                 }
                 None => step.txn.delete(Table::Groups, group.as_ref()),
             }
@@ -282,15 +283,20 @@ impl Open {
                 None => step.txn.delete(Table::SenderKeys, &chain_key(group, account)),
             }
         }
+        Ok(())
     }
 }
 
+const fn too_large() -> StoreError {
+    StoreError::TooLarge { bytes: GROUP_ROW_MAX_BYTES }
+}
+
 /// Stages the pages of operations that have grown.
-fn store_operations(step: &mut Step<'_>, held: &mut Group) {
-    let Some(membership) = &held.membership else { return };
+fn store_operations(step: &mut Step<'_>, held: &mut Group) -> Result<(), StoreError> {
+    let Some(membership) = &held.membership else { return Ok(()) };
     let count = membership.operations().len();
     if count <= held.stored_operations {
-        return;
+        return Ok(());
     }
     let first = held.stored_operations / GROUP_PAGE_OPERATIONS;
     let pages = count.div_ceil(GROUP_PAGE_OPERATIONS);
@@ -300,11 +306,10 @@ fn store_operations(step: &mut Step<'_>, held: &mut Group) {
         let operations = operations.map(|operation| Bytes(operation.encoded().to_vec())).collect();
         let page = u32::try_from(page).unwrap_or(u32::MAX);
         let group = held.row.group;
-        match (GroupRecord::Operations { group, page, operations }).encode() {
-            Ok(bytes) => step.txn.put(Table::Groups, &operations_key(group, page), &bytes),
-            Err(error) => tracing::error!(%error, "operations can't be encoded"),
-        }
+        let row = GroupRecord::Operations { group, page, operations }.encode().map_err(|_| too_large())?;
+        step.txn.put(Table::Groups, &operations_key(group, page), &row);
     }
     held.stored_operations = count;
     held.row.pages = u32::try_from(pages).unwrap_or(u32::MAX);
+    Ok(())
 }

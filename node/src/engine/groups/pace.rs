@@ -23,6 +23,12 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// Whether more came in the present window than is fine.
+    pub(super) fn has_passed(&self, now: Instant, most: u32) -> bool {
+        let present = self.began.is_some_and(|began| now.duration_since(began) < Duration::from_millis(GROUP_PACE_MS));
+        present && self.count > most
+    }
+
     /// One more came; at most `most` in one window are fine.
     pub(super) fn note(&mut self, now: Instant, most: u32) -> Pace {
         let over = self.began.is_none_or(|began| now.duration_since(began) >= Duration::from_millis(GROUP_PACE_MS));

@@ -7,12 +7,14 @@ use secure_chat_protocol::wire::codec::Bytes;
 use secure_chat_protocol::wire::group::{GroupControl, PersonIn, SecretIn};
 
 use super::Group;
+use super::chat::place_key;
 use crate::api::{ApiError, ErrorKind, Event};
 use crate::engine::audit::Severity;
 use crate::engine::state::{Open, rng};
 use crate::engine::step::Step;
 use crate::messaging::group::GroupStanding;
 use crate::messaging::limits::{GROUP_ORPHANS_MAX, GROUP_READ_MEMBERS_MAX};
+use crate::store::Table;
 
 pub(super) fn refused(error: &OperationError) -> ApiError {
     match error {
@@ -61,7 +63,9 @@ impl Open {
             let operations = vec![Bytes(encoded.clone())];
             self.tell_member(step, *account, group, GroupControl::Operations { operations });
         }
-        if before.roster() != after.roster() && after.has(&self.me) {
+        // A secret counts by who made it: without one admin an older one might count again.
+        let changed = before.roster() != after.roster() || before.admins() != after.admins();
+        if changed && after.has(&self.me) {
             self.renew_secret(step, group, newcomer);
         }
         Ok(())
@@ -251,11 +255,15 @@ impl Open {
     }
 
     /// How far somebody's chain was read here: what is said with their removal.
-    pub(super) fn read_of(&self, group: GroupId, account: AccountId) -> Option<ChainPlace> {
+    pub(super) fn read_of(&self, step: &Step<'_>, group: GroupId, account: AccountId) -> Option<ChainPlace> {
         let places = &self.groups.get(&group)?.row.places;
         let theirs = places.iter().filter(|(_, progress)| progress.author == account && progress.known);
         let (chain, progress) = theirs.max_by_key(|(_, progress)| progress.touched)?;
-        Some(ChainPlace { chain: *chain, next: progress.end() })
+        // Only what is here: a chain that was handed over far ahead would let its owner
+        // go on writing.
+        let last = place_key(group, *chain, progress.end().checked_sub(1)?);
+        let here = account == self.me || step.txn.get(Table::GroupLog, &last).is_ok_and(|row| row.is_some());
+        here.then_some(ChainPlace { chain: *chain, next: progress.end() })
     }
 
     /// Where members listen, as far as it is known here.

@@ -203,7 +203,9 @@ impl Open {
         let opened = match chains.decrypt(&message, step.now) {
             Ok(opened) => opened,
             Err(GroupDecryptError::UnknownChain) => {
-                self.wait_for_chain(step, group, message);
+                if !paced || !self.too_many_strange(step, group) {
+                    self.wait_for_chain(step, group, message);
+                }
                 return false;
             }
             Err(GroupDecryptError::Duplicate | GroupDecryptError::TooOld) => return false,
@@ -238,6 +240,17 @@ impl Open {
     fn has_flooded(&self, group: GroupId, author: AccountId) -> bool {
         let pace = self.groups.get(&group).and_then(|held| held.paces.get(&author));
         pace.is_some_and(|pace| pace.has_passed(Instant::now(), GROUP_BURST_MESSAGES))
+    }
+
+    /// Counts a message of a chain that is not known, and so of nobody in particular.
+    fn too_many_strange(&mut self, step: &mut Step<'_>, group: GroupId) -> bool {
+        let Some(held) = self.groups.get_mut(&group) else { return true };
+        let pace = held.strange.note(Instant::now(), GROUP_BURST_MESSAGES);
+        if pace == Pace::JustPassed {
+            let text = "A group is flooded with messages that nobody here can open: what is too much is dropped.";
+            self.alert(step, "group.flood", Severity::Warning, Some(group.to_string()), text);
+        }
+        pace != Pace::Fine
     }
 
     /// Counts a message that was opened: nobody else can use up its author's share.

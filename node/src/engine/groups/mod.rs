@@ -59,6 +59,8 @@ pub(crate) struct Group {
     sync_at: Option<Instant>,
     /// How fast each member publishes.
     paces: HashMap<AccountId, pace::Window>,
+    /// How many messages of unknown chains came lately.
+    strange: pace::Window,
     /// How fast strangers are let in.
     joins: pace::Window,
     /// Own messages that were published once, and that members may have soon.
@@ -90,6 +92,7 @@ impl Group {
             asking: HashMap::new(),
             sync_at: None,
             paces: HashMap::new(),
+            strange: pace::Window::default(),
             joins: pace::Window::default(),
             published: BTreeSet::new(),
             logging: BTreeSet::new(),

@@ -23,6 +23,7 @@ pub mod network;
 pub mod rpc;
 pub mod security;
 pub mod shell;
+mod stack;
 pub mod status;
 mod stdio;
 pub mod stop;

@@ -26,7 +26,7 @@ use crate::network::{
 };
 use crate::security::attempts::Attempts;
 use crate::security::rules::Signal;
-use crate::security::stack::wipe_stack;
+use crate::stack::{wipe_stack, wiping};
 use crate::store::{AccountFile, StoreOptions, Table, Txn, Vault, list_accounts};
 
 /// Work in the background that still holds a vault is waited for this long.
@@ -184,9 +184,8 @@ impl Engine {
         let (config, store, results) = (Arc::clone(&self.config), self.store.clone(), self.results.clone());
         self.runtime.spawn_blocking(move || {
             let dir = config.data_dir.clone();
-            let result = boxed(|| work(config, (dir, store)));
-            // This thread may sleep for long now, with what the password was turned into on its stack.
-            wipe_stack();
+            // Keys and what the password was turned into pass through the stack.
+            let result = wiping(|| boxed(|| work(config, (dir, store))))();
             // An error means that the engine has stopped.
             let _ = results.blocking_send(Done::Opened { result, attempt, reply });
         });

@@ -284,7 +284,7 @@ impl Open {
         let (vault, head) = (Arc::downgrade(&self.vault), self.audit.head.clone());
         step.work(async move {
             let first = head.first;
-            let ok = tokio::task::spawn_blocking(move || walk(&vault, &head)).await.ok().flatten();
+            let ok = crate::stack::spawn_blocking(move || walk(&vault, &head)).await.ok().flatten();
             Work::AuditWalked { first, ok }
         });
     }

@@ -19,6 +19,7 @@ use super::work::Work;
 use super::{Engine, Inboxes};
 use crate::api::{Account, ApiError, BackupWritten, Command, Done, ErrorKind, Password, Reply, params};
 use crate::security::attempts::Attempts;
+use crate::stack::{wiping, wiping_with};
 use crate::store::{AccountFile, StoreError, Table, read_attempts, rekey, restore, wipe, write_attempts};
 
 /// Work that still holds a closed vault ends within this time.
@@ -110,10 +111,10 @@ impl Engine {
         let Some(open) = &self.open else { return Ok(password) };
         let before = self.attempt(account)?;
         let vault = Arc::clone(&open.vault);
-        let check = move || {
+        let check = wiping_with(vault, move |vault| {
             let result = vault.check_password(password.expose()).map_err(|error| storage(&error));
             result.map(|()| password)
-        };
+        });
         let judged = self.runtime.spawn_blocking(check).await.unwrap_or_else(|_| Err(ApiError::stopped()));
         self.attempted(account, before, judged.as_ref().err());
         judged
@@ -194,7 +195,7 @@ impl Engine {
             let (dir, file, store) = (dir.clone(), account.clone(), store.clone());
             let now = self.config.clock.now();
             let open = move || unlock(&dir, &file, &password, store, now).map(drop);
-            let judged = self.runtime.spawn_blocking(open).await.unwrap_or_else(|_| Err(ApiError::stopped()));
+            let judged = self.runtime.spawn_blocking(wiping(open)).await.unwrap_or_else(|_| Err(ApiError::stopped()));
             self.attempted(&account, before, judged.as_ref().err());
             judged?;
         }
@@ -204,7 +205,7 @@ impl Engine {
             let _ = std::fs::remove_dir_all(crate::files::copies::folder(&dir, account.account_id));
             Ok::<(), ApiError>(())
         };
-        self.runtime.spawn_blocking(end).await.unwrap_or_else(|_| Err(ApiError::stopped()))?;
+        self.runtime.spawn_blocking(wiping(end)).await.unwrap_or_else(|_| Err(ApiError::stopped()))?;
         Ok(Done {})
     }
 }
@@ -270,8 +271,9 @@ impl Open {
         };
         let vault = Arc::clone(&self.vault);
         step.work(async move {
-            let change = move || vault.change_password(params.old.expose(), params.new.expose());
-            let changed = tokio::task::spawn_blocking(change).await;
+            let change =
+                wiping_with(vault, move |vault| vault.change_password(params.old.expose(), params.new.expose()));
+            let changed = crate::stack::spawn_blocking(change).await;
             let result = changed.map_err(|_| ApiError::stopped());
             let result = result.and_then(|changed| changed.map_err(|error| storage(&error)));
             Work::PasswordChanged { account, before, result, reply }
@@ -298,7 +300,7 @@ impl Open {
         };
         let (vault, kdf) = (Arc::clone(&self.vault), self.config.kdf);
         step.work(async move {
-            let write = move || {
+            let write = wiping_with(vault, move |vault| {
                 let mut part = Part::create(&path)?;
                 let mut failed = None;
                 let written = vault.export(params.passphrase.expose(), kdf, &mut |bytes| {
@@ -310,8 +312,8 @@ impl Open {
                 let bytes = written.map_err(|error| failed.unwrap_or_else(|| storage(&error)))?;
                 part.finish()?;
                 Ok(BackupWritten { bytes })
-            };
-            let result = tokio::task::spawn_blocking(write).await.unwrap_or_else(|_| Err(ApiError::stopped()));
+            });
+            let result = crate::stack::spawn_blocking(write).await.unwrap_or_else(|_| Err(ApiError::stopped()));
             Work::BackedUp { result, reply }
         });
     }

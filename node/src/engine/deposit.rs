@@ -224,7 +224,7 @@ impl Errand {
 
     async fn deposit_one(&self, parcel: Parcel) -> Result<u64, NotTaken> {
         let (to, inner, token) = (self.descriptor.clone(), parcel.inner, parcel.token);
-        let sealed = tokio::task::spawn_blocking(move || seal(&to, &inner, &mut rng())).await;
+        let sealed = crate::stack::spawn_blocking(move || seal(&to, &inner, &mut rng())).await;
         let Ok(Ok(sealed)) = sealed else { return Err(NotTaken { wait_ms: 0, unspent: token }) };
         let secret = token.map(|token| TokenSeed::from_wire(token.seed).token(token.index));
         let at_homes = self.homes.iter().map(|home| self.deposit_at(home, parcel.id, &sealed, secret));
@@ -282,6 +282,6 @@ impl Errand {
                 }
             }
         };
-        tokio::task::spawn_blocking(solve).await.ok().flatten()
+        crate::stack::spawn_blocking(solve).await.ok().flatten()
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn begin(open: &mut Open, step: &mut Step<'_>, params: params::Securi
     };
     let (vault, head) = (Arc::downgrade(&open.vault), open.audit.head.clone());
     step.work(async move {
-        let written = tokio::task::spawn_blocking(move || write(&vault, &head, &path, format, &facts)).await;
+        let written = crate::stack::spawn_blocking(move || write(&vault, &head, &path, format, &facts)).await;
         let result = written.unwrap_or_else(|_| Err(ApiError::stopped()));
         Work::AuditWritten { result, reply }
     });

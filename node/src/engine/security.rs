@@ -19,6 +19,7 @@ use crate::api::{
 use crate::messaging::contact::Standing;
 use crate::security::log::{AuditEntry, Filter, Severity as Level};
 use crate::security::spam::Reason;
+use crate::stack::wiping_with;
 use crate::store::Table;
 
 /// Entries of a page, unless it is said.
@@ -110,8 +111,8 @@ impl Open {
         let (vault, head, before) = (Arc::clone(&self.vault), self.audit.head.clone(), params.before);
         let (checked, pruned) = (self.audit.checked, self.pruned_view());
         step.work(async move {
-            let read = move || {
-                let found = page(&vault, &head, &filter, before, limit as usize).map_err(|error| storage(&error))?;
+            let read = wiping_with(vault, move |vault| {
+                let found = page(vault, &head, &filter, before, limit as usize).map_err(|error| storage(&error))?;
                 let AuditPage { entries, next_before, whole } = found;
                 Ok(AuditLog {
                     entries: entries.into_iter().map(|(seq, entry)| entry_view(seq, entry)).collect(),
@@ -121,8 +122,8 @@ impl Open {
                     next_before,
                     pruned,
                 })
-            };
-            let result = tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(ApiError::stopped()));
+            });
+            let result = crate::stack::spawn_blocking(read).await.unwrap_or_else(|_| Err(ApiError::stopped()));
             // Whoever asked may have gone.
             let _ = reply.send(result);
             Work::Tried

@@ -17,6 +17,7 @@ use crate::messaging::limits::{
     CONNECT_AT_ONCE_MAX, CONNECT_EVERY_MS, MAINTENANCE_EVERY_MS, OUTBOX_EXPIRES_MS, TRAFFIC_EVERY_MS,
     TRAFFIC_POINTS_MAX,
 };
+use crate::stack::wiping_with;
 use crate::store::Table;
 
 /// Rows that one sweep takes out.
@@ -140,7 +141,7 @@ impl Open {
         let vault = Arc::clone(&self.vault);
         let now = step.now;
         step.work(async move {
-            let kept = tokio::task::spawn_blocking(move || vault.rotate(now)).await;
+            let kept = crate::stack::spawn_blocking(wiping_with(vault, move |vault| vault.rotate(now))).await;
             if let Ok(Err(error)) = kept {
                 tracing::warn!(%error, "the daily key could not be replaced");
             }

@@ -260,7 +260,7 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
     let stop = job.stop.clone();
     let (target, form, file, may_be_there) = (job.target.clone(), job.form, job.file, job.may_be_there);
     let stopped = stop.clone();
-    let found = tokio::task::spawn_blocking(move || {
+    let found = crate::stack::spawn_blocking(move || {
         let told = || is_stopped(&stopped);
         if may_be_there {
             if let Some(path) = target::is_there(&target, form, file, &cipher, &leaves, told)? {
@@ -303,7 +303,7 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
     let (to_writer, arrivals) = mpsc::channel(buffers);
     let writing = {
         let (shared, stop) = (shared.clone(), stop.clone());
-        tokio::task::spawn_blocking(move || write(growing, &shared, arrivals, &stop))
+        crate::stack::spawn_blocking(move || write(growing, &shared, arrivals, &stop))
     };
     let room = Buffers::new(buffers);
     let run = Run { net, file: job.file, author: job.author, shared: shared.clone(), to_writer, room };
@@ -328,7 +328,7 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
         return Err(FetchError::Corrupt);
     }
     let (target, size) = (job.target, job.form.size(&job.geometry));
-    let finished = tokio::task::spawn_blocking(move || growing.finish(&target, size));
+    let finished = crate::stack::spawn_blocking(move || growing.finish(&target, size));
     Ok(finished.await.map_err(|_| FetchError::Stopped)??)
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn serve(stream: PeerStream, reader: AccountId, shelf: Shelf, v
     let (to_wire, mut frames) = mpsc::channel::<Frame>(FRAMES_AHEAD);
     let (used, free) = mpsc::channel(FRAMES_AHEAD.saturating_add(2));
     let desk = Desk { shelf, vault, reader, open: None };
-    let working = tokio::task::spawn_blocking(move || desk.work(requests, &to_wire, free));
+    let working = crate::stack::spawn_blocking(move || desk.work(requests, &to_wire, free));
     let taking = async {
         while let Ok(Some(request)) = read_request(&mut incoming).await {
             if to_desk.send(request).await.is_err() {

@@ -92,7 +92,7 @@ async fn leave_all(leaving: &Leaving, net: &NetworkHandle) -> Result<(), LeaveEr
     let here: u64 =
         (0..geometry.count()).filter(|index| state.has(*index)).map(|index| geometry.plain_bytes(index) as u64).sum();
     leaving.done.store(here, Ordering::Relaxed);
-    tokio::task::spawn_blocking(move || reading.read(&missing, chunk_bytes, &chunks));
+    crate::stack::spawn_blocking(move || reading.read(&missing, chunk_bytes, &chunks));
     let mut flights = futures::stream::FuturesUnordered::new();
     let mut more = true;
     loop {

@@ -1,5 +1,5 @@
 //! What watches over the account, without I/O: the audit log, the alert rules,
-//! alerts as they are shown, signals of spam, delays after wrong passwords, and stacks that are wiped.
+//! alerts as they are shown, signals of spam, and delays after wrong passwords.
 //! Floor 3.
 
 pub mod alerts;
@@ -10,4 +10,3 @@ pub mod repeats;
 pub mod report;
 pub mod rules;
 pub mod spam;
-pub mod stack;

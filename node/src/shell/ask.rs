@@ -49,7 +49,7 @@ impl Ask {
             return self.line().await.map(|line| Password::new(line.as_str()));
         }
         let prompt = format!("{prompt}: ");
-        let typed = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
+        let typed = crate::stack::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
         typed.ok().and_then(Result::ok).filter(|text| !text.is_empty()).map(Password::new)
     }
 }

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::database::Store;
+use crate::stack::wipe_stack;
 
 /// Between two steps the thread leaves the disk to others for this long.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -39,5 +40,6 @@ fn run(store: &Weak<Store>, woken: &Receiver<()>) {
         while let Some(Ok(true)) = store.upgrade().map(|store| store.index_step()) {
             thread::sleep(PAUSE);
         }
+        wipe_stack();
     }
 }

@@ -43,7 +43,7 @@ impl Open {
         let cipher = ChunkCipher::new(row.manifest.key.to_key(), row.id(), geometry);
         let warning = row.warning.clone();
         step.work(async move {
-            let copying = tokio::task::spawn_blocking(move || {
+            let copying = crate::stack::spawn_blocking(move || {
                 let target = place(to.as_ref(), &name, bytes)?;
                 copy_out(copy.as_ref(), &cipher, sha256, &target)
             });

@@ -90,7 +90,7 @@ impl Open {
             (folder.unwrap_or_else(|| self.config.data_dir.join("downloads")), name.clone())
         };
         step.work(async move {
-            let looking = tokio::task::spawn_blocking(move || match params.path {
+            let looking = crate::stack::spawn_blocking(move || match params.path {
                 Some(path) => place(path.as_ref(), &name, size),
                 None => {
                     std::fs::create_dir_all(&default)?;
@@ -259,7 +259,7 @@ impl Open {
             let result = match fetch(job, net).await {
                 Ok(path) => {
                     let (there, name) = (path.clone(), name.unwrap_or_default());
-                    let kind = tokio::task::spawn_blocking(move || match form {
+                    let kind = crate::stack::spawn_blocking(move || match form {
                         Form::Plain => look_at(&there, &name),
                         Form::Sealed => judge(&name, &head(&there, &cipher).unwrap_or_default()),
                     })

@@ -100,7 +100,7 @@ impl Open {
             let _place = places.acquire_owned().await;
             let (path, name) = (sharing.path.clone(), sharing.name.clone());
             let key = FileKey::from_bytes(*sharing.key.expose());
-            let reading = tokio::task::spawn_blocking(move || {
+            let reading = crate::stack::spawn_blocking(move || {
                 let size = std::fs::metadata(&path).map_err(SourceError::from)?.len();
                 if confirm(size, confirmed).is_err() {
                     return Ok(None);

@@ -235,5 +235,5 @@ async fn solve(
             }
         }
     };
-    tokio::task::spawn_blocking(solve).await.ok().flatten()
+    crate::stack::spawn_blocking(solve).await.ok().flatten()
 }

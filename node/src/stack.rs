@@ -18,7 +18,9 @@ pub(crate) fn wipe_stack() {
 /// Runs `work` where it may block, and wipes that thread's stack when it has ended: the thread
 /// is kept for other work, and may sleep for long until then. All of this crate's work that
 /// handles secrets and blocks is started here.
-pub(crate) fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> tokio::task::JoinHandle<T> {
+pub(crate) fn spawn_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
     tokio::task::spawn_blocking(wiping(work))
 }
 

@@ -237,6 +237,10 @@ pub const GROUP_CHAIN_MAX_MESSAGES: u32 = 100;
 pub const GROUP_CHAIN_ROTATE_MS: u64 = 7 * DAY_MS;
 /// Longest encoded group message, in bytes.
 pub const GROUP_MESSAGE_MAX_BYTES: usize = 48 * 1024;
+/// Members whom a publisher names as not reached; of more than these none are named.
+pub const GROUP_UNREACHED_MAX: usize = 64;
+/// Longest encoded message with whom it did not reach, in bytes.
+pub const GROUP_GOSSIP_MAX_BYTES: usize = GROUP_MESSAGE_MAX_BYTES + 512;
 /// Operations in one control message, in bytes of their encodings.
 pub const GROUP_SYNC_MAX_BYTES: usize = 32 * 1024;
 /// Messages in one answer to a member who lacks some.

@@ -3,7 +3,8 @@
 //! so they share its processor, and the figures are of a machine under that load.
 //!
 //! Names of sections as arguments run only those: `fifty star rotation`.
-//! `MEMBERS` in the environment sets the size of the group of `rotation` (200).
+//! `MEMBERS` in the environment sets the size of the group of `rotation` (200), `RATE`
+//! the messages in a second of the others (50).
 
 mod crowd;
 
@@ -19,8 +20,8 @@ use rand_chacha::ChaCha8Rng;
 /// Members of the ordinary group.
 const MEMBERS: usize = 50;
 const MESSAGES: usize = 1_000;
-/// Between two messages: 50 a second.
-const EVERY: Duration = Duration::from_millis(20);
+/// Messages in a second, unless `RATE` in the environment says otherwise.
+const RATE: u32 = 50;
 /// Members who are away for part of it.
 const AWAY: usize = 5;
 /// An admin lets in 40 strangers in 10 s: joins are spaced so that none is put off.
@@ -99,10 +100,12 @@ async fn chat(shape: Shape, title: &str) -> anyhow::Result<()> {
         rand::seq::index::sample(&mut rng, MEMBERS - 1, AWAY).iter().map(|n| n + 1).collect();
     let staying: Vec<usize> = (0..MEMBERS).filter(|who| !leaving.contains(who)).collect();
     let mut said: BTreeMap<String, Said> = BTreeMap::new();
+    let rate = std::env::var("RATE").ok().and_then(|text| text.parse().ok()).unwrap_or(RATE);
+    let every = Duration::from_secs(1) / rate;
     let began = Instant::now();
     let mut sends = Vec::new();
     for number in 0..MESSAGES {
-        tokio::time::sleep_until((began + EVERY * u32::try_from(number)?).into()).await;
+        tokio::time::sleep_until((began + every * u32::try_from(number)?).into()).await;
         if number == MESSAGES / 4 {
             crowd.leave(&leaving);
         }

@@ -124,6 +124,12 @@ impl Open {
         self.met.iter().find_map(|(peer, met)| (met.account == Some(account)).then_some((*peer, met.since?)))
     }
 
+    /// The accounts that have been connected for so long.
+    pub(super) fn connected_since(&self, long: Duration) -> impl Iterator<Item = &AccountId> {
+        let there = self.met.values().filter(move |met| met.since.is_some_and(|since| since.elapsed() >= long));
+        there.filter_map(|met| met.account.as_ref())
+    }
+
     pub(super) fn is_connected(&self, account: AccountId) -> bool {
         self.peer_of(account).is_some()
     }

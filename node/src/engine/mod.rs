@@ -41,7 +41,9 @@ use self::state::Open;
 use self::work::{Done, Work};
 use crate::api::{At, Command, Event, NodeHandle, NumberedEvent};
 use crate::config::NodeConfig;
-use crate::messaging::limits::{COMMANDS_MAX, COMMIT_WINDOW_MS, RESULTS_MAX, STEP_MAX_INPUTS};
+use crate::messaging::limits::{
+    COMMANDS_MAX, COMMIT_WINDOW_MS, GOSSIP_COMMIT_WINDOW_MAX_MS, GOSSIP_COMMIT_WINDOW_MS, RESULTS_MAX, STEP_MAX_INPUTS,
+};
 use crate::network::NetworkEvent;
 use crate::store::StoreOptions;
 
@@ -101,6 +103,7 @@ impl Node {
             events,
             event_seq: 0,
             started: Instant::now(),
+            last_step: Duration::ZERO,
             open: None,
             opening: false,
             generation: 0,
@@ -179,6 +182,8 @@ pub(crate) struct Engine {
     events: broadcast::Sender<NumberedEvent>,
     event_seq: u64,
     pub(crate) started: Instant,
+    /// How long the last step took.
+    last_step: Duration,
     /// The open account.
     pub(crate) open: Option<Box<Open>>,
     /// An account is being made or opened.
@@ -198,9 +203,12 @@ impl Engine {
                 self.open.as_ref().map_or_else(|| Instant::now() + Duration::from_secs(3600), |open| open.next_tick());
             let mut input = inboxes.next(tick).await;
             let mut batch = Vec::new();
-            let patient_until = Instant::now() + Duration::from_millis(COMMIT_WINDOW_MS);
-            while batch.len() < STEP_MAX_INPUTS && self.may_wait(&input) {
-                let Ok(next) = tokio::time::timeout_at(patient_until.into(), inboxes.next(tick)).await else { break };
+            let began = Instant::now();
+            while batch.len() < STEP_MAX_INPUTS
+                && let Some(patience) = self.may_wait(&input)
+            {
+                let until = began + patience;
+                let Ok(next) = tokio::time::timeout_at(until.into(), inboxes.next(tick)).await else { break };
                 batch.push(std::mem::replace(&mut input, next));
             }
             loop {
@@ -236,15 +244,24 @@ impl Engine {
         }
     }
 
-    /// Whether an input hurries nobody, so that it shares the commit of what comes next.
-    fn may_wait(&self, input: &Input) -> bool {
-        let (Input::Done(done), Some(open)) = (input, &self.open) else { return false };
-        let Done::Work { generation, work } = &**done else { return false };
+    /// How long an input may wait for company: it hurries nobody, and shares the commit of what comes next.
+    fn may_wait(&self, input: &Input) -> Option<Duration> {
+        let open = self.open.as_ref()?;
+        let done = match input {
+            Input::Network(event) if matches!(**event, NetworkEvent::Gossip { .. }) => {
+                // Who is busy takes more at once.
+                let most = Duration::from_millis(GOSSIP_COMMIT_WINDOW_MAX_MS);
+                return Some(self.last_step.clamp(Duration::from_millis(GOSSIP_COMMIT_WINDOW_MS), most));
+            }
+            Input::Done(done) => done,
+            _ => return None,
+        };
+        let Done::Work { generation, work } = &**done else { return None };
         match &**work {
             Work::Delivered { to, rows, result, .. } if *generation == self.generation => {
-                open.may_wait(*to, rows, result)
+                open.may_wait(*to, rows, result).then_some(Duration::from_millis(COMMIT_WINDOW_MS))
             }
-            _ => false,
+            _ => None,
         }
     }
 
@@ -266,7 +283,9 @@ impl Engine {
                 other => run.push(other),
             }
         }
+        let began = Instant::now();
         self.step(run);
+        self.last_step = began.elapsed();
         if self.open.as_ref().is_some_and(|open| open.lock_is_due()) {
             self.lock(inboxes).await;
         }

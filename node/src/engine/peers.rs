@@ -52,7 +52,11 @@ impl Open {
                 self.local.remove(&peer);
             }
             NetworkEvent::Inbound { peer, request, responder } => self.inbound(step, peer, request, responder),
-            NetworkEvent::Gossip { topic, data, .. } => self.gossiped(step, &topic, &data),
+            NetworkEvent::Gossip { topic, data, forwarder, id } => {
+                if self.gossiped(step, &topic, &data) {
+                    self.net.pass_on(id, forwarder);
+                }
+            }
             NetworkEvent::Stream { peer, stream } => self.serve_files(step, peer, stream),
             NetworkEvent::Push { node, push } => self.pushed(step, node, push),
             NetworkEvent::RendezvousConnected { node } => self.home_connected(step, node),

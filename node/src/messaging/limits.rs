@@ -21,6 +21,10 @@ pub const DELIVERY_MAX_BYTES: usize = 1024 * 1024;
 pub const DELIVERIES_IN_FLIGHT_MAX: usize = 2;
 /// How long what hurries nobody waits for company, to share a commit with it.
 pub const COMMIT_WINDOW_MS: u64 = 5;
+/// How long a message of a group waits for others, to share a commit with them.
+pub const GOSSIP_COMMIT_WINDOW_MS: u64 = 10;
+/// The same where a commit takes longer than that: as long as the last one, and at most this.
+pub const GOSSIP_COMMIT_WINDOW_MAX_MS: u64 = 50;
 /// Messages of one contact that wait for an earlier one.
 pub const HELD_MAX_MESSAGES: usize = 10_000;
 /// Envelopes on their way to the mailboxes of one contact.
@@ -139,6 +143,10 @@ pub const GROUP_ASK_NEXT_MS: u64 = 8 * SECOND_MS;
 pub const GROUP_SYNC_EVERY_MS: u64 = 10 * SECOND_MS;
 /// After an own message, members are asked whether it came, this much later.
 pub const GROUP_SYNC_SOON_MS: u64 = 500;
+/// Whoever is connected for less than this may not have said yet what they listen to.
+pub const GROUP_SUBSCRIBED_AFTER_MS: u64 = 3 * SECOND_MS;
+/// Whoever writes much compares no more often than this.
+pub const GROUP_SYNC_APART_MS: u64 = 5 * SECOND_MS;
 /// Messages that one member may publish in [`GROUP_PACE_MS`] before the rest is put off.
 pub const GROUP_BURST_MESSAGES: u32 = 2_000;
 /// Strangers whom one admin lets into one group by themselves in [`GROUP_PACE_MS`].
@@ -146,7 +154,7 @@ pub const GROUP_BURST_JOINS: u32 = 40;
 /// The time over which floods are measured.
 pub const GROUP_PACE_MS: u64 = 10 * SECOND_MS;
 /// What somebody has seen and we have not is given this time to come by itself, before it is asked for.
-pub const GROUP_GAP_GRACE_MS: u64 = 250;
+pub const GROUP_GAP_GRACE_MS: u64 = 500;
 /// A gap that is still there after so many questions is no longer asked for.
 pub const GROUP_GAP_ASKS_MAX: u8 = 4;
 /// Gaps of one group that are remembered.
@@ -158,7 +166,7 @@ pub const GROUP_ASK_IN_TURN: usize = 2;
 /// Whoever has not answered after this time no longer counts towards [`GROUP_ASK_IN_TURN`].
 pub const GROUP_ASK_PATIENCE_MS: u64 = 500;
 /// Members that are asked at once whether they have what was said here.
-pub const GROUP_SYNC_AT_ONCE: usize = 8;
+pub const GROUP_SYNC_AT_ONCE: usize = 4;
 /// Connections to members of one group that are sought.
 pub const GROUP_NEIGHBOURS: usize = 8;
 /// The owner of a chain that is missing is asked for it after this time, and again.

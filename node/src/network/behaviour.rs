@@ -128,6 +128,8 @@ fn gossip() -> Result<Gossip, String> {
         .mesh_n(4)
         // A star round one hub delivers everything only when its mesh holds them all.
         .mesh_n_high(64)
+        // Whoever can open it decides: what strangers publish goes no further.
+        .validate_messages()
         .heartbeat_interval(Duration::from_secs(1))
         .build()
         .map_err(|error| error.to_string())?;

@@ -11,6 +11,10 @@ use super::address::{Address, AddressError, PeerId, Route, Transport};
 use super::frame::Fault;
 use super::streams::PeerStream;
 
+/// Names a gossip message that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GossipId(pub(super) libp2p::gossipsub::MessageId);
+
 /// What happened.
 #[derive(Debug)]
 pub enum NetworkEvent {
@@ -108,6 +112,8 @@ pub enum NetworkEvent {
         data: Vec<u8>,
         /// Who handed it to us.
         forwarder: PeerId,
+        /// Names it for [`NetworkHandle::pass_on`](super::NetworkHandle::pass_on): nothing is passed on by itself.
+        id: GossipId,
     },
     /// A connected peer subscribed to a gossip topic.
     GossipSubscribed {

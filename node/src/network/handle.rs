@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::address::{Address, AddressError, PeerId, Route};
 use super::courier::Couriers;
-use super::event::{DialError, NetworkError, NetworkEvent, RequestError, Responder, Status};
+use super::event::{DialError, GossipId, NetworkError, NetworkEvent, RequestError, Responder, Status};
 use super::limits::{COMMANDS_MAX, EVENTS_MAX, GOSSIP_MAX_BYTES, GOSSIP_TOPIC_MAX_BYTES, REQUEST_TIMEOUT};
 use super::outbound::{Outgoing, Reply};
 use super::streams::{self, PeerStream};
@@ -54,6 +54,7 @@ pub(super) enum Command {
     Subscribe(String, oneshot::Sender<Result<(), GossipError>>),
     Unsubscribe(String),
     Publish { topic: String, data: Vec<u8>, reply: oneshot::Sender<Result<(), GossipError>> },
+    PassOn { id: GossipId, forwarder: PeerId },
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -311,6 +312,13 @@ impl NetworkHandle {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Publish { topic, data, reply }).await.map_err(|Stopped| GossipError::Stopped)?;
         answer.await.unwrap_or(Err(GossipError::Stopped))
+    }
+
+    /// Passes a gossip message on to neighbours who may not have it. One that is no longer
+    /// remembered, or that comes while the network is very busy, is not passed on.
+    pub fn pass_on(&self, id: GossipId, forwarder: PeerId) {
+        // Nobody relies on it: who lacks a message asks for it.
+        let _ = self.commands.try_send(Command::PassOn { id, forwarder });
     }
 
     /// Says goodbye to all peers and stops. When this returns, nothing listens any more.

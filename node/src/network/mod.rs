@@ -31,7 +31,8 @@ mod transport;
 
 pub use address::{Address, AddressError, PeerId, Route, Transport, parse_address, parse_rendezvous};
 pub use event::{
-    ConnectionInfo, DialError, LinkInfo, LinkState, Nat, NetworkError, NetworkEvent, RequestError, Responder, Status,
+    ConnectionInfo, DialError, GossipId, LinkInfo, LinkState, Nat, NetworkError, NetworkEvent, RequestError, Responder,
+    Status,
 };
 pub use frame::Fault;
 pub use handle::{GossipError, Network, NetworkConfig, NetworkHandle};

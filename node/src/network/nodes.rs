@@ -8,7 +8,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{PeerId, gossipsub};
 
 use super::address::{Address, Route, is_relayed};
-use super::event::{ConnectionInfo, DialError, LinkInfo, NetworkEvent, Status};
+use super::event::{ConnectionInfo, DialError, GossipId, LinkInfo, NetworkEvent, Status};
 use super::handle::GossipError;
 use super::limits::GOSSIP_TOPICS_MAX;
 use super::links::Todo;
@@ -120,6 +120,11 @@ impl Task {
 
     pub(super) fn unsubscribe(&mut self, topic: &str) {
         self.swarm.behaviour_mut().gossip.unsubscribe(&gossipsub::IdentTopic::new(topic));
+    }
+
+    pub(super) fn pass_on(&mut self, id: &GossipId, forwarder: super::PeerId) {
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        gossip.report_message_validation_result(&id.0, &forwarder.0, gossipsub::MessageAcceptance::Accept);
     }
 
     pub(super) fn publish(&mut self, topic: &str, data: Vec<u8>) -> Result<(), GossipError> {

@@ -252,10 +252,11 @@ impl Task {
 
     fn on_gossip(&mut self, event: gossipsub::Event) {
         match event {
-            gossipsub::Event::Message { propagation_source, message, .. } => {
+            gossipsub::Event::Message { propagation_source, message_id, message } => {
                 let forwarder = super::PeerId(propagation_source);
                 let topic = message.topic.into_string();
-                self.tell_if_room(NetworkEvent::Gossip { topic, data: message.data, forwarder });
+                let id = super::event::GossipId(message_id);
+                self.tell_if_room(NetworkEvent::Gossip { topic, data: message.data, forwarder, id });
             }
             gossipsub::Event::Subscribed { peer_id, topic, .. } => {
                 let topic = topic.into_string();

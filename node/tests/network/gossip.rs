@@ -1,4 +1,4 @@
-//! Gossip, as far as it is wired for groups to come.
+//! Gossip, as groups use it.
 
 use std::collections::HashSet;
 
@@ -45,7 +45,7 @@ async fn a_burst_of_the_longest_messages_arrives() {
     while numbers.len() < 20 {
         let (topic, data, forwarder) = bob
             .until(|event| match event {
-                NetworkEvent::Gossip { topic, data, forwarder } => Some((topic, data, forwarder)),
+                NetworkEvent::Gossip { topic, data, forwarder, .. } => Some((topic, data, forwarder)),
                 _ => None,
             })
             .await;
@@ -56,4 +56,48 @@ async fn a_burst_of_the_longest_messages_arrives() {
     assert_eq!(too_long, Err(GossipError::TooLong));
     let long = "x".repeat(GOSSIP_TOPIC_MAX_BYTES + 1);
     assert_eq!(alice.handle.subscribe(long).await, Err(GossipError::TopicTooLong));
+}
+
+#[tokio::test]
+async fn a_message_goes_further_only_when_it_is_passed_on() {
+    let (alice, _) = Peer::listening(1, MEMORY).await;
+    let (mut bob, at_bob) = Peer::listening(2, MEMORY).await;
+    let (mut carol, _) = Peer::listening(3, MEMORY).await;
+    for peer in [&alice, &bob, &carol] {
+        peer.handle.subscribe("t".to_owned()).await.unwrap();
+    }
+    let mut alice = alice;
+    for peer in [&mut alice, &mut carol] {
+        peer.handle.dial(at_bob.clone()).await.unwrap();
+        peer.until(|event| matches!(event, NetworkEvent::GossipSubscribed { .. }).then_some(())).await;
+    }
+    bob.until(|event| matches!(event, NetworkEvent::GossipSubscribed { .. }).then_some(())).await;
+    // Kept back, passed on: Carol hears the second, and never the first.
+    alice.handle.publish("t".to_owned(), vec![1]).await.unwrap();
+    alice.handle.publish("t".to_owned(), vec![2]).await.unwrap();
+    loop {
+        let (data, forwarder, id) = bob
+            .until(|event| match event {
+                NetworkEvent::Gossip { data, forwarder, id, .. } => Some((data, forwarder, id)),
+                _ => None,
+            })
+            .await;
+        if data == [2] {
+            bob.handle.pass_on(id, forwarder);
+            break;
+        }
+    }
+    bob.handle.publish("t".to_owned(), vec![3]).await.unwrap();
+    let mut heard = HashSet::new();
+    while heard.len() < 2 {
+        heard.insert(
+            carol
+                .until(|event| match event {
+                    NetworkEvent::Gossip { data, .. } => Some(data[0]),
+                    _ => None,
+                })
+                .await,
+        );
+    }
+    assert_eq!(heard, HashSet::from([2, 3]));
 }

@@ -38,7 +38,8 @@ use secure_chat_protocol::wire::content::{
     Content, MESSAGE_VERSION, MessageIn, MessageRef, Profile, ReceiptKind, TokenGrant,
 };
 use secure_chat_protocol::wire::group::{
-    GroupControl, GroupFetch, GroupInvite, GroupMissing, InvitePass, JoinAnswer, PersonIn, SecretIn,
+    GroupControl, GroupFetch, GroupGossip, GroupInvite, GroupMissing, InvitePass, JoinAnswer, PassOn, PersonIn,
+    SecretIn,
 };
 use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerRequest, PeerResponse};
 use secure_chat_protocol::wire::rendezvous::{
@@ -253,6 +254,15 @@ pub(crate) const TARGETS: &[Target] = &[
         name: "GroupControl",
         run: |_, input| canonical(input, GroupControl::decode(input), |control| control.clone().encode()),
         seeds: |world| group_controls(world).into_iter().map(|control| control.encode().unwrap()).collect(),
+    },
+    Target {
+        name: "GroupGossip",
+        run: |_, input| canonical(input, GroupGossip::decode(input), GroupGossip::encode),
+        seeds: |world| {
+            let message = Bytes(world.group_message().encode().unwrap());
+            let to = PassOn::to(&[AccountId([1; 32]), AccountId([2; 32])]);
+            [PassOn::All, to].map(|pass_on| GroupGossip { pass_on, message: message.clone() }.encode().unwrap()).into()
+        },
     },
     Target {
         name: "Membership",

@@ -7,7 +7,7 @@ use crate::crypto::aead::{self, TAG_BYTES, XNONCE_BYTES};
 use crate::crypto::kdf;
 use crate::crypto::secret::Secret;
 use crate::group_log::LogKeys;
-use crate::limits::GROUP_MESSAGE_MAX_BYTES;
+use crate::limits::GROUP_GOSSIP_MAX_BYTES;
 use crate::wire::codec::Fixed;
 
 /// Sealed messages are padded to multiples of this many bytes: whose heads are
@@ -83,7 +83,7 @@ impl GroupSecret {
     /// Opens what a member sealed; nothing when it was somebody else.
     #[must_use]
     pub fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
-        let most = GROUP_MESSAGE_MAX_BYTES.saturating_add(SEALED_STEP_BYTES + XNONCE_BYTES + TAG_BYTES);
+        let most = GROUP_GOSSIP_MAX_BYTES.saturating_add(SEALED_STEP_BYTES + XNONCE_BYTES + TAG_BYTES);
         if sealed.len() > most {
             return None;
         }

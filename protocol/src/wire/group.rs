@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AccountId, ChainId, GroupId, MessageId, OperationId, Timestamp};
 use crate::limits::{
-    ADDRESS_MAX_BYTES, ADDRESSES_MAX, GROUP_ANSWER_MESSAGES_MAX, GROUP_INVITE_OTHERS_MAX, GROUP_LIST_MAX,
-    GROUP_MESSAGE_MAX_BYTES, GROUP_OPERATION_MAX_BYTES, GROUP_OPERATIONS_MAX, GROUP_PARENTS_MAX, GROUP_PLACES_MAX,
-    INVITE_MAX_BYTES, PEER_FRAME_MAX_BYTES, PLAINTEXT_MAX_BYTES, RECEIPT_MAX_IDS, RECORD_MAX_BYTES,
+    ADDRESS_MAX_BYTES, ADDRESSES_MAX, GROUP_ANSWER_MESSAGES_MAX, GROUP_GOSSIP_MAX_BYTES, GROUP_INVITE_OTHERS_MAX,
+    GROUP_LIST_MAX, GROUP_MESSAGE_MAX_BYTES, GROUP_OPERATION_MAX_BYTES, GROUP_OPERATIONS_MAX, GROUP_PARENTS_MAX,
+    GROUP_PLACES_MAX, GROUP_UNREACHED_MAX, INVITE_MAX_BYTES, PEER_FRAME_MAX_BYTES, PLAINTEXT_MAX_BYTES,
+    RECEIPT_MAX_IDS, RECORD_MAX_BYTES,
 };
 use crate::membership::About;
 use crate::sender_key::ChainIn;
@@ -255,6 +256,73 @@ impl GroupMissing {
         self.operations.iter().all(|operation| operation.0.len() <= GROUP_OPERATION_MAX_BYTES)
             && self.messages.iter().all(|message| message.0.len() <= GROUP_MESSAGE_MAX_BYTES)
             && self.yours.len() <= GROUP_PLACES_MAX
+    }
+}
+
+/// Who passes a published message on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PassOn {
+    /// Whoever receives it: the publisher did not reach many.
+    All,
+    /// Whoever is connected to one of these members, whom the publisher did not reach, by the
+    /// first bytes of their account ids. (That two share them costs a copy.)
+    To(#[serde(deserialize_with = "codec::bounded::<_, _, GROUP_UNREACHED_MAX>")] Vec<Fixed<4>>),
+}
+
+impl PassOn {
+    /// To these, if they are few enough to be named.
+    #[must_use]
+    pub fn to(unreached: &[AccountId]) -> Self {
+        if unreached.len() > GROUP_UNREACHED_MAX {
+            return Self::All;
+        }
+        Self::To(unreached.iter().map(short).collect())
+    }
+
+    /// Whether somebody who is connected to these members passes it on.
+    pub fn concerns<'a>(&self, connected: impl IntoIterator<Item = &'a AccountId>) -> bool {
+        match self {
+            Self::All => true,
+            Self::To(unreached) => {
+                !unreached.is_empty() && connected.into_iter().any(|account| unreached.contains(&short(account)))
+            }
+        }
+    }
+}
+
+fn short(account: &AccountId) -> Fixed<4> {
+    let [a, b, c, d, ..] = account.0;
+    Fixed([a, b, c, d])
+}
+
+/// What is published on a group's topic, sealed with the group secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupGossip {
+    /// Who passes it on.
+    pub pass_on: PassOn,
+    /// The encoded message.
+    pub message: Bytes,
+}
+
+impl GroupGossip {
+    /// For the group secret to seal.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the message is longer than one may be.
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        codec::encode(self, GROUP_GOSSIP_MAX_BYTES)
+    }
+
+    /// What the group secret opened.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for what no member's software sends.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let gossip: Self = codec::decode(bytes, GROUP_GOSSIP_MAX_BYTES)?;
+        if gossip.message.0.len() > GROUP_MESSAGE_MAX_BYTES {
+            return Err(DecodeError::Malformed);
+        }
+        Ok(gossip)
     }
 }
 

@@ -22,7 +22,9 @@ use secure_chat_protocol::session::SessionSet;
 use secure_chat_protocol::validate::Username;
 use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
 use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn};
-use secure_chat_protocol::wire::group::{GroupControl, GroupFetch, GroupInvite, GroupMissing, InvitePass};
+use secure_chat_protocol::wire::group::{
+    GroupControl, GroupFetch, GroupGossip, GroupInvite, GroupMissing, InvitePass, PassOn,
+};
 use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerRequest, PeerResponse};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -262,7 +264,8 @@ impl Mallory {
         let (topic, sealed) = {
             let state = &mut *self.lock();
             let secret = GroupSecret::from_wire(*state.groups[&group].secrets.last().unwrap());
-            (secret.topic(), secret.seal(encoded, &mut state.rng))
+            let gossip = GroupGossip { pass_on: PassOn::All, message: Bytes(encoded.to_vec()) }.encode().unwrap();
+            (secret.topic(), secret.seal(&gossip, &mut state.rng))
         };
         // Subscriptions of the others travel by themselves.
         let mut changed = self.changed.clone();
@@ -352,7 +355,8 @@ impl State {
             NetworkEvent::Gossip { data, .. } => {
                 for inside in self.groups.values_mut() {
                     let secrets = inside.secrets.iter().map(|secret| GroupSecret::from_wire(*secret));
-                    inside.heard.extend(secrets.filter_map(|secret| secret.open(&data)).take(1).collect::<Vec<_>>());
+                    let opened = secrets.filter_map(|secret| GroupGossip::decode(&secret.open(&data)?).ok());
+                    inside.heard.extend(opened.map(|gossip| gossip.message.0).take(1).collect::<Vec<_>>());
                 }
             }
             _ => {}

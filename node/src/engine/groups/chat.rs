@@ -18,8 +18,8 @@ use crate::engine::state::{Open, rng};
 use crate::engine::step::{Step, sentence, storage};
 use crate::messaging::group::{Progress, Unacknowledged};
 use crate::messaging::limits::{
-    GROUP_BURST_MESSAGES, GROUP_KEEP_DAYS, GROUP_NUMBER_MAX, GROUP_SYNC_SOON_MS, GROUP_UNKNOWN_CHAINS_MAX,
-    GROUP_WAITING_MAX,
+    GROUP_BURST_MESSAGES, GROUP_KEEP_DAYS, GROUP_NUMBER_MAX, GROUP_SYNC_APART_MS, GROUP_SYNC_SOON_MS,
+    GROUP_UNKNOWN_CHAINS_MAX, GROUP_WAITING_MAX,
 };
 use crate::messaging::stored::{StoredMessage, message_name, parse_message_name};
 use crate::store::Table;
@@ -106,7 +106,8 @@ impl Open {
             logged: false,
             order,
         });
-        let soon = Instant::now() + Duration::from_millis(GROUP_SYNC_SOON_MS);
+        let apart = held.compared_at.map(|last| last + Duration::from_millis(GROUP_SYNC_APART_MS));
+        let soon = (Instant::now() + Duration::from_millis(GROUP_SYNC_SOON_MS)).max(apart.unwrap_or_else(Instant::now));
         held.sync_at = Some(held.sync_at.map_or(soon, |at| at.min(soon)));
         self.wake_at(soon);
         self.keep(step, group, &message, &encoded);

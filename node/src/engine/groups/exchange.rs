@@ -10,7 +10,9 @@ use secure_chat_protocol::id::{AccountId, ChainId, GroupId};
 use secure_chat_protocol::limits::GROUP_ANSWER_MESSAGES_MAX;
 use secure_chat_protocol::membership::{GroupSecret, Membership, View};
 use secure_chat_protocol::wire::codec::Bytes;
-use secure_chat_protocol::wire::group::{GROUP_MISSING_MAX_BYTES, GroupControl, GroupFetch, GroupMissing};
+use secure_chat_protocol::wire::group::{
+    GROUP_MISSING_MAX_BYTES, GroupControl, GroupFetch, GroupGossip, GroupMissing, PassOn,
+};
 use secure_chat_protocol::wire::peer::{PeerRefusal, PeerRequest, PeerResponse};
 
 use super::Group;
@@ -22,7 +24,7 @@ use crate::engine::work::Work;
 use crate::messaging::group::{GroupRow, Progress};
 use crate::messaging::limits::{
     GROUP_ASK_IN_TURN, GROUP_ASK_PATIENCE_MS, GROUP_CHAIN_ASK_MS, GROUP_NEIGHBOURS, GROUP_NUMBER_MAX,
-    GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS,
+    GROUP_SUBSCRIBED_AFTER_MS, GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS,
 };
 use crate::network::RequestError;
 use crate::store::Table;
@@ -69,8 +71,15 @@ impl Open {
 
     /// Publishes a message to those who are there.
     pub(super) fn publish(&mut self, step: &mut Step<'_>, group: GroupId, encoded: &[u8]) {
-        let Some(secret) = self.groups.get(&group).and_then(Group::secret) else { return };
-        let (net, topic, sealed) = (self.net.clone(), secret.topic(), secret.seal(encoded, &mut rng()));
+        let Some(held) = self.groups.get(&group) else { return };
+        let (Some(secret), Some(view)) = (held.secret(), held.view()) else { return };
+        let settled = Duration::from_millis(GROUP_SUBSCRIBED_AFTER_MS);
+        let connected: BTreeSet<AccountId> = self.connected_since(settled).copied().collect();
+        let there = |account: &&AccountId| **account == self.me || connected.contains(account);
+        let unreached: Vec<AccountId> = view.members.keys().filter(|account| !there(account)).copied().collect();
+        let gossip = GroupGossip { pass_on: PassOn::to(&unreached), message: Bytes(encoded.to_vec()) };
+        let Ok(gossip) = gossip.encode() else { return };
+        let (net, topic, sealed) = (self.net.clone(), secret.topic(), secret.seal(&gossip, &mut rng()));
         step.work(async move {
             if let Err(error) = net.publish(topic, sealed).await {
                 tracing::debug!(%error, "a group message was not published");
@@ -79,14 +88,14 @@ impl Open {
         });
     }
 
-    /// Something came on a topic.
-    pub(in crate::engine) fn gossiped(&mut self, step: &mut Step<'_>, topic: &str, sealed: &[u8]) {
-        let Some(group) = self.topics.get(topic).copied() else { return };
-        let Some(held) = self.groups.get(&group) else { return };
+    /// Something came on a topic. Says whether there may be members who have it from us alone.
+    pub(in crate::engine) fn gossiped(&mut self, step: &mut Step<'_>, topic: &str, sealed: &[u8]) -> bool {
+        let Some(group) = self.topics.get(topic).copied() else { return false };
+        let Some(held) = self.groups.get(&group) else { return false };
         let opened = secrets(&held.row).find_map(|secret| secret.open(sealed));
-        if let Some(encoded) = opened {
-            self.group_message(step, group, &encoded, None);
-        }
+        let Some(Ok(gossip)) = opened.map(|opened| GroupGossip::decode(&opened)) else { return false };
+        self.group_message(step, group, &gossip.message.0, None);
+        gossip.pass_on.concerns(self.connected_since(Duration::ZERO))
     }
 
     /// Asks a member for what is missing here, unless others are asked already and have
@@ -281,6 +290,7 @@ impl Open {
         for held in self.groups.values_mut().filter(|held| held.is_joined()) {
             if held.sync_at.is_none_or(|at| at <= now) {
                 held.sync_at = Some(now + Duration::from_millis(GROUP_SYNC_EVERY_MS));
+                held.compared_at = Some(now);
                 due.push(held.row.group);
             }
         }

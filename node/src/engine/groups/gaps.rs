@@ -13,15 +13,22 @@ use crate::engine::state::Open;
 use crate::engine::step::Step;
 use crate::messaging::limits::{GROUP_GAP_ASKS_MAX, GROUP_GAP_GRACE_MS, GROUP_GAPS_MAX, GROUP_RECENT_MAX};
 
+/// A message that somebody had seen and we have not.
+struct Missing {
+    /// Who named it.
+    by: AccountId,
+    /// How often it was asked for.
+    asked: u8,
+    /// When it is asked for next: each has its own time to come by itself.
+    at: Instant,
+}
+
 /// What is missing in one group, and what came last. In memory only.
 #[derive(Default)]
 pub(super) struct Gaps {
-    /// Who named a message that is missing here, and how often it was asked for.
-    missing: BTreeMap<MessageHash, (AccountId, u8)>,
-    /// Who named a membership that is not ours.
-    view: Option<(AccountId, ViewId)>,
-    /// When they are asked.
-    due: Option<Instant>,
+    missing: BTreeMap<MessageHash, Missing>,
+    /// Who named a membership that is not ours, and when they are asked.
+    view: Option<(AccountId, ViewId, Instant)>,
     recent: HashSet<MessageHash>,
     order: VecDeque<MessageHash>,
 }
@@ -45,25 +52,33 @@ impl Gaps {
         self.recent.contains(hash)
     }
 
-    fn note(&mut self, hash: MessageHash, author: AccountId) {
+    fn note(&mut self, hash: MessageHash, by: AccountId, now: Instant) {
         if self.missing.len() < GROUP_GAPS_MAX {
-            self.missing.entry(hash).or_insert((author, 0));
+            let at = now + Duration::from_millis(GROUP_GAP_GRACE_MS);
+            self.missing.entry(hash).or_insert(Missing { by, asked: 0, at });
         }
     }
 
-    /// Whom to ask now, if anything is still missing.
+    /// When somebody is to be asked next.
+    fn due(&self) -> Option<Instant> {
+        self.missing.values().map(|missing| missing.at).chain(self.view.map(|(.., at)| at)).min()
+    }
+
+    /// Whom to ask now, if something has been missing for long.
     fn ask(&mut self, now: Instant, view: Option<ViewId>) -> Option<AccountId> {
-        self.due.take_if(|due| *due <= now)?;
-        let other = self.view.take().filter(|(_, theirs)| Some(*theirs) != view);
-        self.missing.retain(|_, (_, asked)| {
-            *asked = asked.saturating_add(1);
-            *asked <= GROUP_GAP_ASKS_MAX
+        let other = self.view.take_if(|(.., at)| *at <= now).filter(|(_, theirs, _)| Some(*theirs) != view);
+        let mut named = None;
+        self.missing.retain(|_, missing| {
+            if missing.at <= now {
+                missing.asked = missing.asked.saturating_add(1);
+                missing.at = now + Duration::from_millis(GROUP_GAP_GRACE_MS.saturating_mul(2));
+                if missing.asked <= GROUP_GAP_ASKS_MAX {
+                    named = named.or(Some(missing.by));
+                }
+            }
+            missing.asked <= GROUP_GAP_ASKS_MAX
         });
-        let named = self.missing.values().next().map(|(author, _)| *author);
-        if named.is_some() {
-            self.due = Some(now + Duration::from_millis(GROUP_GAP_GRACE_MS.saturating_mul(2)));
-        }
-        named.or(other.map(|(author, _)| author))
+        named.or(other.map(|(author, ..)| author))
     }
 }
 
@@ -83,15 +98,14 @@ impl Open {
         let lacking: Vec<MessageHash> = lacking.copied().collect();
         let other = self.groups.get(&group).and_then(Group::view).is_some_and(|view| view.id != message.view);
         let Some(held) = self.groups.get_mut(&group).filter(|_| other || !lacking.is_empty()) else { return };
+        let now = Instant::now();
         for hash in lacking {
-            held.gaps.note(hash, message.author);
+            held.gaps.note(hash, message.author, now);
         }
-        if other {
-            held.gaps.view = Some((message.author, message.view));
+        if other && held.gaps.view.is_none() {
+            held.gaps.view = Some((message.author, message.view, now + Duration::from_millis(GROUP_GAP_GRACE_MS)));
         }
-        if held.gaps.due.is_none() {
-            let due = Instant::now() + Duration::from_millis(GROUP_GAP_GRACE_MS);
-            held.gaps.due = Some(due);
+        if let Some(due) = held.gaps.due() {
             self.wake_at(due);
         }
     }
@@ -107,7 +121,7 @@ impl Open {
         for (group, whom) in asks {
             self.ask_members(step, group, Some(whom));
         }
-        if let Some(next) = self.groups.values().filter_map(|held| held.gaps.due).min() {
+        if let Some(next) = self.groups.values().filter_map(|held| held.gaps.due()).min() {
             self.wake_at(next);
         }
     }
@@ -123,27 +137,26 @@ mod tests {
     #[test]
     fn a_gap_that_closes_by_itself_is_not_asked_for_and_another_not_for_ever() {
         let (mut gaps, now) = (Gaps::default(), Instant::now());
-        gaps.note(HASH, BOB);
-        gaps.due = Some(now);
+        let grace = Duration::from_millis(GROUP_GAP_GRACE_MS);
+        gaps.note(HASH, BOB, now);
+        gaps.note(MessageHash([3; 32]), BOB, now + grace / 2);
         gaps.saw(HASH);
-        assert_eq!(gaps.ask(now, None), None);
-        gaps.note(MessageHash([3; 32]), BOB);
-        gaps.due = Some(now);
+        assert_eq!(gaps.ask(now + grace, None), None, "the other has not been missing for long");
         let mut asked = 0;
-        while gaps.ask(gaps.due.unwrap_or(now), None).is_some() {
-            asked += 1;
+        while let Some(due) = gaps.due() {
+            asked += u8::from(gaps.ask(due, None).is_some());
         }
         assert_eq!((asked, gaps.missing.len()), (GROUP_GAP_ASKS_MAX, 0));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut gaps = Gaps::default();
+        let (mut gaps, now) = (Gaps::default(), Instant::now());
         for number in 0..GROUP_RECENT_MAX + 10 {
             let mut hash = [0; 32];
             hash[..8].copy_from_slice(&number.to_le_bytes());
             gaps.saw(MessageHash(hash));
-            gaps.note(MessageHash([hash[0]; 32]), BOB);
+            gaps.note(MessageHash([hash[0]; 32]), BOB, now);
         }
         assert!(gaps.order.len() == GROUP_RECENT_MAX && gaps.recent.len() == GROUP_RECENT_MAX);
         assert!(gaps.missing.len() <= GROUP_GAPS_MAX);

@@ -57,6 +57,8 @@ pub(crate) struct Group {
     asking: HashMap<AccountId, Instant>,
     /// When members are to be asked next.
     sync_at: Option<Instant>,
+    /// When they were last.
+    compared_at: Option<Instant>,
     /// How fast each member publishes.
     paces: HashMap<AccountId, pace::Window>,
     /// How many messages of unknown chains came lately.
@@ -91,6 +93,7 @@ impl Group {
             acknowledged: HashMap::new(),
             asking: HashMap::new(),
             sync_at: None,
+            compared_at: None,
             paces: HashMap::new(),
             strange: pace::Window::default(),
             joins: pace::Window::default(),

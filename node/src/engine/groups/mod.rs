@@ -11,6 +11,7 @@ mod control;
 mod directory;
 mod exchange;
 mod gaps;
+mod invites;
 mod joining;
 mod log;
 mod pace;

@@ -229,8 +229,15 @@ pub const GROUP_INVITES_MAX: usize = 256;
 pub const GROUP_INVITE_OTHERS_MAX: usize = 2;
 /// Messages that one group message names as the newest it has seen.
 pub const GROUP_HEADS_MAX: usize = 16;
-/// Chains kept for one member of a group.
+/// Messages that one question to a member asks for by their hashes.
+pub const GROUP_NAMED_MAX: usize = 64;
+/// Chains kept for one member of a group once they were read and nothing comes of them.
 pub const GROUP_CHAINS_MAX: usize = 5;
+/// Chains kept for one member while messages of them may still come: somebody who was
+/// away is handed all that were begun meanwhile before they have read the first.
+pub const GROUP_CHAINS_UNREAD_MAX: usize = 64;
+/// A chain that was read, lacks nothing, and of which nothing came for this long may go.
+pub const GROUP_CHAIN_IDLE_MS: u64 = HOUR_MS;
 /// A member's chain is replaced after so many messages.
 pub const GROUP_CHAIN_MAX_MESSAGES: u32 = 100;
 /// A member's chain is replaced after this time.
@@ -249,6 +256,8 @@ pub const GROUP_ANSWER_MESSAGES_MAX: usize = 2_000;
 pub const GROUP_LIST_MAX: usize = 1_000;
 /// Group secrets that are kept, the present one included: for what was sent under earlier ones.
 pub const GROUP_SECRETS_MAX: usize = 8;
+/// Group secrets that are kept until their logs were read.
+pub const GROUP_SECRETS_UNREAD_MAX: usize = 64;
 /// Chains whose positions one request for missing messages names.
 pub const GROUP_PLACES_MAX: usize = 5_000;
 // --- files

@@ -12,7 +12,7 @@
 
 mod receiving;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ use crate::wire::codec::{self, Bytes, DecodeError, EncodeError, Fixed};
 
 /// The version of [`GroupMessageIn`] that this code writes and understands.
 pub const GROUP_MESSAGE_VERSION: u8 = 1;
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 /// The body key is used once, so that its nonce needs not differ.
 const BODY_NONCE: [u8; NONCE_BYTES] = [0; NONCE_BYTES];
 
@@ -174,8 +174,11 @@ pub struct SenderKey {
     signing: SigningKey,
     view: ViewId,
     created: Timestamp,
-    /// Who was handed the chain.
-    holders: BTreeSet<AccountId>,
+    /// Who was handed the chain, and from which number on.
+    holders: BTreeMap<AccountId, u32>,
+    /// The key of number 0: whoever was handed the chain and lost it gets the same again, so
+    /// that they can read what was said meanwhile. It opens nothing but own messages.
+    origin: ChainKey,
 }
 
 impl std::fmt::Debug for SenderKey {
@@ -187,14 +190,16 @@ impl std::fmt::Debug for SenderKey {
 impl SenderKey {
     /// A new chain, for the membership `view`.
     pub fn generate<R: CryptoRng + ?Sized>(view: ViewId, now: Timestamp, rng: &mut R) -> Self {
+        let (chain, origin) = (ChainId::random(rng), Secret::random(rng));
         Self {
-            chain: ChainId::random(rng),
-            key: ChainKey(Secret::random(rng)),
+            chain,
+            key: ChainKey(origin.duplicate()),
+            origin: ChainKey(origin),
             number: 0,
             signing: SigningKey::generate(rng),
             view,
             created: now,
-            holders: BTreeSet::new(),
+            holders: BTreeMap::new(),
         }
     }
 
@@ -211,9 +216,14 @@ impl SenderKey {
     }
 
     /// Who was handed the chain.
+    pub fn holders(&self) -> impl Iterator<Item = &AccountId> {
+        self.holders.keys()
+    }
+
+    /// Whether somebody was handed the chain.
     #[must_use]
-    pub const fn holders(&self) -> &BTreeSet<AccountId> {
-        &self.holders
+    pub fn is_held_by(&self, member: &AccountId) -> bool {
+        self.holders.contains_key(member)
     }
 
     /// Whether another chain must be begun before the next message: somebody holds
@@ -222,16 +232,22 @@ impl SenderKey {
     pub fn must_rotate(&self, roster: &BTreeSet<AccountId>, now: Timestamp) -> bool {
         self.number >= GROUP_CHAIN_MAX_MESSAGES
             || now.since_ms(self.created) >= GROUP_CHAIN_ROTATE_MS
-            || !self.holders.is_subset(roster)
+            || !self.holders.keys().all(|holder| roster.contains(holder))
     }
 
     /// The chain at its present place, for another member; notes that they have it.
+    /// Whoever had it already gets it at the place where they got it first.
     pub fn hand_to(&mut self, member: AccountId) -> ChainIn {
-        self.holders.insert(member);
+        let number = *self.holders.entry(member).or_insert(self.number);
+        let key = if number == self.number {
+            self.key.0.duplicate()
+        } else {
+            (0..number).fold(ChainKey(self.origin.0.duplicate()), |key, _| key.step().1).0
+        };
         ChainIn {
             chain: self.chain,
-            number: self.number,
-            key: Fixed(*self.key.0.expose()),
+            number,
+            key: Fixed(*key.expose()),
             signing: self.signing.verifying_key().to_wire(),
             view: self.view,
         }
@@ -288,12 +304,13 @@ impl SenderKey {
     /// For the vault.
     #[must_use]
     pub fn to_secret_bytes(&self) -> SecretBytes {
-        let mut out = StateWriter::with_capacity(self.holders.len().saturating_mul(32).saturating_add(192));
+        let mut out = StateWriter::with_capacity(self.holders.len().saturating_mul(36).saturating_add(224));
         out.u8(STATE_VERSION).fixed(&self.chain.0).fixed(self.key.0.expose()).u32(self.number);
         out.ed25519(&self.signing).fixed(&self.view.0).time(self.created).count(self.holders.len());
-        for holder in &self.holders {
-            out.fixed(&holder.0);
+        for (holder, first) in &self.holders {
+            out.fixed(&holder.0).u32(*first);
         }
+        out.fixed(self.origin.0.expose());
         out.finish()
     }
 
@@ -312,9 +329,13 @@ impl SenderKey {
         let (view, created) = (ViewId(from.fixed()?), from.time()?);
         // Those who were removed stay holders until the chain is replaced.
         let count = from.count(GROUP_MEMBERS_MAX.saturating_mul(2))?;
-        let holders = (0..count).map(|_| from.fixed().map(AccountId)).collect::<Result<_, _>>()?;
+        let mut holders = BTreeMap::new();
+        for _ in 0..count {
+            holders.insert(AccountId(from.fixed()?), from.u32()?.min(number));
+        }
+        let origin = ChainKey(from.secret()?);
         from.finish()?;
-        Ok(Self { chain, key, number, signing, view, created, holders })
+        Ok(Self { chain, key, number, signing, view, created, holders, origin })
     }
 }
 

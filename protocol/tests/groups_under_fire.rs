@@ -14,7 +14,7 @@ use rand_chacha::ChaCha20Rng;
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::id::{AccountId, GroupId, Timestamp};
 use secure_chat_protocol::identity::IdentityKeyPair;
-use secure_chat_protocol::limits::{DAY_MS, GROUP_CHAINS_MAX, GROUP_MEMBERS_MAX};
+use secure_chat_protocol::limits::{DAY_MS, GROUP_CHAINS_UNREAD_MAX, GROUP_MEMBERS_MAX};
 use secure_chat_protocol::membership::{About, Action, JoinPolicy, Membership, OperationError, Role};
 use secure_chat_protocol::record::{Record, RecordFields, peer_binding};
 use secure_chat_protocol::sender_key::{
@@ -80,7 +80,7 @@ impl Person {
                 }
                 let group = membership.group();
                 let chains = self.chains.entry(author).or_insert_with(|| MemberChains::new(group, author));
-                chains.accept(chain).unwrap();
+                chains.accept(chain, NOW).unwrap();
                 None
             }
             Parcel::Message(message) => {
@@ -167,8 +167,7 @@ impl World {
             self.begun[author] += 1;
         }
         let own = person.own.as_mut().unwrap();
-        let lacking: Vec<AccountId> =
-            roster.iter().filter(|id| **id != me && !own.holders().contains(id)).copied().collect();
+        let lacking: Vec<AccountId> = roster.iter().filter(|id| **id != me && !own.is_held_by(id)).copied().collect();
         let handed: Vec<_> = lacking.into_iter().map(|id| (id, own.hand_to(id))).collect();
         let number = u32::try_from(self.said.len()).unwrap();
         let context =
@@ -244,7 +243,7 @@ proptest! {
                 // Who was never put out, and hears somebody who was never put out, has everything.
                 let stayed = !put_out.contains(&who) && !put_out.contains(author);
                 let present = views[0].has(&person.id()) && views[0].has(&world.ids[*author]);
-                if stayed && present && roster.contains(&person.id()) && world.begun[*author] <= GROUP_CHAINS_MAX {
+                if stayed && present && roster.contains(&person.id()) && world.begun[*author] <= GROUP_CHAINS_UNREAD_MAX {
                     prop_assert!(reads, "{who} lacks {number}");
                 }
             }

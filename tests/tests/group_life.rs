@@ -217,3 +217,134 @@ async fn names_that_mislead_are_refused_and_taken_ones_are_told() {
         told.await.unwrap_or_else(|error| panic!("{name:?}: {error}"));
     }
 }
+
+#[tokio::test]
+async fn one_admin_says_no_while_another_says_yes_and_all_agree() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    let mut dave = net.persona("dave").await.unwrap();
+    let owner = alice.handle().unwrap().clone();
+    let made = owner.groups_create("Hikers", None::<String>, true, JoinPolicy::Approval).await.unwrap();
+    let group = made.group_id;
+    let link = owner.groups_invite(group.clone(), None::<String>, None).await.unwrap().invite.unwrap();
+    joins(&mut bob, &link).await;
+    owner.groups_set_role(group.clone(), "bob", Role::Admin).await.unwrap();
+    bob.until(|event| matches!(event, Event::GroupRoleChanged { role: Role::Admin, .. }).then_some(())).await.unwrap();
+    owner.groups_update(group.clone(), None::<String>, Some("Sundays".to_owned()), None).await.unwrap();
+    let seeker = carol.handle().unwrap().clone();
+    while seeker.groups_search("hikers").await.unwrap().groups.first().is_none_or(|g| g.description != "Sundays") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let admin = bob.handle().unwrap().clone();
+    for who in [&mut carol, &mut dave] {
+        who.handle().unwrap().groups_join(Some(group.clone()), None::<String>).await.unwrap();
+        alice.until(|event| matches!(event, Event::GroupJoinRequested(_)).then_some(())).await.unwrap();
+        bob.until(|event| matches!(event, Event::GroupJoinRequested(_)).then_some(())).await.unwrap();
+    }
+    // Of Carol's request the no comes first; of Dave's both at once.
+    owner.groups_reject(group.clone(), "carol").await.unwrap();
+    // Both have told her to wait, and then Alice no.
+    for _ in 0..3 {
+        let state = carol.until(|event| match event {
+            Event::GroupUpdated(row) => Some(row.state),
+            Event::GroupLeft { .. } => Some(GroupState::Left),
+            _ => None,
+        });
+        assert_eq!(state.await.unwrap(), GroupState::Pending, "Bob may still say yes");
+    }
+    admin.groups_approve(group.clone(), "carol").await.unwrap();
+    carol.until(|event| matches!(event, Event::GroupJoined(_)).then_some(())).await.unwrap();
+    let (no, yes) =
+        tokio::join!(owner.groups_reject(group.clone(), "dave"), admin.groups_approve(group.clone(), "dave"));
+    // Whoever was told of the yes first had nobody to refuse any more.
+    assert!(no.is_ok() || kind(no) == Some(ErrorKind::NotFound));
+    yes.unwrap();
+    dave.until(|event| matches!(event, Event::GroupJoined(_)).then_some(())).await.unwrap();
+    says(&dave, &group, "hello all").await;
+    for who in [&mut alice, &mut bob, &mut carol] {
+        hears(who, "hello all").await;
+    }
+    let mut views = std::collections::BTreeSet::new();
+    for who in [&alice, &bob, &carol, &dave] {
+        let rows = who.handle().unwrap().groups_list().await.unwrap().groups;
+        let row = rows.into_iter().find(|row| row.group_id == group).unwrap();
+        assert_eq!((row.state, row.members), (GroupState::Joined, 4), "{}", who.name);
+        views.insert(row.view);
+        let waiting = who.handle().unwrap().groups_requests(group.clone()).await;
+        assert!(waiting.is_err() || waiting.unwrap().requests.is_empty(), "{}", who.name);
+    }
+    assert_eq!(views.len(), 1);
+}
+
+/// Batches of messages that somebody misses, with a change of the roster before each.
+const MISSED_BATCHES: usize = 6;
+/// More than a chain's worth.
+const MISSED_IN_EACH: usize = 110;
+
+#[tokio::test]
+async fn who_was_long_away_misses_nothing_of_many_chains_and_secrets() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    let (group, link) = founded(&alice).await;
+    joins(&mut bob, &link).await;
+    says(&alice, &group, "first").await;
+    hears(&mut bob, "first").await;
+    bob.away().await;
+    for batch in 0..MISSED_BATCHES {
+        joins(&mut carol, &link).await;
+        let mut last = String::new();
+        for number in 0..MISSED_IN_EACH {
+            last = says(&alice, &group, &format!("{batch}-{number}")).await;
+        }
+        // Until it lies in the log.
+        while state_of(&alice, &group, &last).await == MessageState::Queued {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        alice.handle().unwrap().groups_remove_member(group.clone(), "carol").await.unwrap();
+        carol.until(|event| matches!(event, Event::GroupLeft { .. }).then_some(())).await.unwrap();
+    }
+    // Nobody is there who could tell Bob anything but the node.
+    let last = says(&alice, &group, "the end").await;
+    while state_of(&alice, &group, &last).await == MessageState::Queued {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    alice.away().await;
+    carol.away().await;
+    bob.back().await.unwrap();
+    let expected = MISSED_BATCHES * MISSED_IN_EACH + 2;
+    let all = async {
+        loop {
+            let texts = history(&bob, &group).await;
+            if texts.len() >= expected {
+                return texts;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let Ok(texts) = tokio::time::timeout(Duration::from_secs(60), all).await else {
+        let texts = history(&bob, &group).await;
+        let lost: Vec<usize> = (0..MISSED_BATCHES)
+            .map(|batch| texts.iter().filter(|text| text.starts_with(&format!("{batch}-"))).count())
+            .collect();
+        panic!("Bob has {} of {expected}; of each batch {lost:?}", texts.len());
+    };
+    let once: std::collections::BTreeSet<&String> = texts.iter().collect();
+    assert_eq!((once.len(), texts.len()), (expected, expected), "nothing twice");
+}
+
+/// All texts of a group.
+async fn history(who: &Persona, group: &str) -> Vec<String> {
+    let (mut texts, mut before) = (Vec::new(), None::<String>);
+    loop {
+        let page = who.handle().unwrap().groups_history(group, before, Some(500_u32)).await.unwrap();
+        before = page.messages.first().map(|message| message.message_id.clone());
+        texts.extend(page.messages.into_iter().map(|message| message.text));
+        if !page.more {
+            return texts;
+        }
+    }
+}

@@ -421,7 +421,7 @@ pub struct Message {
     pub at: At,
     /// How far it got.
     pub state: MessageState,
-    /// Why it failed.
+    /// Why it failed, or what is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The message that it answers.

@@ -53,7 +53,8 @@ impl Open {
             }
             NetworkEvent::Inbound { peer, request, responder } => self.inbound(step, peer, request, responder),
             NetworkEvent::Gossip { topic, data, forwarder, id } => {
-                if self.gossiped(step, &topic, &data) {
+                let goes_on = self.gossiped(step, &topic, &data);
+                if goes_on {
                     self.net.pass_on(id, forwarder);
                 }
             }
@@ -95,17 +96,22 @@ impl Open {
 
     /// Whether somebody is not to learn that we are here.
     pub(super) fn hides_from(&self, account: AccountId) -> bool {
-        let contact = self.contacts.get(&account);
-        contact.is_some_and(|contact| contact.blocked)
-            || (self.status == PresenceStatus::Invisible
-                && contact.is_none_or(|contact| contact.standing == Standing::Gone))
+        self.contacts.get(&account).is_some_and(|contact| contact.blocked)
+            || (self.status == PresenceStatus::Invisible && !self.deals_with(account))
+    }
+
+    /// Whether somebody is a contact, or has to do with a group of ours still.
+    fn deals_with(&self, account: AccountId) -> bool {
+        match self.contacts.get(&account).map(|contact| contact.standing) {
+            None | Some(Standing::Gone) => false,
+            Some(Standing::Member) => self.meets_in_group(account),
+            Some(_) => true,
+        }
     }
 
     /// Who we are, for somebody who may be a contact.
     pub(super) fn hello(&self, to: Option<AccountId>) -> Hello {
-        let knows = to
-            .and_then(|account| self.contacts.get(&account))
-            .is_some_and(|contact| contact.standing != Standing::Gone);
+        let knows = to.is_some_and(|account| self.deals_with(account));
         Hello {
             record: Bytes(self.record.encoded().to_vec()),
             addresses: if knows && self.settings.share_addresses { self.told_addresses() } else { Vec::new() },

@@ -5,14 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use secure_chat_protocol::id::{AccountId, ChainId, GroupId, MessageHash, MessageId, Timestamp};
 use secure_chat_protocol::limits::{
-    DAY_MS, GROUP_HEADS_MAX, GROUP_PLACES_MAX, GROUP_SECRETS_MAX, SKIP_MAX, SKIPPED_KEYS_KEEP_MS,
+    DAY_MS, GROUP_HEADS_MAX, GROUP_PLACES_MAX, GROUP_SECRETS_MAX, GROUP_SECRETS_UNREAD_MAX, SKIP_MAX,
+    SKIPPED_KEYS_KEEP_MS,
 };
 use secure_chat_protocol::membership::{About, View};
 use secure_chat_protocol::wire::codec::{self, Bytes, DecodeError, EncodeError, Fixed};
+use secure_chat_protocol::wire::content::MessageRef;
 use secure_chat_protocol::wire::group::{InvitePass, OtherAdmin, SecretIn};
 use serde::{Deserialize, Serialize};
 
-use super::limits::{GROUP_EARLY_MAX, GROUP_PLACES_PER_MEMBER_MAX, GROUP_ROW_MAX_BYTES, GROUP_UNACKNOWLEDGED_MAX};
+use super::limits::{
+    GROUP_EARLY_EACH_MAX, GROUP_EARLY_MAX, GROUP_EARLY_MAX_BYTES, GROUP_OVERTAKING_EACH_MAX, GROUP_OVERTAKING_MAX,
+    GROUP_PLACES_PER_MEMBER_MAX, GROUP_ROW_MAX_BYTES, GROUP_UNACKNOWLEDGED_MAX,
+};
 
 /// How it stands between this account and a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,6 +84,19 @@ pub struct KeptSecret {
     pub secret: SecretIn,
     /// How far each rendezvous node's log was read.
     pub cursors: BTreeMap<String, u64>,
+    /// The first place in each node's log of what could not be read yet, because its
+    /// author or chain was not known: it is read again once more of them are.
+    pub unread: BTreeMap<String, u64>,
+    /// No node has shown the end of its log yet.
+    pub behind: bool,
+}
+
+impl KeptSecret {
+    /// Whether something of its log is still to be read.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        self.behind || !self.unread.is_empty()
+    }
 }
 
 /// Somebody who asks to join, until an admin decides.
@@ -142,6 +160,10 @@ pub struct GroupRow {
     pub heads: Vec<MessageHash>,
     /// How far each chain was read; own chains: what was sent.
     pub places: BTreeMap<ChainId, Progress>,
+    /// Places at which an author signed two different messages, and both are kept.
+    pub twins: BTreeSet<(ChainId, u32)>,
+    /// Messages that did not come yet, and who has changed or answered them already.
+    pub overtaking: VecDeque<(AccountId, MessageRef)>,
     /// What came from somebody before they were known to be members.
     pub early: Vec<(AccountId, Bytes)>,
     /// Own messages that not all members are known to have.
@@ -188,6 +210,8 @@ impl GroupRow {
             secrets: Vec::new(),
             heads: Vec::new(),
             places: BTreeMap::new(),
+            twins: BTreeSet::new(),
+            overtaking: VecDeque::new(),
             early: Vec::new(),
             unacknowledged: VecDeque::new(),
             kept: 0,
@@ -217,12 +241,34 @@ impl GroupRow {
         if self.secrets.iter().any(|kept| kept.author == author && kept.secret == secret) {
             return false;
         }
-        self.secrets.push(KeptSecret { author, secret, cursors: BTreeMap::new() });
+        let (cursors, unread) = (BTreeMap::new(), BTreeMap::new());
+        self.secrets.push(KeptSecret { author, secret, cursors, unread, behind: true });
         self.secrets.sort_by_key(|kept| kept.secret.generation);
-        if self.secrets.len() > GROUP_SECRETS_MAX {
+        // Somebody who was away is told many at once: none goes before its log was read.
+        let mut over = self.secrets.len().saturating_sub(GROUP_SECRETS_MAX);
+        self.secrets.retain(|kept| {
+            let goes = over > 0 && !kept.is_needed();
+            over = over.saturating_sub(usize::from(goes));
+            !goes
+        });
+        if self.secrets.len() > GROUP_SECRETS_UNREAD_MAX {
             self.secrets.remove(0);
         }
         true
+    }
+
+    /// More of the authors or chains is known: what could not be read of the logs is to
+    /// be read again. Says whether there was any.
+    pub fn read_again(&mut self) -> bool {
+        let mut any = false;
+        for kept in &mut self.secrets {
+            for (node, first) in std::mem::take(&mut kept.unread) {
+                let cursor = kept.cursors.entry(node).or_insert(0);
+                *cursor = (*cursor).min(first.saturating_sub(1));
+                (kept.behind, any) = (true, true);
+            }
+        }
+        any
     }
 
     /// The generation of the next secret.
@@ -244,6 +290,11 @@ impl GroupRow {
     /// member only so many are kept: the one of which nothing came for longest goes.
     pub fn begin_chain(&mut self, chain: ChainId, progress: Progress) -> bool {
         let author = progress.author;
+        // Handed over once more, after it was lost here: what was missing still is.
+        if let Some(place) = self.places.get_mut(&chain).filter(|place| place.known && place.author == author) {
+            place.touched = progress.touched;
+            return true;
+        }
         let known = self.places.insert(chain, progress).is_some();
         let theirs = self.places.iter().filter(|(other, place)| **other != chain && place.author == author);
         let theirs: Vec<(Timestamp, ChainId)> = theirs.map(|(other, place)| (place.touched, *other)).collect();
@@ -267,14 +318,42 @@ impl GroupRow {
     pub fn expire(&mut self, now: Timestamp) {
         let keep = SKIPPED_KEYS_KEEP_MS.saturating_add(DAY_MS);
         self.places.retain(|_, progress| now.since_ms(progress.touched) <= keep);
+        self.twins.retain(|(chain, _)| self.places.contains_key(chain));
     }
 
-    /// Keeps something that came too early; the oldest goes when there is no room.
+    /// Keeps something that came too early. Nobody takes the room of another: of one
+    /// sender the oldest goes, and where there is no room at all the new one.
     pub fn keep_early(&mut self, from: AccountId, payload: &[u8]) {
-        if self.early.len() >= GROUP_EARLY_MAX {
-            self.early.remove(0);
+        let theirs = || self.early.iter().enumerate().filter(|(_, (who, _))| *who == from);
+        if theirs().count() >= GROUP_EARLY_EACH_MAX
+            && let Some((oldest, _)) = theirs().next()
+        {
+            self.early.remove(oldest);
         }
-        self.early.push((from, Bytes(payload.to_vec())));
+        let bytes: usize = self.early.iter().map(|(_, early)| early.0.len()).sum();
+        if self.early.len() < GROUP_EARLY_MAX && bytes.saturating_add(payload.len()) <= GROUP_EARLY_MAX_BYTES {
+            self.early.push((from, Bytes(payload.to_vec())));
+        }
+    }
+
+    /// Notes that somebody said something of a message that is not here. Says which of
+    /// theirs goes for it, or that there is no room.
+    ///
+    /// # Errors
+    /// When too many of all wait.
+    pub fn note_overtaking(&mut self, author: AccountId, target: MessageRef) -> Result<Option<MessageRef>, NoRoom> {
+        if self.overtaking.contains(&(author, target)) {
+            return Ok(None);
+        }
+        let theirs = || self.overtaking.iter().enumerate().filter(|(_, (who, _))| *who == author);
+        let oldest =
+            if theirs().count() >= GROUP_OVERTAKING_EACH_MAX { theirs().next().map(|(at, _)| at) } else { None };
+        let gone = oldest.and_then(|at| self.overtaking.remove(at)).map(|(_, target)| target);
+        if self.overtaking.len() >= GROUP_OVERTAKING_MAX {
+            return Err(NoRoom);
+        }
+        self.overtaking.push_back((author, target));
+        Ok(gone)
     }
 
     /// Whether a member is to have an own message: it was said after they came.
@@ -291,6 +370,10 @@ impl GroupRow {
         self.unacknowledged.push_back(message);
     }
 }
+
+/// So much is waiting already that nothing more is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoRoom;
 
 /// A row of the groups' table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -356,5 +439,76 @@ mod tests {
             row.advance_heads(hash(number), &[]);
         }
         assert_eq!(row.heads.len(), GROUP_HEADS_MAX);
+    }
+
+    fn row() -> GroupRow {
+        GroupRow::new(GroupId([1; 32]), GroupStanding::Joined, View::default().about)
+    }
+
+    fn secret(generation: u64) -> SecretIn {
+        SecretIn { generation, secret: Fixed([u8::try_from(generation).unwrap(); 32]) }
+    }
+
+    #[test]
+    fn no_secret_goes_before_its_log_was_read() {
+        let (mut row, author) = (row(), AccountId([1; 32]));
+        for generation in 1..=20 {
+            row.keep_secret(author, secret(generation));
+        }
+        assert_eq!(row.secrets.len(), 20, "nothing of them was read yet");
+        for kept in &mut row.secrets {
+            kept.behind = false;
+        }
+        // Of the second there is something that could not be read.
+        row.secrets[1].unread.insert("node".into(), 7);
+        row.secrets[1].cursors.insert("node".into(), 9);
+        row.keep_secret(author, secret(21));
+        assert_eq!(row.secrets.first().map(|kept| kept.secret.generation), Some(2));
+        assert!(row.read_again() && !row.read_again());
+        assert_eq!((row.secrets[0].cursors["node"], row.secrets[0].behind), (6, true));
+        for generation in 22..200 {
+            row.keep_secret(author, secret(generation));
+        }
+        assert_eq!(row.secrets.len(), GROUP_SECRETS_UNREAD_MAX);
+    }
+
+    #[test]
+    fn a_chain_that_is_handed_over_again_closes_no_gap() {
+        let (mut row, author, chain) = (row(), AccountId([1; 32]), ChainId([2; 16]));
+        row.begin_chain(chain, Progress::new(author, true, 3, NOW));
+        row.places.get_mut(&chain).unwrap().read(5, NOW);
+        assert!(row.begin_chain(chain, Progress::new(author, true, 9, NOW)), "it is asked for at once");
+        assert_eq!((row.places[&chain].next, row.places[&chain].end()), (3, 6));
+    }
+
+    #[test]
+    fn nobody_who_comes_early_takes_the_room_of_another() {
+        let mut row = row();
+        for member in 0..200 {
+            row.keep_early(AccountId([member; 32]), &[member]);
+        }
+        for number in 0..100 {
+            row.keep_early(AccountId([255; 32]), &[number]);
+        }
+        assert_eq!(row.early.len(), 200 + GROUP_EARLY_EACH_MAX);
+        assert!((0..200).all(|member| row.early.contains(&(AccountId([member; 32]), Bytes(vec![member])))));
+        row.keep_early(AccountId([254; 32]), &vec![0; GROUP_EARLY_MAX_BYTES]);
+        assert!(row.early.iter().all(|(who, _)| *who != AccountId([254; 32])));
+    }
+
+    #[test]
+    fn what_waits_for_its_message_is_bounded_for_each_who_says_it() {
+        let mut row = row();
+        let target = |number: usize| MessageRef {
+            author: AccountId([9; 32]),
+            id: MessageId([u8::try_from(number % 250).unwrap(); 16]),
+        };
+        assert_eq!(row.note_overtaking(AccountId([1; 32]), target(0)), Ok(None));
+        for number in 0..GROUP_OVERTAKING_EACH_MAX {
+            assert_eq!(row.note_overtaking(AccountId([2; 32]), target(number)), Ok(None));
+        }
+        let next = target(GROUP_OVERTAKING_EACH_MAX);
+        assert_eq!(row.note_overtaking(AccountId([2; 32]), next), Ok(Some(target(0))));
+        assert!(row.overtaking.contains(&(AccountId([1; 32]), target(0))));
     }
 }

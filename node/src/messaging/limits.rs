@@ -119,8 +119,19 @@ pub const GROUP_APPLICANTS_MAX_BYTES: usize = 512 * 1024;
 pub const GROUP_ROW_MAX_BYTES: usize = 3 * 1024 * 1024;
 /// What waits for one member before they are welcomed once more, in messages.
 pub const GROUP_WELCOMES_WAITING_MAX: usize = 256;
-/// Control messages of one group that came before their author was known to be a member.
-pub const GROUP_EARLY_MAX: usize = 64;
+/// Control messages of one group that came before their author was known to be a member:
+/// of all members together, since a newcomer gets the chains of all at once.
+pub const GROUP_EARLY_MAX: usize = 2_048;
+/// The same of one sender.
+pub const GROUP_EARLY_EACH_MAX: usize = 8;
+/// The same in bytes.
+pub const GROUP_EARLY_MAX_BYTES: usize = 768 * 1024;
+/// Changes of and reactions to messages that did not come yet, in one group.
+pub const GROUP_OVERTAKING_MAX: usize = 1_024;
+/// The same of one member.
+pub const GROUP_OVERTAKING_EACH_MAX: usize = 64;
+/// The same of one message.
+pub const GROUP_OVERTAKING_OF_ONE_MAX: usize = 32;
 /// Own messages of one group that not all members are known to have.
 pub const GROUP_UNACKNOWLEDGED_MAX: usize = 2_000;
 /// Operations in one row of the vault.
@@ -141,6 +152,8 @@ pub const GROUP_TYPING_MEMBERS_MAX: usize = 50;
 pub const GROUP_ASK_NEXT_MS: u64 = 8 * SECOND_MS;
 /// Members compare what they have this often.
 pub const GROUP_SYNC_EVERY_MS: u64 = 10 * SECOND_MS;
+/// Logs of older secrets that were not read to their end are tried again this often.
+pub const GROUP_LOGS_EVERY_MS: u64 = 60 * SECOND_MS;
 /// After an own message, members are asked whether it came, this much later.
 pub const GROUP_SYNC_SOON_MS: u64 = 500;
 /// Whoever is connected for less than this may not have said yet what they listen to.
@@ -159,6 +172,8 @@ pub const GROUP_GAP_GRACE_MS: u64 = 500;
 pub const GROUP_GAP_ASKS_MAX: u8 = 4;
 /// Gaps of one group that are remembered.
 pub const GROUP_GAPS_MAX: usize = 256;
+/// Places of one group at which somebody signed two messages, and both are kept.
+pub const GROUP_TWINS_MAX: usize = 64;
 /// The newest messages of one group whose hashes are remembered, so that the vault is not asked.
 pub const GROUP_RECENT_MAX: usize = 2_048;
 /// Members who are asked together for what is missing here.

@@ -86,6 +86,12 @@ impl Outbox {
         self.next.max(1)
     }
 
+    /// Whether so many messages more may wait.
+    #[must_use]
+    pub fn has_room(&self, messages: usize) -> bool {
+        self.len().saturating_add(messages) <= OUTBOX_MAX_MESSAGES
+    }
+
     /// Whether it takes no more.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -205,6 +211,14 @@ mod tests {
         outbox.remove(first);
         assert_eq!(outbox.floor(&bob, 7), 6);
         assert_eq!(outbox.floor(&AccountId([4; 32]), 7), 7);
+    }
+
+    #[test]
+    fn what_needs_room_for_many_is_told_before_it_begins() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.has_room(OUTBOX_MAX_MESSAGES) && !outbox.has_room(OUTBOX_MAX_MESSAGES + 1));
+        outbox.push(outgoing(2, 1, 1));
+        assert!(!outbox.has_room(OUTBOX_MAX_MESSAGES) && !outbox.has_room(usize::MAX));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct StoredMessage {
     pub reactions: Vec<(AccountId, String)>,
     /// How far it got.
     pub state: MessageState,
-    /// Why it failed.
+    /// Why it failed; of a message of somebody else, what is wrong with it.
     pub reason: Option<String>,
     /// Its place in the author's order.
     pub seq: u64,

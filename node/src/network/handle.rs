@@ -153,7 +153,7 @@ impl NetworkHandle {
         addresses: Vec<Address>,
         request: PeerRequest,
     ) -> Result<PeerResponse, RequestError> {
-        self.ask(peer, addresses, |reply| Outgoing::Peer { request, reply }).await
+        self.ask(peer, addresses, |reply| Outgoing::Peer { request: Box::new(request), reply }).await
     }
 
     /// Asks a rendezvous node, under our own peer id.

@@ -16,7 +16,7 @@ pub(super) type Reply<A> = oneshot::Sender<Result<A, RequestError>>;
 
 /// A request that is to leave.
 pub(super) enum Outgoing {
-    Peer { request: PeerRequest, reply: Reply<PeerResponse> },
+    Peer { request: Box<PeerRequest>, reply: Reply<PeerResponse> },
     Node { request: Box<rendezvous::Request>, reply: Reply<rendezvous::Response> },
 }
 
@@ -130,7 +130,7 @@ mod tests {
 
     fn request() -> (Outgoing, oneshot::Receiver<Result<PeerResponse, RequestError>>) {
         let (reply, answer) = oneshot::channel();
-        (Outgoing::Peer { request: PeerRequest::Bundle, reply }, answer)
+        (Outgoing::Peer { request: Box::new(PeerRequest::Bundle), reply }, answer)
     }
 
     #[test]

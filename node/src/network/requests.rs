@@ -64,7 +64,7 @@ impl Task {
             let behaviour = self.swarm.behaviour_mut();
             match outgoing {
                 Outgoing::Peer { request, reply } => {
-                    let id = behaviour.peer.send_request(&peer, Read::Whole(request, 0));
+                    let id = behaviour.peer.send_request(&peer, Read::Whole(*request, 0));
                     self.flights.peer.insert(id, reply);
                 }
                 Outgoing::Node { request, reply } => {

@@ -96,6 +96,9 @@ fn marks(style: Style, message: &Message) -> String {
         several => format!("{} {several}", safe(emoji)),
     });
     marks.extend(reactions);
+    if let Some(reason) = message.reason.as_deref().filter(|_| !message.mine) {
+        marks.push(style.warning(&safe(reason)));
+    }
     if message.mine {
         marks.push(state(style, message.state, message.reason.as_deref()));
     }

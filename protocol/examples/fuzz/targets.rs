@@ -285,7 +285,7 @@ pub(crate) const TARGETS: &[Target] = &[
         run: |world, input| {
             let Ok(message) = GroupMessageIn::decode(input) else { return "undecodable".into() };
             let mut chains = MemberChains::new(world.group().group(), world.identity.account_id());
-            chains.accept(&world.sender_key().hand_to(AccountId([2; 32]))).unwrap();
+            chains.accept(&world.sender_key().hand_to(AccountId([2; 32])), Timestamp(0)).unwrap();
             let before = chains.to_secret_bytes();
             let result = chains.decrypt(&message, Timestamp(1));
             assert!(result.is_ok() || before == chains.to_secret_bytes(), "a refused message changed something");
@@ -617,7 +617,13 @@ fn hello(world: &World) -> Hello {
 fn peer_requests(world: &World) -> Vec<PeerRequest> {
     let messages = vec![Bytes(vec![1; 60]), Bytes(vec![2; 300])];
     let heads = vec![OperationId([2; 32])];
-    let fetch = GroupFetch { group: GroupId([1; 32]), heads, places: vec![(ChainId([3; 16]), 7)] };
+    let fetch = GroupFetch {
+        group: GroupId([1; 32]),
+        heads,
+        places: vec![(ChainId([3; 16]), 7)],
+        newest: vec![MessageHash([4; 32])],
+        named: vec![MessageHash([5; 32])],
+    };
     vec![
         PeerRequest::Hello(hello(world)),
         PeerRequest::Deliver { messages },
@@ -635,6 +641,7 @@ fn peer_responses(world: &World) -> Vec<PeerResponse> {
         PeerResponse::GroupMissing(GroupMissing {
             operations: vec![Bytes(vec![1; 60])],
             messages: vec![Bytes(vec![2; 60])],
+            named: vec![Bytes(vec![3; 60])],
             yours: vec![(ChainId([3; 16]), 7)],
             more: true,
         }),

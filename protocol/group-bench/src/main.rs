@@ -54,7 +54,7 @@ fn ours() -> Round {
     let began = Instant::now();
     for message in &messages {
         if left == 0 {
-            known.accept(&chains.next().unwrap()).unwrap();
+            known.accept(&chains.next().unwrap(), NOW).unwrap();
             left = 100;
         }
         left -= 1;

@@ -6,7 +6,7 @@ use crate::crypto::ed25519::{Purpose, Signature, VerifyingKey};
 use crate::crypto::secret::{Secret, SecretBytes};
 use crate::crypto::state::{StateError, StateReader, StateWriter};
 use crate::id::{AccountId, ChainId, GroupId, Timestamp, ViewId};
-use crate::limits::{GROUP_CHAINS_MAX, SKIP_MAX, SKIPPED_KEYS_KEEP_MS};
+use crate::limits::{GROUP_CHAIN_IDLE_MS, GROUP_CHAINS_MAX, GROUP_CHAINS_UNREAD_MAX, SKIP_MAX, SKIPPED_KEYS_KEEP_MS};
 use crate::padding;
 use crate::wire::codec::Fixed;
 
@@ -61,6 +61,8 @@ pub(super) struct MemberChain {
     next: u32,
     /// Ascending.
     skipped: Vec<SkippedKey>,
+    /// When it was handed over, or something of it came last.
+    touched: Timestamp,
 }
 
 /// What opening one message changes.
@@ -70,7 +72,13 @@ enum Change {
 }
 
 impl MemberChain {
-    fn plan(&self, number: u32, now: Timestamp) -> Result<(Secret<32>, Change), GroupDecryptError> {
+    /// Whether it was read, lacks nothing, and nothing came of it for long.
+    fn is_idle(&self, now: Timestamp) -> bool {
+        self.next > self.first && self.skipped.is_empty() && now.since_ms(self.touched) > GROUP_CHAIN_IDLE_MS
+    }
+
+    /// What opening `number` changes; `room` is how many more keys may be set aside.
+    fn plan(&self, number: u32, room: usize, now: Timestamp) -> Result<(Secret<32>, Change), GroupDecryptError> {
         if number < self.next {
             let Ok(at) = self.skipped.binary_search_by_key(&number, |skipped| skipped.number) else {
                 let old = number < self.first;
@@ -79,7 +87,6 @@ impl MemberChain {
             let key = self.skipped.get(at).ok_or(GroupDecryptError::Duplicate)?;
             return Ok((key.key.duplicate(), Change::TakeSkipped { at }));
         }
-        let room = (SKIP_MAX as usize).saturating_sub(self.skipped.len());
         let ahead = number.saturating_sub(self.next);
         if ahead as usize > room || number == u32::MAX {
             return Err(GroupDecryptError::SkipLimit);
@@ -95,7 +102,8 @@ impl MemberChain {
         Ok((message, Change::Forward { key, skipped }))
     }
 
-    fn commit(&mut self, number: u32, change: Change) {
+    fn commit(&mut self, number: u32, change: Change, now: Timestamp) {
+        self.touched = now;
         match change {
             Change::Forward { key, skipped } => {
                 self.skipped.extend(skipped);
@@ -134,12 +142,13 @@ impl MemberChains {
     ///
     /// # Errors
     /// [`ChainError`]
-    pub fn accept(&mut self, chain: &ChainIn) -> Result<bool, ChainError> {
+    pub fn accept(&mut self, chain: &ChainIn, now: Timestamp) -> Result<bool, ChainError> {
         let signing = VerifyingKey::from_bytes(&chain.signing.0).map_err(|_| ChainError::BadKey)?;
         if let Some(known) = self.chains.iter().find(|known| known.chain == chain.chain) {
             return if known.signing == signing { Ok(false) } else { Err(ChainError::Conflict) };
         }
-        if self.chains.len() >= GROUP_CHAINS_MAX {
+        self.drop_idle(GROUP_CHAINS_MAX.saturating_sub(1), now);
+        if self.chains.len() >= GROUP_CHAINS_UNREAD_MAX {
             self.chains.remove(0);
         }
         self.chains.push(Box::new(MemberChain {
@@ -150,8 +159,19 @@ impl MemberChains {
             key: ChainKey(Secret::from_bytes(chain.key.0)),
             next: chain.number,
             skipped: Vec::new(),
+            touched: now,
         }));
         Ok(true)
+    }
+
+    /// Forgets chains that were read, the oldest first, until `most` are left.
+    fn drop_idle(&mut self, most: usize, now: Timestamp) {
+        let mut over = self.chains.len().saturating_sub(most);
+        self.chains.retain(|chain| {
+            let goes = over > 0 && chain.is_idle(now);
+            over = over.saturating_sub(usize::from(goes));
+            !goes
+        });
     }
 
     /// Whether this chain was handed over.
@@ -168,6 +188,8 @@ impl MemberChains {
         if message.author != self.author {
             return Err(GroupDecryptError::Forged);
         }
+        let set_aside: usize = self.chains.iter().map(|known| known.skipped.len()).sum();
+        let room = (SKIP_MAX as usize).saturating_sub(set_aside);
         let chain = self.chains.iter_mut().find(|known| known.chain == message.chain);
         let chain = chain.ok_or(GroupDecryptError::UnknownChain)?;
         let (number, heads) = (message.number.to_le_bytes(), message.heads_bytes());
@@ -179,7 +201,7 @@ impl MemberChains {
                 &Signature::from(message.signature),
             )
             .map_err(|_| GroupDecryptError::Forged)?;
-        let (key, change) = chain.plan(message.number, now)?;
+        let (key, change) = chain.plan(message.number, room, now)?;
         let (nonce, rest) =
             message.ciphertext.0.split_first_chunk::<XNONCE_BYTES>().ok_or(GroupDecryptError::Malformed)?;
         let (body, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(GroupDecryptError::Malformed)?;
@@ -188,13 +210,20 @@ impl MemberChains {
         aead::open_in_place(&body_key(&key, nonce), &BODY_NONCE, &place, plaintext.expose_mut(), tag)
             .map_err(|_| GroupDecryptError::Malformed)?;
         let opened = padding::unpad(plaintext.expose()).map_err(|_| GroupDecryptError::Malformed)?.to_vec();
-        chain.commit(message.number, change);
+        chain.commit(message.number, change, now);
         Ok(SecretBytes::from_vec(opened))
     }
 
-    /// Forgets keys of messages that are missing for too long. Says whether there were any.
+    /// Forgets keys of messages that are missing for too long, and chains that are not
+    /// needed any more. Says whether there were any.
     pub fn expire(&mut self, now: Timestamp) -> bool {
-        let mut any = false;
+        let chains = self.chains.len();
+        self.drop_idle(GROUP_CHAINS_MAX, now);
+        // The newest may be in use, however long its owner says nothing.
+        let newest = self.chains.last().map(|chain| chain.chain);
+        let over = |chain: &MemberChain| now.since_ms(chain.touched) > SKIPPED_KEYS_KEEP_MS;
+        self.chains.retain(|chain| Some(chain.chain) == newest || !over(chain));
+        let mut any = self.chains.len() != chains;
         for chain in &mut self.chains {
             let before = chain.skipped.len();
             chain.skipped.retain(|skipped| now.since_ms(skipped.since) <= SKIPPED_KEYS_KEEP_MS);
@@ -210,7 +239,8 @@ impl MemberChains {
         out.u8(STATE_VERSION).fixed(&self.group.0).fixed(&self.author.0).count(self.chains.len());
         for chain in &self.chains {
             out.fixed(&chain.chain.0).fixed(chain.signing.as_bytes()).fixed(&chain.view.0);
-            out.u32(chain.first).u32(chain.next).fixed(chain.key.0.expose()).count(chain.skipped.len());
+            out.u32(chain.first).u32(chain.next).time(chain.touched);
+            out.fixed(chain.key.0.expose()).count(chain.skipped.len());
             for skipped in &chain.skipped {
                 out.u32(skipped.number).time(skipped.since).fixed(skipped.key.expose());
             }
@@ -228,14 +258,14 @@ impl MemberChains {
             return Err(StateError);
         }
         let (group, author) = (GroupId(from.fixed()?), AccountId(from.fixed()?));
-        let count = from.count(GROUP_CHAINS_MAX)?;
+        let count = from.count(GROUP_CHAINS_UNREAD_MAX)?;
         let mut chains = Vec::with_capacity(count);
         for _ in 0..count {
             let chain = ChainId(from.fixed()?);
             let signing: Fixed<32> = Fixed(from.fixed()?);
             let signing = VerifyingKey::from_bytes(&signing.0).map_err(|_| StateError)?;
             let view = ViewId(from.fixed()?);
-            let (first, next) = (from.u32()?, from.u32()?);
+            let (first, next, touched) = (from.u32()?, from.u32()?, from.time()?);
             let key = ChainKey(from.secret()?);
             let waiting = from.count(SKIP_MAX as usize)?;
             let mut skipped = Vec::with_capacity(waiting);
@@ -243,7 +273,7 @@ impl MemberChains {
                 let (number, since) = (from.u32()?, from.time()?);
                 skipped.push(SkippedKey { number, since, key: Box::new(from.secret()?) });
             }
-            chains.push(Box::new(MemberChain { chain, signing, view, first, key, next, skipped }));
+            chains.push(Box::new(MemberChain { chain, signing, view, first, key, next, skipped, touched }));
         }
         from.finish()?;
         Ok(Self { group, author, chains })

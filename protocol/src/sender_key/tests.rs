@@ -3,7 +3,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
 use super::*;
-use crate::limits::{GROUP_CHAINS_MAX, SKIP_MAX};
+use crate::limits::{GROUP_CHAIN_IDLE_MS, GROUP_CHAINS_MAX, GROUP_CHAINS_UNREAD_MAX, SKIP_MAX};
 
 const GROUP: GroupId = GroupId([9; 32]);
 const VIEW: ViewId = ViewId([8; 32]);
@@ -29,7 +29,7 @@ fn say(key: &mut SenderKey, text: &[u8]) -> GroupMessageIn {
 fn pair() -> (SenderKey, MemberChains) {
     let mut key = SenderKey::generate(VIEW, NOW, &mut rng());
     let mut chains = MemberChains::new(GROUP, account(1));
-    assert_eq!(chains.accept(&key.hand_to(account(2))), Ok(true));
+    assert_eq!(chains.accept(&key.hand_to(account(2)), NOW), Ok(true));
     (key, chains)
 }
 
@@ -63,7 +63,7 @@ fn an_insider_with_the_chain_key_cannot_speak_for_its_owner() {
     // Nor does she hand it over again under another signing key.
     let mut other = handed;
     other.signing = forger.signing.verifying_key().to_wire();
-    assert_eq!(chains.accept(&other), Err(ChainError::Conflict));
+    assert_eq!(chains.accept(&other, NOW), Err(ChainError::Conflict));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_message_is_refused_in_another_group_view_or_place() {
     let (mut key, mut chains) = pair();
     let message = say(&mut key, b"hello");
     let mut elsewhere = MemberChains::new(GroupId([1; 32]), account(1));
-    elsewhere.accept(&key.hand_to(account(2))).unwrap();
+    elsewhere.accept(&key.hand_to(account(2)), NOW).unwrap();
     assert_eq!(elsewhere.decrypt(&message, NOW), Err(GroupDecryptError::Forged));
     for change in [
         |message: &mut GroupMessageIn| message.view = ViewId([0; 32]),
@@ -106,7 +106,7 @@ fn a_newcomer_reads_nothing_from_before() {
     let (mut key, _) = pair();
     let before = say(&mut key, b"before");
     let mut newcomer = MemberChains::new(GROUP, account(1));
-    newcomer.accept(&key.hand_to(account(3))).unwrap();
+    newcomer.accept(&key.hand_to(account(3)), NOW).unwrap();
     assert_eq!(newcomer.decrypt(&before, NOW), Err(GroupDecryptError::TooOld));
     assert_eq!(newcomer.decrypt(&say(&mut key, b"after"), NOW).unwrap().expose(), b"after");
 }
@@ -122,11 +122,44 @@ fn a_flood_of_skipped_numbers_or_chains_is_bounded() {
     message.number = u32::MAX;
     message.signature = message.signed_by(&key.signing, GROUP).to_wire();
     assert_eq!(chains.decrypt(&message, NOW), Err(GroupDecryptError::SkipLimit));
-    for seed in 0..20 {
+    for seed in 0..80 {
         let mut other = SenderKey::generate(VIEW, NOW, &mut ChaCha20Rng::seed_from_u64(100 + seed));
-        chains.accept(&other.hand_to(account(2))).unwrap();
+        chains.accept(&other.hand_to(account(2)), NOW).unwrap();
     }
+    assert_eq!(chains.chains.len(), GROUP_CHAINS_UNREAD_MAX);
+}
+
+#[test]
+fn no_chain_goes_before_it_was_read_and_none_stays_for_long_after() {
+    let mut chains = MemberChains::new(GROUP, account(1));
+    let mut keys: Vec<SenderKey> =
+        (0..20).map(|seed| SenderKey::generate(VIEW, NOW, &mut ChaCha20Rng::seed_from_u64(seed))).collect();
+    for key in &mut keys {
+        chains.accept(&key.hand_to(account(2)), NOW).unwrap();
+    }
+    // As somebody reads who was away: what was said first may come last.
+    let messages: Vec<_> = keys.iter_mut().flat_map(|key| [say(key, b"one"), say(key, b"two")]).collect();
+    for message in messages.iter().rev() {
+        assert!(chains.decrypt(message, NOW).is_ok());
+    }
+    let later = NOW.plus_ms(GROUP_CHAIN_IDLE_MS + 1);
+    assert!(chains.expire(later));
     assert_eq!(chains.chains.len(), GROUP_CHAINS_MAX);
+    assert!(chains.decrypt(&say(&mut keys[19], b"three"), later).is_ok(), "the newest is kept");
+}
+
+#[test]
+fn whoever_lost_a_chain_is_handed_it_where_they_got_it_first() {
+    let (mut key, _) = pair();
+    let _ = say(&mut key, b"before carol");
+    let _ = key.hand_to(account(3));
+    let missed = say(&mut key, b"missed");
+    let mut again = SenderKey::from_secret_bytes(key.to_secret_bytes().expose()).unwrap();
+    let handed = again.hand_to(account(3));
+    assert_eq!(handed.number, 1, "and no earlier");
+    let mut chains = MemberChains::new(GROUP, account(1));
+    chains.accept(&handed, NOW).unwrap();
+    assert_eq!(chains.decrypt(&missed, NOW).unwrap().expose(), b"missed");
 }
 
 fn say_unchecked(key: &mut SenderKey) -> GroupMessageIn {
@@ -153,7 +186,7 @@ fn states_read_back_from_the_vault() {
     assert_eq!(chains.decrypt(&messages[1], NOW).unwrap().expose(), [1]);
     let mut again = SenderKey::from_secret_bytes(key.to_secret_bytes().expose()).unwrap();
     assert_eq!(chains.decrypt(&say(&mut again, b"on"), NOW).unwrap().expose(), b"on");
-    assert_eq!(again.holders(), key.holders());
+    assert!(again.holders().eq(key.holders()));
     assert!(chains.expire(NOW.plus_ms(crate::limits::SKIPPED_KEYS_KEEP_MS + 1)));
     assert_eq!(chains.decrypt(&messages[0], NOW), Err(GroupDecryptError::Duplicate));
 }

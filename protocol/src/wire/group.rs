@@ -5,12 +5,12 @@
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AccountId, ChainId, GroupId, MessageId, OperationId, Timestamp};
+use crate::id::{AccountId, ChainId, GroupId, MessageHash, MessageId, OperationId, Timestamp};
 use crate::limits::{
-    ADDRESS_MAX_BYTES, ADDRESSES_MAX, GROUP_ANSWER_MESSAGES_MAX, GROUP_GOSSIP_MAX_BYTES, GROUP_INVITE_OTHERS_MAX,
-    GROUP_LIST_MAX, GROUP_MESSAGE_MAX_BYTES, GROUP_OPERATION_MAX_BYTES, GROUP_OPERATIONS_MAX, GROUP_PARENTS_MAX,
-    GROUP_PLACES_MAX, GROUP_UNREACHED_MAX, INVITE_MAX_BYTES, PEER_FRAME_MAX_BYTES, PLAINTEXT_MAX_BYTES,
-    RECEIPT_MAX_IDS, RECORD_MAX_BYTES,
+    ADDRESS_MAX_BYTES, ADDRESSES_MAX, GROUP_ANSWER_MESSAGES_MAX, GROUP_GOSSIP_MAX_BYTES, GROUP_HEADS_MAX,
+    GROUP_INVITE_OTHERS_MAX, GROUP_LIST_MAX, GROUP_MESSAGE_MAX_BYTES, GROUP_NAMED_MAX, GROUP_OPERATION_MAX_BYTES,
+    GROUP_OPERATIONS_MAX, GROUP_PARENTS_MAX, GROUP_PLACES_MAX, GROUP_UNREACHED_MAX, INVITE_MAX_BYTES,
+    PEER_FRAME_MAX_BYTES, PLAINTEXT_MAX_BYTES, RECEIPT_MAX_IDS, RECORD_MAX_BYTES,
 };
 use crate::membership::About;
 use crate::sender_key::ChainIn;
@@ -223,13 +223,23 @@ pub struct GroupFetch {
     /// For each chain, the number from which on messages are missing, at most [`GROUP_PLACES_MAX`].
     #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_PLACES_MAX>")]
     pub places: Vec<(ChainId, u32)>,
+    /// The newest messages that the asker has seen, at most [`GROUP_HEADS_MAX`]: whoever
+    /// knows one of them under the same place as another message sees a split.
+    #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_HEADS_MAX>")]
+    pub newest: Vec<MessageHash>,
+    /// Messages that others named and the asker lacks, at most [`GROUP_NAMED_MAX`].
+    #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_NAMED_MAX>")]
+    pub named: Vec<MessageHash>,
 }
 
 impl GroupFetch {
     /// Whether it keeps the bounds.
     #[must_use]
     pub fn within_bounds(&self) -> bool {
-        self.heads.len() <= GROUP_LIST_MAX.max(GROUP_PARENTS_MAX) && self.places.len() <= GROUP_PLACES_MAX
+        self.heads.len() <= GROUP_LIST_MAX.max(GROUP_PARENTS_MAX)
+            && self.places.len() <= GROUP_PLACES_MAX
+            && self.newest.len() <= GROUP_HEADS_MAX
+            && self.named.len() <= GROUP_NAMED_MAX
     }
 }
 
@@ -242,6 +252,9 @@ pub struct GroupMissing {
     /// Encoded messages, in the order in which they came to whoever answers.
     #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_ANSWER_MESSAGES_MAX>")]
     pub messages: Vec<Bytes>,
+    /// Encoded messages that were asked for by their hashes, and are not among the others.
+    #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_NAMED_MAX>")]
+    pub named: Vec<Bytes>,
     /// For each of the asker's own chains, up to where whoever answers has it.
     #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_PLACES_MAX>")]
     pub yours: Vec<(ChainId, u32)>,
@@ -254,7 +267,8 @@ impl GroupMissing {
     #[must_use]
     pub fn within_bounds(&self) -> bool {
         self.operations.iter().all(|operation| operation.0.len() <= GROUP_OPERATION_MAX_BYTES)
-            && self.messages.iter().all(|message| message.0.len() <= GROUP_MESSAGE_MAX_BYTES)
+            && self.messages.iter().chain(&self.named).all(|message| message.0.len() <= GROUP_MESSAGE_MAX_BYTES)
+            && self.named.len() <= GROUP_NAMED_MAX
             && self.yours.len() <= GROUP_PLACES_MAX
     }
 }

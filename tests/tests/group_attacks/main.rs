@@ -18,17 +18,18 @@ use std::collections::BTreeSet;
 use mallory::{Mallory, now};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use secure_chat_node::api::{Event, GroupState, JoinPolicy, Role};
+use secure_chat_node::api::{Event, GroupState, JoinPolicy, Role, Status};
 use secure_chat_protocol::crypto::ed25519::SigningKey;
-use secure_chat_protocol::id::{AccountId, GroupId};
+use secure_chat_protocol::id::{AccountId, GroupId, MessageId};
 use secure_chat_protocol::identity::IdentityKeyPair;
 use secure_chat_protocol::membership::{About, Action};
 use secure_chat_protocol::record::{Record, RecordFields, peer_binding};
 use secure_chat_protocol::sender_key::SenderKey;
 use secure_chat_protocol::validate::Username;
 use secure_chat_protocol::wire::codec::{Bytes, Fixed};
+use secure_chat_protocol::wire::content::{Content, MessageRef};
 use secure_chat_protocol::wire::group::{GroupControl, SecretIn};
-use secure_chat_protocol::wire::peer::{PeerRefusal, PeerResponse};
+use secure_chat_protocol::wire::peer::{DeliveryStatus, PeerRefusal, PeerResponse};
 use secure_chat_tests::{Persona, TestNet};
 
 /// Alice's group, with Bob and Mallory in it.
@@ -226,11 +227,28 @@ async fn keys_that_somebody_else_hands_over_change_nothing() {
     for chain in [handed, changed] {
         scene.mallory.tell(bob, scene.id, GroupControl::Chain { chain, tokens: None }).await;
     }
+    alerted(&mut scene.bob, "group.invalid_chain").await;
+    // A new chain, said to be Alice's: it becomes Mallory's own, and nobody else speaks with it.
+    let mut key = scene.mallory.chain(scene.id);
+    let chain = key.hand_to(bob);
+    scene.mallory.tell(bob, scene.id, GroupControl::Chain { chain, tokens: None }).await;
+    let forged = scene.mallory.message(&mut key, scene.id, alice, "I am Alice");
+    scene.mallory.publish(scene.id, &forged).await;
+    // Somebody who is in no group of Bob's hands him a chain for Alice's: not even taken.
+    let outsider = Mallory::named(1);
+    outsider.learns_routes_of(&scene.mallory);
+    let mut key = scene.mallory.chain(scene.id);
+    let chain = key.hand_to(bob);
+    let status = outsider.tell(bob, scene.id, GroupControl::Chain { chain, tokens: None }).await;
+    assert!(!matches!(status, DeliveryStatus::Stored), "{status:?}");
+    let stranger = scene.mallory.message(&mut key, scene.id, outsider.me, "let me in");
+    scene.mallory.publish(scene.id, &stranger).await;
     // And one for a group that Bob is not in.
     let chain = scene.mallory.chain(scene.id).hand_to(bob);
     scene.mallory.tell(bob, GroupId([7; 32]), GroupControl::Chain { chain, tokens: None }).await;
     scene.goes_on().await;
     assert_eq!(scene.bob.handle().unwrap().groups_list().await.unwrap().groups.len(), 1);
+    assert_eq!(texts(&scene.bob, &scene.group).await, ["one", "two", "still here", "so am I"]);
 }
 
 #[tokio::test]
@@ -333,6 +351,134 @@ async fn an_admin_who_tells_each_something_else_is_shown_and_all_agree() {
         let alerts = who.handle().unwrap().security_alerts().await.unwrap().alerts;
         assert!(alerts.iter().any(|alert| alert.kind == "group.equivocation"), "{} sees it", who.name);
     }
+}
+
+/// Everybody's mark on what one of them was told.
+async fn marks(who: &Persona, group: &str) -> Vec<(String, Option<String>)> {
+    let page = who.handle().unwrap().groups_history(group, None::<String>, Some(100_u32)).await.unwrap();
+    page.messages.into_iter().map(|message| (message.text, message.reason)).collect()
+}
+
+#[tokio::test]
+async fn a_member_who_says_something_else_to_each_is_shown_to_all() {
+    let mut scene = Scene::new().await;
+    let mut carol = scene._net.persona("carol").await.unwrap();
+    let link = scene.alice.handle().unwrap().groups_invite(scene.group.clone(), None::<String>, None).await.unwrap();
+    carol.handle().unwrap().groups_join(None::<String>, link.invite).await.unwrap();
+    heard_of(&mut carol, |event| matches!(event, Event::GroupJoined(_))).await;
+    scene.warm().await;
+    hears(&mut carol, "two").await;
+    let [alice, bob] = scene.both().await;
+    let carols = account(&carol).await;
+    scene.mallory.finds(carols).await;
+    // One chain, known to all; two messages in one place of it.
+    let mut key = scene.mallory.chain(scene.id);
+    for to in [alice, bob, carols] {
+        let chain = key.hand_to(to);
+        scene.mallory.tell(to, scene.id, GroupControl::Chain { chain, tokens: None }).await;
+    }
+    carol.away().await;
+    let mut again = SenderKey::from_secret_bytes(key.to_secret_bytes().expose()).unwrap();
+    let nine = scene.mallory.message(&mut key, scene.id, scene.mallory.me, "we leave at nine");
+    let ten = scene.mallory.message(&mut again, scene.id, scene.mallory.me, "we leave at ten");
+    scene.mallory.shows(alice, scene.id, &nine).await;
+    scene.mallory.shows(bob, scene.id, &ten).await;
+    hears(&mut scene.alice, "we leave at nine").await;
+    hears(&mut scene.bob, "we leave at ten").await;
+    // They see it when they compare what they have: nobody needs to say another word.
+    let page = scene.alice.handle().unwrap().groups_history(&scene.group, None::<String>, None).await.unwrap();
+    let own = page.messages.into_iter().find(|message| message.mine).unwrap().message_id;
+    scene.alice.handle().unwrap().messages_retry(own).await.unwrap();
+    for who in [&mut scene.alice, &mut scene.bob] {
+        alerted(who, "group.split_message").await;
+    }
+    for (who, said) in [(&scene.alice, "we leave at nine"), (&scene.bob, "we leave at ten")] {
+        let marked: Vec<_> = marks(who, &scene.group).await.into_iter().filter(|(_, mark)| mark.is_some()).collect();
+        assert_eq!(marked.len(), 1, "{marked:?}");
+        assert_eq!(marked[0].0, said);
+    }
+    // Whoever comes back later is told one of the two, and that there is another.
+    scene.mallory.goes_silent();
+    carol.back().await.unwrap();
+    alerted(&mut carol, "group.split_message").await;
+    scene.goes_on().await;
+    hears(&mut carol, "so am I").await;
+}
+
+#[tokio::test]
+async fn what_overtakes_its_message_is_applied_when_that_comes() {
+    let mut scene = Scene::new().await;
+    scene.warm().await;
+    let both = scene.both().await;
+    let mut key = scene.mallory.chain(scene.id);
+    for to in both {
+        let chain = key.hand_to(to);
+        scene.mallory.tell(to, scene.id, GroupControl::Chain { chain, tokens: None }).await;
+    }
+    let me = scene.mallory.me;
+    let id = |number| MessageId([number; 16]);
+    let text = |text: &str| Content::Text { text: text.to_owned(), reply_to: None };
+    // Said in this order, and heard in the opposite one.
+    let (edited, deleted) = (MessageRef { author: me, id: id(1) }, MessageRef { author: me, id: id(2) });
+    let said = [
+        (id(1), text("at nine")),
+        (id(2), text("a secret")),
+        (id(3), Content::Edit { target: edited.id, text: "at ten".to_owned() }),
+        (id(4), Content::Reaction { target: edited, emoji: "👍".to_owned() }),
+        (id(5), Content::Delete { target: deleted.id }),
+    ];
+    let said = said.map(|(id, body)| scene.mallory.saying(&mut key, scene.id, (me, id), body));
+    for encoded in said.iter().rev() {
+        scene.mallory.publish(scene.id, encoded).await;
+    }
+    scene.goes_on().await;
+    for who in [&scene.alice, &scene.bob] {
+        let page = who.handle().unwrap().groups_history(&scene.group, None::<String>, Some(100_u32)).await.unwrap();
+        let of_hers = |id: MessageId| {
+            let name = format!("{id}-{me}");
+            page.messages.iter().find(|message| message.message_id == name).unwrap()
+        };
+        let first = of_hers(id(1));
+        assert_eq!((first.text.as_str(), first.edited.is_some()), ("at ten", true), "{}", who.name);
+        assert!(first.reactions.contains_key("👍"));
+        assert!(of_hers(id(2)).deleted && of_hers(id(2)).text.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn whoever_was_put_out_by_somebody_who_had_no_right_to_it_comes_back() {
+    let mut scene = Scene::new().await;
+    scene.promote().await;
+    scene.warm().await;
+    let [_, bob] = scene.both().await;
+    let heads = scene.mallory.inside(scene.id, |inside| inside.membership.as_ref().unwrap().heads());
+    // Mallory puts Bob out, and tells nobody but him.
+    let removal = scene.mallory.sign(scene.id, 1, heads, Action::Remove { member: bob, seen: None });
+    scene.mallory.tell(bob, scene.id, GroupControl::Operations { operations: vec![removal.clone()] }).await;
+    heard_of(&mut scene.bob, |event| matches!(event, Event::GroupLeft { .. })).await;
+    // Alice, who does not know of it, puts Mallory out: what she did meanwhile is void.
+    scene.alice.handle().unwrap().groups_remove_member(&scene.group, "mallory").await.unwrap();
+    heard_of(&mut scene.bob, |event| matches!(event, Event::GroupJoined(_))).await;
+    scene.goes_on().await;
+    scene.agree().await;
+    for who in [&scene.alice, &scene.bob] {
+        assert_eq!(scene.members(who).await, ["alice", "bob"].map(str::to_owned).into());
+    }
+}
+
+#[tokio::test]
+async fn whoever_hides_is_seen_by_fellow_members_only_as_long_as_they_are() {
+    let mut scene = Scene::new().await;
+    scene.warm().await;
+    let [alice, _] = scene.both().await;
+    let handle = scene.alice.handle().unwrap().clone();
+    handle.presence_set(Status::Invisible).await.unwrap();
+    let PeerResponse::Hello(hello) = scene.mallory.greets(alice).await else { panic!("a member is not answered") };
+    assert_eq!(hello.status, None, "and yet not told");
+    handle.groups_remove_member(&scene.group, "mallory").await.unwrap();
+    let answer = scene.mallory.greets(alice).await;
+    assert_eq!(answer, PeerResponse::Refused(PeerRefusal::NotAvailable));
+    scene.goes_on().await;
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use secure_chat_protocol::validate::Username;
 use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
 use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn};
 use secure_chat_protocol::wire::group::{
-    GroupControl, GroupFetch, GroupGossip, GroupInvite, GroupMissing, InvitePass, PassOn,
+    GroupControl, GroupFetch, GroupGossip, GroupInvite, GroupMissing, InvitePass, PassOn, PersonIn,
 };
 use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerRequest, PeerResponse};
 use tokio::sync::watch;
@@ -58,6 +58,8 @@ struct State {
     met: HashMap<PeerId, AccountId>,
     groups: HashMap<GroupId, Inside>,
     sent: HashMap<AccountId, u64>,
+    /// What she says to have, to each who asks.
+    answers: HashMap<AccountId, Vec<Bytes>>,
     /// Requests that are never answered, once she is silent.
     ignored: Option<Vec<Responder>>,
     rng: StdRng,
@@ -110,6 +112,7 @@ impl Mallory {
             met: HashMap::new(),
             groups: HashMap::new(),
             sent: HashMap::new(),
+            answers: HashMap::new(),
             ignored: None,
             rng,
         }));
@@ -148,6 +151,23 @@ impl Mallory {
             }
         };
         tokio::time::timeout(PATIENCE, wait).await.expect("Mallory waited in vain")
+    }
+
+    /// Waits until she knows where a member listens.
+    pub(crate) async fn finds(&self, who: AccountId) {
+        let mut changed = self.changed.clone();
+        let wait = async {
+            while !self.lock().routes.contains_key(&who) {
+                changed.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("Mallory was never told where they are");
+    }
+
+    /// As another hostile peer knows it.
+    pub(crate) fn learns_routes_of(&self, other: &Self) {
+        let routes = other.lock().routes.clone();
+        self.lock().routes.extend(routes);
     }
 
     /// Joins by a link, as everybody does.
@@ -204,6 +224,18 @@ impl Mallory {
         self.until(group, |inside| inside.asked_by).await
     }
 
+    /// Shows a message to one member alone: says to have seen it, and hands it over when asked.
+    pub(crate) async fn shows(&self, to: AccountId, group: GroupId, encoded: &[u8]) {
+        self.lock().answers.entry(to).or_default().push(Bytes(encoded.to_vec()));
+        let seen = vec![GroupMessageIn::hash(encoded)];
+        self.fetch_with(to, GroupFetch { newest: seen, ..Self::nothing(group) }).await;
+    }
+
+    /// A question for everything.
+    fn nothing(group: GroupId) -> GroupFetch {
+        GroupFetch { group, heads: Vec::new(), places: Vec::new(), newest: Vec::new(), named: Vec::new() }
+    }
+
     /// From now on nothing is answered.
     pub(crate) fn goes_silent(&self) {
         self.lock().ignored = Some(Vec::new());
@@ -242,12 +274,22 @@ impl Mallory {
         }
     }
 
+    /// Says who she is, and asks who is there.
+    pub(crate) async fn greets(&self, whom: AccountId) -> PeerResponse {
+        let (peer, addresses) = self.lock().routes.get(&whom).cloned().expect("no route");
+        let hello = self.lock().hello();
+        self.net.request(peer, addresses, PeerRequest::Hello(hello)).await.unwrap()
+    }
+
     /// Asks a member for everything of a group.
     pub(crate) async fn fetch(&self, from: AccountId, group: GroupId) -> PeerResponse {
+        self.fetch_with(from, Self::nothing(group)).await
+    }
+
+    async fn fetch_with(&self, from: AccountId, fetch: GroupFetch) -> PeerResponse {
         let (peer, addresses) = self.lock().routes.get(&from).cloned().expect("no route");
         let hello = self.lock().hello();
         self.net.request(peer, addresses, PeerRequest::Hello(hello)).await.unwrap();
-        let fetch = GroupFetch { group, heads: Vec::new(), places: Vec::new() };
         self.net.request(peer, Vec::new(), PeerRequest::GroupFetch(fetch)).await.unwrap()
     }
 
@@ -296,12 +338,22 @@ impl Mallory {
 
     /// A message in a group, said as if by `author` with any chain.
     pub(crate) fn message(&self, key: &mut SenderKey, group: GroupId, author: AccountId, text: &str) -> Vec<u8> {
+        let id = MessageId::random(&mut self.lock().rng);
+        self.saying(key, group, (author, id), Content::Text { text: text.to_owned(), reply_to: None })
+    }
+
+    /// Anything said in a group.
+    pub(crate) fn saying(
+        &self,
+        key: &mut SenderKey,
+        group: GroupId,
+        (author, id): (AccountId, MessageId),
+        body: Content,
+    ) -> Vec<u8> {
         let state = &mut *self.lock();
         let view = state.groups[&group].membership.as_ref().unwrap().view().id;
-        let body = Content::Text { text: text.to_owned(), reply_to: None };
-        let id = MessageId::random(&mut state.rng);
         let said = MessageIn { version: MESSAGE_VERSION, id, seq: 0, floor: 0, sent: now(), record_seq: 1, body };
-        let roster: BTreeSet<AccountId> = key.holders().clone();
+        let roster: BTreeSet<AccountId> = key.holders().copied().collect();
         let context = SendContext { group, author, view, roster: &roster, heads: &[], now: now() };
         key.encrypt(&context, &said.encode().unwrap(), &mut state.rng).unwrap().encode().unwrap()
     }
@@ -321,7 +373,7 @@ impl Mallory {
         for (author, handed) in &inside.chains {
             let mut chains = MemberChains::new(group, *author);
             for chain in handed {
-                let _ = chains.accept(chain);
+                let _ = chains.accept(chain, now());
             }
             for encoded in &inside.heard {
                 let Ok(message) = GroupMessageIn::decode(encoded) else { continue };
@@ -383,9 +435,15 @@ impl State {
                 (PeerResponse::Delivered { statuses: vec![DeliveryStatus::Stored; messages.len()] }, topics)
             }
             PeerRequest::GroupFetch(_) => {
-                let nothing =
-                    GroupMissing { operations: Vec::new(), messages: Vec::new(), yours: Vec::new(), more: false };
-                (PeerResponse::GroupMissing(nothing), Vec::new())
+                let messages = self.met.get(&peer).and_then(|account| self.answers.get(account).cloned());
+                let answer = GroupMissing {
+                    operations: Vec::new(),
+                    messages: messages.unwrap_or_default(),
+                    named: Vec::new(),
+                    yours: Vec::new(),
+                    more: false,
+                };
+                (PeerResponse::GroupMissing(answer), Vec::new())
             }
         }
     }
@@ -414,13 +472,9 @@ impl State {
             }
             GroupControl::Welcome { secret: first, people, .. } => {
                 secret = Some(first.secret);
-                for person in people {
-                    let record = inside.membership.as_ref().and_then(|known| known.record(&person.account));
-                    let Some(key) = record.and_then(|record| record.peer_keys().next()) else { continue };
-                    let addresses = person.addresses.iter().filter_map(|text| parse_address(text).ok()).collect();
-                    self.routes.insert(person.account, (PeerId::from_ed25519(*key).unwrap(), addresses));
-                }
+                met(&mut self.routes, inside, people);
             }
+            GroupControl::People { people } => met(&mut self.routes, inside, people),
             GroupControl::Secret(next) => secret = Some(next.secret),
             GroupControl::JoinRequest { .. } => inside.asked_by = Some(from),
             GroupControl::Chain { chain, .. } => inside.chains.entry(from).or_default().push(chain),
@@ -428,5 +482,15 @@ impl State {
         }
         inside.secrets.extend(secret);
         secret.map(|secret| GroupSecret::from_wire(secret).topic()).into_iter().collect()
+    }
+}
+
+/// Where other members listen, as an admin told.
+fn met(routes: &mut HashMap<AccountId, (PeerId, Vec<Address>)>, inside: &Inside, people: Vec<PersonIn>) {
+    for person in people {
+        let record = inside.membership.as_ref().and_then(|known| known.record(&person.account));
+        let Some(key) = record.and_then(|record| record.peer_keys().next()) else { continue };
+        let addresses = person.addresses.iter().filter_map(|text| parse_address(text).ok()).collect();
+        routes.insert(person.account, (PeerId::from_ed25519(*key).unwrap(), addresses));
     }
 }

@@ -10,6 +10,8 @@ use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn, M
 
 use super::Group;
 use super::pace::Pace;
+use super::roster::no_room;
+use super::twins::Known;
 use crate::api::{ApiError, ErrorKind, Event, MessageState, Sent};
 use crate::engine::audit::Severity;
 use crate::engine::files::Gone;
@@ -29,7 +31,7 @@ pub(super) fn place_key(group: GroupId, chain: secure_chat_protocol::id::ChainId
     [group.as_ref(), b"m", chain.as_ref(), &number.to_be_bytes()].concat()
 }
 
-fn hash_key(group: GroupId, hash: &MessageHash) -> Vec<u8> {
+pub(super) fn hash_key(group: GroupId, hash: &MessageHash) -> Vec<u8> {
     [group.as_ref(), b"h", hash.as_ref()].concat()
 }
 
@@ -63,8 +65,12 @@ impl Open {
             file: None,
         };
         let name = MessageRef { author: self.me, id };
-        self.append(step, AccountId(group.0), name, &stored).map_err(|error| storage(&error))?;
-        self.say(step, group, id, Content::Text { text, reply_to })?;
+        let entry = self.append(step, AccountId(group.0), name, &stored).map_err(|error| storage(&error))?;
+        if let Err(error) = self.say(step, group, id, Content::Text { text, reply_to }) {
+            // What is not said is not shown.
+            step.txn.remove(entry.arrival).map_err(|error| storage(&error))?;
+            return Err(error);
+        }
         Ok(Sent { message_id: message_name(name) })
     }
 
@@ -110,7 +116,7 @@ impl Open {
         let soon = (Instant::now() + Duration::from_millis(GROUP_SYNC_SOON_MS)).max(apart.unwrap_or_else(Instant::now));
         held.sync_at = Some(held.sync_at.map_or(soon, |at| at.min(soon)));
         self.wake_at(soon);
-        self.keep(step, group, &message, &encoded);
+        self.keep(step, group, &message, &encoded, id);
         self.publish(step, group, &encoded);
         self.log_unheard(step, group);
         self.settle_acknowledged(step, group);
@@ -132,7 +138,10 @@ impl Open {
             _ => held.own.insert(SenderKey::generate(view, step.now, &mut rng())),
         };
         let lacking: Vec<AccountId> =
-            roster.iter().filter(|account| **account != me && !own.holders().contains(account)).copied().collect();
+            roster.iter().filter(|account| **account != me && !own.is_held_by(account)).copied().collect();
+        if !self.outbox.has_room(lacking.len()) {
+            return Err(no_room());
+        }
         let handed: Vec<_> = lacking.into_iter().map(|account| (account, own.hand_to(account))).collect();
         step.chains.insert((group, me));
         for (account, chain) in handed {
@@ -151,7 +160,7 @@ impl Open {
     }
 
     /// Keeps a message for members who lack it, and notes that it was seen.
-    fn keep(&mut self, step: &mut Step<'_>, group: GroupId, message: &GroupMessageIn, encoded: &[u8]) {
+    fn keep(&mut self, step: &mut Step<'_>, group: GroupId, message: &GroupMessageIn, encoded: &[u8], id: MessageId) {
         let Some(held) = self.groups.get_mut(&group) else { return };
         let hash = GroupMessageIn::hash(encoded);
         let now = step.now;
@@ -166,8 +175,9 @@ impl Open {
         held.row.kept = held.row.kept.saturating_add(1);
         let day = u32::try_from(now.0 / DAY_MS).unwrap_or(u32::MAX).saturating_add(GROUP_KEEP_DAYS);
         let row = [&held.row.kept.to_be_bytes(), encoded].concat();
+        let known = Known { chain: message.chain, number: message.number, id };
         step.txn.put_until(Table::GroupLog, &place_key(group, message.chain, message.number), day, &row);
-        step.txn.put_until(Table::GroupLog, &hash_key(group, &hash), day, b"");
+        step.txn.put_until(Table::GroupLog, &hash_key(group, &hash), day, &known.encode());
         step.groups.insert(group);
     }
 
@@ -209,7 +219,11 @@ impl Open {
                 }
                 return false;
             }
-            Err(GroupDecryptError::Duplicate | GroupDecryptError::TooOld) => return false,
+            Err(GroupDecryptError::Duplicate) => {
+                self.split_seen(step, group, &message, encoded);
+                return false;
+            }
+            Err(GroupDecryptError::TooOld) => return false,
             Err(error) => {
                 let text = format!("A group message could not be opened: {error}.");
                 let subject = (error == GroupDecryptError::Malformed).then(|| message.author.to_string());
@@ -221,8 +235,10 @@ impl Open {
         if paced {
             self.note_pace(step, group, message.author);
         }
-        self.keep(step, group, &message, encoded);
-        match MessageIn::decode(opened.expose()) {
+        let said = MessageIn::decode(opened.expose());
+        let id = said.as_ref().map_or(MessageId([0; 16]), |said| said.id);
+        self.keep(step, group, &message, encoded, id);
+        match said {
             Ok(said) => {
                 if let Err(error) = self.apply_group(step, group, message.author, said) {
                     tracing::debug!(%error, "a group message was not applied");
@@ -290,7 +306,24 @@ impl Open {
         }
     }
 
-    fn apply_group(
+    pub(super) fn apply_group(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        author: AccountId,
+        said: MessageIn,
+    ) -> Result<(), ApiError> {
+        if self.overtakes(step, group, author, &said) {
+            return Ok(());
+        }
+        let name = MessageRef { author, id: said.id };
+        self.apply_here(step, group, author, said)?;
+        self.apply_overtaking(step, group, name);
+        Ok(())
+    }
+
+    /// Of a text, or of a message that is here.
+    fn apply_here(
         &mut self,
         step: &mut Step<'_>,
         group: GroupId,

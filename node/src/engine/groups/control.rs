@@ -1,7 +1,7 @@
 //! What other members tell over their pairwise sessions. Every rule about who may
 //! do what is kept here, by each receiver, whatever the sender says.
 
-use secure_chat_protocol::id::{AccountId, GroupId};
+use secure_chat_protocol::id::{AccountId, ChainId, GroupId};
 use secure_chat_protocol::membership::{About, Role};
 use secure_chat_protocol::sender_key::ChainIn;
 use secure_chat_protocol::wire::content::ReceiptKind;
@@ -47,20 +47,26 @@ impl Open {
                 self.chain_told(step, from, group, &chain, payload);
             }
             GroupControl::ChainRequest { chain } => {
-                let member = self.groups.get(&group).is_some_and(|held| held.is_joined() && held.has(&from));
-                if member && self.load_own_chain(step, group).is_ok() {
-                    let own = self.groups.get_mut(&group).and_then(|held| held.own.as_mut());
-                    if let Some(own) = own.filter(|own| own.chain() == chain) {
-                        let chain = own.hand_to(from);
-                        step.chains.insert((group, self.me));
-                        self.hand_chain(step, from, group, chain);
-                    }
-                }
+                self.hand_again(step, from, group, Some(chain));
             }
             GroupControl::People { people } => self.people_told(step, from, group, &people),
             GroupControl::Receipt { kind: ReceiptKind::Read, ids } => self.group_read(step, from, group, &ids),
             GroupControl::Receipt { kind: ReceiptKind::Delivered, .. } => {}
             GroupControl::Tokens(tokens) => self.tokens_told(step, from, tokens),
+        }
+    }
+
+    /// A member has lost our chain, or never got it: they are handed it where they got it first.
+    pub(super) fn hand_again(&mut self, step: &mut Step<'_>, to: AccountId, group: GroupId, asked: Option<ChainId>) {
+        let member = self.groups.get(&group).is_some_and(|held| held.is_joined() && held.has(&to));
+        if !member || self.load_own_chain(step, group).is_err() {
+            return;
+        }
+        let own = self.groups.get_mut(&group).and_then(|held| held.own.as_mut());
+        if let Some(own) = own.filter(|own| asked.is_none_or(|asked| own.chain() == asked)) {
+            let chain = own.hand_to(to);
+            step.chains.insert((group, self.me));
+            self.hand_chain(step, to, group, chain);
         }
     }
 
@@ -120,8 +126,9 @@ impl Open {
             let text = "A member's chain was refused: it is another member's, or too long.";
             return self.alert(step, "group.invalid_chain", Severity::Warning, Some(from.to_string()), text);
         }
+        let now = step.now;
         let Ok(chains) = self.chains_of(step, group, from) else { return };
-        match chains.accept(chain) {
+        match chains.accept(chain, now) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
@@ -134,6 +141,7 @@ impl Open {
         let missed = held.row.begin_chain(chain.chain, Progress::new(from, true, chain.number, step.now));
         step.groups.insert(group);
         self.retry_waiting(step, group);
+        self.read_again_soon(group);
         if missed {
             self.ask_members(step, group, Some(from));
         }

@@ -15,8 +15,8 @@ use secure_chat_protocol::wire::group::{
 };
 use secure_chat_protocol::wire::peer::{PeerRefusal, PeerRequest, PeerResponse};
 
-use super::Group;
 use super::chat::place_key;
+use super::{Group, twins};
 use crate::api::{ApiError, Done, MessageState};
 use crate::engine::state::{Open, rng};
 use crate::engine::step::Step;
@@ -137,7 +137,13 @@ impl Open {
             return self.wake_at(soon);
         }
         held.asking.insert(account, now);
-        let fetch = GroupFetch { group, heads: membership.heads(), places: held.row.missing_from() };
+        let fetch = GroupFetch {
+            group,
+            heads: membership.heads(),
+            places: held.row.missing_from(),
+            newest: held.row.heads.clone(),
+            named: held.gaps.named(),
+        };
         let net = self.net.clone();
         step.work(async move {
             let result = match net.request(peer, Vec::new(), PeerRequest::GroupFetch(fetch)).await {
@@ -170,6 +176,9 @@ impl Open {
         for message in &missing.messages {
             news |= self.group_message(step, group, &message.0, Some(from));
         }
+        for message in &missing.named {
+            news |= self.named_message(step, group, &message.0, from);
+        }
         self.acknowledge(step, group, from, &missing.yours);
         if missing.more && news {
             self.ask_member(step, group, from);
@@ -197,6 +206,7 @@ impl Open {
                 *next != u32::MAX && own.is_some_and(|own| own.known && own.author != self.me && own.next < *next)
             });
         let missing = collect(step, held, membership, from, fetch);
+        self.note_lacking(step, group, &fetch.newest, from);
         if ahead {
             self.ask_in_turn(step, group, from);
         }
@@ -297,7 +307,8 @@ impl Open {
         for group in due {
             self.compare(step, group);
             self.ask_for_chains(step, group);
-            if self.is_alone(group) {
+            self.read_again(step, group);
+            if self.is_alone(group) || self.is_behind(group) {
                 self.read_log(step, group);
             }
             self.log_unheard(step, group);
@@ -380,6 +391,8 @@ impl Open {
         if let Err(error) = step.txn.expire(Table::GroupLog, today, SWEEP_ROWS) {
             tracing::warn!(%error, "group messages could not be swept");
         }
+        self.expire_overtaking(step);
+        self.part_from_members(step);
         let mut gaps = BTreeSet::new();
         for held in self.groups.values_mut().filter(|held| held.is_joined()) {
             let before = held.row.places.len();
@@ -407,7 +420,7 @@ impl Open {
 }
 
 /// Up to where a chain is read by those who know this view.
-fn counted_end(view: &View, chain: ChainId, progress: &Progress) -> u32 {
+pub(super) fn counted_end(view: &View, chain: ChainId, progress: &Progress) -> u32 {
     let end = progress.end().min(GROUP_NUMBER_MAX);
     if view.has(&progress.author) {
         return end;
@@ -452,13 +465,20 @@ fn collect(
             };
             room = left;
             found.push((u64::from_be_bytes(*order), Bytes(encoded.to_vec())));
+            let twin = twins::twin(step, held, *chain, number).filter(|_| found.len() < GROUP_ANSWER_MESSAGES_MAX);
+            if let Some((twin, left)) = twin.and_then(|twin| room.checked_sub(twin.len()).map(|left| (twin, left))) {
+                room = left;
+                found.push((u64::from_be_bytes(*order), Bytes(twin)));
+            }
         }
     }
     found.sort_by_key(|(order, _)| *order);
+    let named = twins::named(step, held, membership.view(), fetch, from, &mut room);
     let theirs = held.row.places.iter().filter(|(_, progress)| progress.author == from && progress.known);
     GroupMissing {
         operations,
         messages: found.into_iter().map(|(_, message)| message).collect(),
+        named,
         yours: theirs.map(|(chain, progress)| (*chain, progress.next)).collect(),
         more,
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use secure_chat_protocol::id::{AccountId, GroupId, MessageHash, ViewId};
+use secure_chat_protocol::limits::GROUP_NAMED_MAX;
 use secure_chat_protocol::sender_key::GroupMessageIn;
 
 use super::Group;
@@ -64,8 +65,15 @@ impl Gaps {
         self.missing.values().map(|missing| missing.at).chain(self.view.map(|(.., at)| at)).min()
     }
 
-    /// Whom to ask now, if something has been missing for long.
-    fn ask(&mut self, now: Instant, view: Option<ViewId>) -> Option<AccountId> {
+    /// What did not come by itself: asked for by name.
+    pub(super) fn named(&self) -> Vec<MessageHash> {
+        let late = self.missing.iter().filter(|(_, missing)| missing.asked > 0);
+        late.map(|(hash, _)| *hash).take(GROUP_NAMED_MAX).collect()
+    }
+
+    /// Whom to ask now, if something has been missing for long: whoever named it, and if
+    /// that was of no use, anybody.
+    fn ask(&mut self, now: Instant, view: Option<ViewId>) -> Option<Option<AccountId>> {
         let other = self.view.take_if(|(.., at)| *at <= now).filter(|(_, theirs, _)| Some(*theirs) != view);
         let mut named = None;
         self.missing.retain(|_, missing| {
@@ -73,12 +81,12 @@ impl Gaps {
                 missing.asked = missing.asked.saturating_add(1);
                 missing.at = now + Duration::from_millis(GROUP_GAP_GRACE_MS.saturating_mul(2));
                 if missing.asked <= GROUP_GAP_ASKS_MAX {
-                    named = named.or(Some(missing.by));
+                    named = named.or(Some((missing.asked <= 1).then_some(missing.by)));
                 }
             }
             missing.asked <= GROUP_GAP_ASKS_MAX
         });
-        named.or(other.map(|(author, ..)| author))
+        named.or(other.map(|(author, ..)| Some(author)))
     }
 }
 
@@ -94,16 +102,24 @@ impl Open {
         if from.is_some() {
             return;
         }
-        let lacking = message.heads.iter().filter(|head| !self.has_seen(step, group, head));
-        let lacking: Vec<MessageHash> = lacking.copied().collect();
+        self.note_lacking(step, group, &message.heads, message.author);
         let other = self.groups.get(&group).and_then(Group::view).is_some_and(|view| view.id != message.view);
-        let Some(held) = self.groups.get_mut(&group).filter(|_| other || !lacking.is_empty()) else { return };
+        let now = Instant::now();
+        if let Some(held) = self.groups.get_mut(&group).filter(|held| other && held.gaps.view.is_none()) {
+            let due = now + Duration::from_millis(GROUP_GAP_GRACE_MS);
+            held.gaps.view = Some((message.author, message.view, due));
+            self.wake_at(due);
+        }
+    }
+
+    /// Somebody has seen these messages: what is not here is asked for, if it does not come by itself.
+    pub(super) fn note_lacking(&mut self, step: &Step<'_>, group: GroupId, seen: &[MessageHash], who: AccountId) {
+        let lacking = seen.iter().filter(|hash| !self.has_seen(step, group, hash));
+        let lacking: Vec<MessageHash> = lacking.copied().collect();
+        let Some(held) = self.groups.get_mut(&group).filter(|_| !lacking.is_empty()) else { return };
         let now = Instant::now();
         for hash in lacking {
-            held.gaps.note(hash, message.author, now);
-        }
-        if other && held.gaps.view.is_none() {
-            held.gaps.view = Some((message.author, message.view, now + Duration::from_millis(GROUP_GAP_GRACE_MS)));
+            held.gaps.note(hash, who, now);
         }
         if let Some(due) = held.gaps.due() {
             self.wake_at(due);
@@ -119,7 +135,7 @@ impl Open {
             asks.extend(held.gaps.ask(now, view).map(|whom| (held.row.group, whom)));
         }
         for (group, whom) in asks {
-            self.ask_members(step, group, Some(whom));
+            self.ask_members(step, group, whom);
         }
         if let Some(next) = self.groups.values().filter_map(|held| held.gaps.due()).min() {
             self.wake_at(next);

@@ -11,9 +11,9 @@ use secure_chat_protocol::record::Record;
 use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::group::{GroupControl, GroupInvite, InvitePass, JoinAnswer, PersonIn, SecretIn};
 
-use super::Group;
 use super::pace::Pace;
 use super::roster::pages;
+use super::{Group, is_told_of};
 use crate::api::{ApiError, Done, ErrorKind, Event, GroupJoining, GroupState};
 use crate::engine::audit::Severity;
 use crate::engine::peers::plausible_addresses;
@@ -116,7 +116,10 @@ impl Open {
             },
             // Who was told everything already, and took nothing of it yet, is not told again.
             Verdict::Welcome if self.outbox.count_for(&from) >= GROUP_WELCOMES_WAITING_MAX => return,
-            Verdict::Welcome => return self.welcome(step, group, from),
+            Verdict::Welcome => {
+                self.welcome(step, group, from);
+                return self.hand_again(step, from, group, None);
+            }
             Verdict::Wait => {
                 if self.keep_applicant(step, group, &record, plausible_addresses(&addresses)) {
                     JoinAnswer::Waiting
@@ -241,7 +244,8 @@ impl Open {
         let Some(held) = self.groups.get_mut(&group) else { return };
         let asked = held.row.standing == GroupStanding::Asking && held.row.asked.contains(&from);
         let met = held.membership.as_ref().is_some_and(|membership| membership.identity(&from).is_some());
-        let heard = asked || (held.is_joined() && met);
+        let left = held.row.standing == GroupStanding::Left;
+        let heard = asked || ((held.is_joined() || left) && met);
         if !heard {
             return;
         }
@@ -257,6 +261,23 @@ impl Open {
             told = rest;
         }
         self.take_operations(step, group, from, told);
+        if left {
+            self.come_back(step, group);
+        }
+    }
+
+    /// We were put out, and then it turned out that whoever did it had no right to: all the
+    /// others count us in. Asks for what was said since.
+    fn come_back(&mut self, step: &mut Step<'_>, group: GroupId) {
+        let me = self.me;
+        let Some(held) = self.groups.get(&group).filter(|held| held.has(&me)) else { return };
+        let Some(view) = held.view().filter(|_| !super::roster::left_by_themselves(held, &me)) else { return };
+        let about = view.about.clone();
+        let Some(admin) = view.admins().into_iter().find(|admin| *admin != me) else { return };
+        self.know_members(step, group);
+        if let Err(error) = self.ask_to_join(step, group, about, admin, None) {
+            tracing::debug!(%error, "nobody is asked to take us back");
+        }
     }
 
     /// We are in, says the admin whom we asked; the operations must say so too.
@@ -315,6 +336,9 @@ impl Open {
         if matches!(answer, JoinAnswer::NotHere | JoinAnswer::Full) && self.ask_another(step, group, from) {
             return;
         }
+        if answer == JoinAnswer::Rejected && self.others_decide(step, group, from) {
+            return;
+        }
         let reason = match answer {
             JoinAnswer::Waiting => return self.tell_group(step, group),
             JoinAnswer::Rejected => "You were not let in.",
@@ -324,6 +348,19 @@ impl Open {
             JoinAnswer::NotHere => "Whom you asked can't let anybody in (any more).",
         };
         self.forget_or_leave(step, group, reason);
+    }
+
+    /// One admin has said no: whoever else was asked may have said yes at the same time, and
+    /// then we are in. Says whether anybody is left who was asked.
+    fn others_decide(&mut self, step: &mut Step<'_>, group: GroupId, no: AccountId) -> bool {
+        let Some(held) = self.groups.get_mut(&group).filter(|held| held.row.asked.len() > 1) else { return false };
+        held.row.asked.remove(&no);
+        // Nobody else is asked for it, though.
+        (held.row.ask_next, held.row.via) = (None, held.row.asked.first().copied());
+        held.row.others.clear();
+        step.groups.insert(group);
+        self.tell_group(step, group);
+        true
     }
 
     /// A group that we were never in is forgotten; the others stay readable.
@@ -393,7 +430,7 @@ impl Open {
             // Of a member, as far as the operations say that are here; a newcomer whose
             // operation is still on its way is asked for their chain later.
             Ok(GroupControl::Chain { .. } | GroupControl::Operations { .. } | GroupControl::Secret(_))
-                if held.row.standing == GroupStanding::Asking || is_known(held, &account) =>
+                if held.row.standing == GroupStanding::Asking || is_told_of(held, &account) =>
             {
                 None
             }
@@ -425,11 +462,6 @@ impl Open {
         );
         member_says && self.groups.get(&group).is_some_and(Group::is_coming)
     }
-}
-
-/// Whether an operation of a group tells of this account.
-fn is_known(held: &Group, account: &AccountId) -> bool {
-    held.membership.as_ref().is_some_and(|membership| membership.identity(account).is_some())
 }
 
 /// What becomes of a request to join.

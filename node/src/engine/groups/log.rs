@@ -2,10 +2,13 @@
 //! is appended there, sealed under the group secret, and read by whoever comes
 //! back. The nodes see an id that is random to them, sizes and times.
 
+use std::time::{Duration, Instant};
+
 use secure_chat_protocol::group_log::{LogKeys, log_as_mailbox, work as log_work};
 use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId, Timestamp};
 use secure_chat_protocol::limits::WORK_MIN_BITS;
 use secure_chat_protocol::membership::GroupSecret;
+use secure_chat_protocol::sender_key::GroupMessageIn;
 use secure_chat_protocol::wire::codec::Bytes;
 use secure_chat_protocol::wire::rendezvous::{GroupLogRequest, LogEntry, LogStamp, Refusal, Request, Response};
 use secure_chat_protocol::work::Solver;
@@ -16,8 +19,8 @@ use crate::api::MessageState;
 use crate::engine::state::{Open, rng};
 use crate::engine::step::Step;
 use crate::engine::work::Work;
-use crate::messaging::group::Unacknowledged;
-use crate::messaging::limits::FETCH_BYTES;
+use crate::messaging::group::{KeptSecret, Unacknowledged};
+use crate::messaging::limits::{FETCH_BYTES, GROUP_LOGS_EVERY_MS, GROUP_NUMBER_MAX, GROUP_SYNC_SOON_MS};
 use crate::network::{Address, NetworkHandle, parse_rendezvous};
 use crate::store::Table;
 
@@ -36,7 +39,10 @@ pub(crate) struct LogPage {
     pub(crate) node: String,
     /// Which group secret's log: its generation, and who made it.
     pub(crate) secret: (u64, AccountId),
-    pub(crate) entries: Vec<LogEntry>,
+    /// Behind which place it was asked to begin.
+    pub(crate) after: u64,
+    /// Nothing where the node did not answer.
+    pub(crate) entries: Option<Vec<LogEntry>>,
     pub(crate) more: bool,
 }
 
@@ -128,59 +134,151 @@ impl Open {
         let groups: Vec<GroupId> =
             self.groups.values().filter(|held| held.is_joined()).map(|held| held.row.group).collect();
         for group in groups {
+            if let Some(held) = self.groups.get_mut(&group) {
+                held.read_all_at = None;
+            }
             self.read_log(step, group);
             self.log_unheard(step, group);
         }
     }
 
-    /// Reads on in a group's log, at all its nodes.
+    /// Reads on in a group's logs, at all its nodes: those of the newest secrets, under
+    /// which members may still write, and now and then those that were not read to their end.
     pub(super) fn read_log(&mut self, step: &mut Step<'_>, group: GroupId) {
         let nodes = self.log_nodes(group);
-        let Some(held) = self.groups.get(&group).filter(|held| held.is_joined()) else { return };
-        for kept in held.row.secrets.iter().rev().take(READ_SECRETS) {
+        let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_joined()) else { return };
+        if nodes.is_empty() {
+            held.row.secrets.iter_mut().for_each(|kept| kept.behind = false);
+            return;
+        }
+        let now = Instant::now();
+        let all = held.read_all_at.is_none_or(|at| now >= at);
+        if all {
+            held.read_all_at = Some(now + Duration::from_millis(GROUP_LOGS_EVERY_MS));
+        }
+        let newest = held.row.secrets.len().saturating_sub(READ_SECRETS);
+        let wanted = held.row.secrets.iter().enumerate().filter(|(at, kept)| *at >= newest || (all && kept.behind));
+        for (_, kept) in wanted {
             for node in &nodes {
-                let name = node.to_string();
-                let after = kept.cursors.get(&name).copied().unwrap_or(0);
-                let keys = GroupSecret::from_wire(kept.secret.secret).log_keys();
-                let (net, node, secret) = (self.net.clone(), node.clone(), (kept.secret.generation, kept.author));
-                step.work(async move {
-                    let read = GroupLogRequest::Read {
-                        log: keys.log_id(),
-                        read_token: keys.read_token(),
-                        after,
-                        max_bytes: FETCH_BYTES,
-                    };
-                    let (entries, more) = match net.deposit(node, Request::GroupLog(read)).await {
-                        Ok(Response::Log { entries, more }) => (entries, more),
-                        _ => (Vec::new(), false),
-                    };
-                    Work::GroupLog(LogPage { group, node: name, secret, entries, more })
-                });
+                read_on(&self.net, step, group, kept, node);
             }
         }
     }
 
     /// A page of a log came. A node may lie about it: what is not sealed by a member opens to nothing.
     pub(in crate::engine) fn log_read(&mut self, step: &mut Step<'_>, page: &LogPage) {
+        let Some(entries) = &page.entries else { return };
         let Some(held) = self.groups.get_mut(&page.group).filter(|held| held.is_joined()) else { return };
         // Two admins may have made one of the same generation.
-        let asked = held.row.secrets.iter_mut().find(|kept| (kept.secret.generation, kept.author) == page.secret);
-        let Some(kept) = asked else { return };
-        let Some(last) = page.entries.iter().map(|entry| entry.position).max() else { return };
+        let asked = |kept: &&mut KeptSecret| (kept.secret.generation, kept.author) == page.secret;
+        let Some(kept) = held.row.secrets.iter_mut().find(asked) else { return };
+        let last = entries.iter().map(|entry| entry.position).max().unwrap_or(0);
         let cursor = kept.cursors.entry(page.node.clone()).or_insert(0);
-        let advanced = last > *cursor;
-        *cursor = last.max(*cursor);
+        // It was turned back meanwhile: what lies between is not to be left out.
+        let fits = page.after <= *cursor;
+        let advanced = fits && last > *cursor;
+        if advanced {
+            *cursor = last;
+        }
+        let ended = fits && kept.behind && !page.more;
+        kept.behind &= !ended;
         let secret = GroupSecret::from_wire(kept.secret.secret);
-        step.groups.insert(page.group);
-        for entry in &page.entries {
-            if let Some(encoded) = secret.open(&entry.sealed.0) {
-                self.group_message(step, page.group, &encoded, None);
+        if advanced || ended {
+            step.groups.insert(page.group);
+        }
+        let mut unread = None::<u64>;
+        for entry in entries {
+            let Some(encoded) = secret.open(&entry.sealed.0) else { continue };
+            // It was asked for here: nobody floods us with it.
+            if !self.group_message(step, page.group, &encoded, Some(self.me))
+                && self.may_be_read_later(step, page.group, &encoded)
+            {
+                unread = Some(unread.map_or(entry.position, |first| first.min(entry.position)));
             }
         }
+        let Some(held) = self.groups.get_mut(&page.group).filter(|held| held.is_joined()) else { return };
+        let Some(kept) = held.row.secrets.iter_mut().find(asked) else { return };
+        if let Some(unread) = unread {
+            let first = kept.unread.entry(page.node.clone()).or_insert(unread);
+            *first = unread.min(*first);
+            step.groups.insert(page.group);
+        }
         if page.more && advanced {
-            self.read_log(step, page.group);
+            let node = parse_rendezvous(&page.node).ok();
+            if let (Some(node), Some(kept)) = (node, self.kept_secret(page)) {
+                read_on(&self.net, step, page.group, kept, &node);
+            }
         }
     }
+
+    fn kept_secret(&self, page: &LogPage) -> Option<&KeptSecret> {
+        let secrets = &self.groups.get(&page.group)?.row.secrets;
+        secrets.iter().find(|kept| (kept.secret.generation, kept.author) == page.secret)
+    }
+
+    /// Whether a message that could not be read now may be once its author or chain is known.
+    fn may_be_read_later(&mut self, step: &Step<'_>, group: GroupId, encoded: &[u8]) -> bool {
+        let Ok(message) = GroupMessageIn::decode(encoded) else { return false };
+        let hash = GroupMessageIn::hash(encoded);
+        let me = self.me;
+        let Some(view) = self.groups.get(&group).and_then(Group::view) else { return false };
+        let gone = !view.has(&message.author) && view.former.contains_key(&message.author);
+        if message.author == me || gone || message.number >= GROUP_NUMBER_MAX || self.has_seen(step, group, &hash) {
+            return false;
+        }
+        if !self.groups.get(&group).is_some_and(|held| held.has(&message.author)) {
+            return true;
+        }
+        self.chains_of(step, group, message.author).is_ok_and(|chains| !chains.knows(message.chain))
+    }
+
+    /// Whether the logs of all secrets that need it are to be read now.
+    pub(super) fn is_behind(&self, group: GroupId) -> bool {
+        self.groups.get(&group).is_some_and(|held| {
+            held.row.secrets.iter().any(|kept| kept.behind) && held.read_all_at.is_none_or(|at| Instant::now() >= at)
+        })
+    }
+
+    /// More authors or chains are known: reads again, a moment later, what could not be
+    /// read of the logs.
+    pub(super) fn read_again_soon(&mut self, group: GroupId) {
+        let soon = Instant::now() + Duration::from_millis(GROUP_SYNC_SOON_MS);
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        if held.row.secrets.iter().any(|kept| !kept.unread.is_empty()) {
+            held.read_again = true;
+            held.sync_at = Some(held.sync_at.map_or(soon, |at| at.min(soon)));
+            self.wake_at(soon);
+        }
+    }
+
+    /// Reads again what could not be read of the logs, if that is due.
+    pub(super) fn read_again(&mut self, step: &mut Step<'_>, group: GroupId) {
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        if std::mem::take(&mut held.read_again) && held.row.read_again() {
+            held.read_all_at = None;
+            step.groups.insert(group);
+            self.read_log(step, group);
+        }
+    }
+}
+
+/// Asks a node for what comes next in the log of a secret.
+fn read_on(net: &NetworkHandle, step: &mut Step<'_>, group: GroupId, kept: &KeptSecret, node: &Address) {
+    let name = node.to_string();
+    let after = kept.cursors.get(&name).copied().unwrap_or(0);
+    let keys = GroupSecret::from_wire(kept.secret.secret).log_keys();
+    let (net, node, secret) = (net.clone(), node.clone(), (kept.secret.generation, kept.author));
+    step.work(async move {
+        let read =
+            GroupLogRequest::Read { log: keys.log_id(), read_token: keys.read_token(), after, max_bytes: FETCH_BYTES };
+        let (entries, more) = match net.deposit(node, Request::GroupLog(read)).await {
+            Ok(Response::Log { entries, more }) => (Some(entries), more),
+            // A log that was never written to is not there.
+            Ok(Response::Refused(Refusal::NotFound)) => (Some(Vec::new()), false),
+            _ => (None, false),
+        };
+        Work::GroupLog(LogPage { group, node: name, secret, after, entries, more })
+    });
 }
 
 /// Appends at one node; the first append creates the log there and pays with work.

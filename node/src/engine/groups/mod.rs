@@ -14,10 +14,12 @@ mod gaps;
 mod invites;
 mod joining;
 mod log;
+mod overtaking;
 mod pace;
 mod receipts;
 mod roster;
 mod tokens;
+mod twins;
 mod views;
 
 pub(crate) use self::directory::ListedGroup;
@@ -38,7 +40,7 @@ use super::step::Step;
 use crate::api::{ApiError, ErrorKind};
 use crate::messaging::contact::{Contact, Standing};
 use crate::messaging::group::{GroupRecord, GroupRow, GroupStanding};
-use crate::messaging::limits::{GROUP_PAGE_OPERATIONS, GROUP_ROW_MAX_BYTES};
+use crate::messaging::limits::{FORGOTTEN_AT_ONCE_MAX, GROUP_PAGE_OPERATIONS, GROUP_ROW_MAX_BYTES};
 use crate::store::{StoreError, Table, Vault};
 
 /// A group in memory.
@@ -56,6 +58,10 @@ pub(crate) struct Group {
     acknowledged: HashMap<AccountId, BTreeMap<ChainId, u32>>,
     /// Members who are being asked for what is missing, and since when.
     asking: HashMap<AccountId, Instant>,
+    /// When the logs of all secrets that need it are read next.
+    read_all_at: Option<Instant>,
+    /// What could not be read of the logs is to be read again.
+    read_again: bool,
     /// When members are to be asked next.
     sync_at: Option<Instant>,
     /// When they were last.
@@ -93,6 +99,8 @@ impl Group {
             waiting: VecDeque::new(),
             acknowledged: HashMap::new(),
             asking: HashMap::new(),
+            read_all_at: None,
+            read_again: false,
             sync_at: None,
             compared_at: None,
             paces: HashMap::new(),
@@ -196,6 +204,40 @@ impl Open {
         self.groups.values().any(|group| group.is_joined() && group.has(&account))
     }
 
+    /// Whether somebody who is no contact has to do with a group of ours: a member, an admin
+    /// whom we asked to be let in, or somebody who asks or was asked to come.
+    pub(super) fn meets_in_group(&self, account: AccountId) -> bool {
+        self.groups.values().filter(|held| held.is_coming() || held.row.standing == GroupStanding::Invited).any(
+            |held| {
+                let row = &held.row;
+                held.has(&account)
+                    || row.asked.contains(&account)
+                    || row.via == Some(account)
+                    || row.others.iter().any(|other| other.account == account)
+                    || row.invited.contains(&account)
+                    || row.applicants.contains_key(&account)
+            },
+        )
+    }
+
+    /// Those with whom we share no group any more are forgotten as others with whom there
+    /// was never a word, unless a group that we left shows what they said.
+    pub(super) fn part_from_members(&mut self, step: &mut Step<'_>) {
+        let over = self.contacts.values().filter(|contact| contact.standing == Standing::Member);
+        let over: Vec<AccountId> = over
+            .map(|contact| contact.account)
+            .filter(|account| !self.meets_in_group(*account) && !self.outbox.has(account))
+            .filter(|account| !self.groups.values().any(|held| is_told_of(held, account)))
+            .take(FORGOTTEN_AT_ONCE_MAX)
+            .collect();
+        for account in over {
+            if let Some(contact) = self.contacts.get_mut(&account) {
+                contact.standing = Standing::Gone;
+                step.contacts.insert(account);
+            }
+        }
+    }
+
     /// Makes sure that there can be sessions with all members.
     pub(super) fn know_members(&mut self, step: &mut Step<'_>, group: GroupId) {
         let Some(membership) = self.groups.get(&group).and_then(|group| group.membership.as_ref()) else { return };
@@ -292,6 +334,11 @@ impl Open {
         }
         Ok(())
     }
+}
+
+/// Whether the operations of a group tell of an account.
+fn is_told_of(held: &Group, account: &AccountId) -> bool {
+    held.membership.as_ref().is_some_and(|membership| membership.identity(account).is_some())
 }
 
 const fn too_large() -> StoreError {

@@ -28,6 +28,14 @@ pub(super) fn refused(error: &OperationError) -> ApiError {
     }
 }
 
+/// Messages that an act costs besides those to each member: all operations, for a newcomer.
+const ACT_MESSAGES_MAX: usize = 128;
+
+/// Too much waits for members who are away.
+pub(super) fn no_room() -> ApiError {
+    ApiError::new(ErrorKind::Full, "Too many messages wait to be delivered. Try again later.")
+}
+
 /// Splits encoded operations so that each control message fits a session's message.
 pub(super) fn pages<'a>(operations: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<Bytes>> {
     let (mut pages, mut page, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
@@ -50,6 +58,11 @@ impl Open {
     pub(super) fn act_on_group(&mut self, step: &mut Step<'_>, group: GroupId, action: Action) -> Result<(), ApiError> {
         let held = self.groups.get_mut(&group).ok_or_else(|| ApiError::not_found("There is no such group."))?;
         let membership = held.membership.as_mut().ok_or_else(|| ApiError::not_found("There is no such group."))?;
+        // Whoever acts tells each member of it, with a secret and perhaps a chain: all or none.
+        let told = membership.view().members.len().saturating_mul(3).saturating_add(ACT_MESSAGES_MAX);
+        if !self.outbox.has_room(told) {
+            return Err(no_room());
+        }
         let before = membership.view().clone();
         let operation = membership.act(&self.identity, action).map_err(|error| refused(&error))?;
         step.groups.insert(group);
@@ -179,6 +192,7 @@ impl Open {
         }
         self.follow_topics(step);
         self.take_early(step, group);
+        self.read_again_soon(group);
         self.renew_listing(step, group, before);
     }
 
@@ -287,7 +301,7 @@ impl Open {
 }
 
 /// Whether somebody went on their own: whoever removes somebody makes the next secret.
-fn left_by_themselves(held: &Group, account: &AccountId) -> bool {
+pub(super) fn left_by_themselves(held: &Group, account: &AccountId) -> bool {
     let Some(membership) = &held.membership else { return false };
     let last =
         membership.operations().filter(|operation| operation.action().removes(operation.author()) == Some(*account));

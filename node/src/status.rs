@@ -130,7 +130,12 @@ pub fn in_words(status: &Value) -> String {
     lines.extend([row("up for s", "/uptime_s"), row("connections", "/network/connections")].into_iter().flatten());
     for node in status.pointer("/network/rendezvous").and_then(Value::as_array).into_iter().flatten() {
         let field = |name| node.get(name).map(text).unwrap_or_default();
-        lines.push(format!("{:<14}{} {}", "rendezvous", field("address"), field("state")));
+        let detail = node.get("detail").map(|detail| format!(" ({})", text(detail))).unwrap_or_default();
+        lines.push(format!("{:<14}{} {}{detail}", "rendezvous", field("address"), field("state")));
+    }
+    for held in status.pointer("/network/held_back").and_then(Value::as_array).into_iter().flatten() {
+        let field = |name| held.get(name).map(text).unwrap_or_default();
+        lines.push(format!("{:<14}mail for {}: {}", "held back", field("username"), field("detail")));
     }
     let counts =
         [row("waiting", "/outbox/queued"), row("contacts", "/counts/contacts"), row("messages", "/counts/messages")];

@@ -47,6 +47,22 @@ impl Default for MailboxLimits {
     }
 }
 
+impl MailboxLimits {
+    /// Strangers fill half of a mailbox, and of the node, at most: the rest is for those whom its owner knows.
+    #[must_use]
+    fn for_whom(&self, paid: Paid) -> Self {
+        match paid {
+            Paid::Token { .. } => *self,
+            Paid::Work => Self {
+                envelopes: self.envelopes.div_ceil(2),
+                bytes: self.bytes.div_ceil(2),
+                node_bytes: self.node_bytes.div_ceil(2),
+                ..*self
+            },
+        }
+    }
+}
+
 /// The row of one mailbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailboxRow {
@@ -133,6 +149,7 @@ pub fn deposit(
         return Ok(Deposited::Refused(Refusal::TooLarge { limit_bytes }));
     }
     let mut totals = Totals::load(rows)?;
+    let limits = limits.for_whom(*paid);
     let full = row.count >= limits.envelopes
         || row.bytes.saturating_add(bytes) > limits.bytes
         || totals.envelope_bytes.saturating_add(bytes) > limits.node_bytes;

@@ -10,7 +10,8 @@ const BOX: MailboxId = MailboxId([7; 32]);
 const OTHER: MailboxId = MailboxId([8; 32]);
 
 fn limits() -> MailboxLimits {
-    MailboxLimits { envelopes: 5, bytes: 1_000, expires_hours: 24, node_bytes: 10_000 }
+    // Half of it for strangers.
+    MailboxLimits { envelopes: 10, bytes: 2_000, expires_hours: 24, node_bytes: 20_000 }
 }
 
 fn opened(mailboxes: &[MailboxId]) -> MemoryRows {
@@ -77,7 +78,7 @@ fn a_token_pays_once_and_a_double_or_a_full_mailbox_spends_none() {
     add_tokens(&mut rows, &BOX, &[hash, hash]).unwrap();
     assert_eq!(Totals::load(&rows).unwrap().tokens, 1, "the same token counts once");
     let paid = |id: u8, bytes| Deposit { paid: Paid::Token { hash, work_bits: 17 }, ..stranger(BOX, id, bytes) };
-    assert_eq!(deposit(&mut rows, &limits(), 0, &paid(1, 1_001)).unwrap(), Deposited::Refused(Refusal::Full));
+    assert_eq!(deposit(&mut rows, &limits(), 0, &paid(1, 2_001)).unwrap(), Deposited::Refused(Refusal::Full));
     assert_eq!(deposit(&mut rows, &limits(), 0, &paid(1, 10)).unwrap(), Deposited::Stored { waiting: 1 });
     assert_eq!(deposit(&mut rows, &limits(), 0, &paid(1, 10)).unwrap(), Deposited::Double);
     let refused = Deposited::Refused(Refusal::WorkNeeded { bits: 17 });
@@ -101,10 +102,37 @@ fn a_full_mailbox_or_node_says_so_and_takes_again_once_there_is_room() {
         deposit(&mut rows, &limits(), 0, &stranger(BOX, id, 10)).unwrap();
     }
     assert_eq!(deposit(&mut rows, &limits(), 0, &stranger(BOX, 6, 10)).unwrap(), Deposited::Refused(Refusal::Full));
-    let tight = MailboxLimits { node_bytes: 60, ..limits() };
+    let tight = MailboxLimits { node_bytes: 120, ..limits() };
     assert_eq!(deposit(&mut rows, &tight, 0, &stranger(OTHER, 1, 11)).unwrap(), Deposited::Refused(Refusal::Full));
     acknowledge(&mut rows, &BOX, 1).unwrap();
     assert!(matches!(deposit(&mut rows, &limits(), 0, &stranger(BOX, 6, 10)).unwrap(), Deposited::Stored { .. }));
+}
+
+#[test]
+fn however_many_strangers_flood_a_mailbox_there_is_room_for_those_whom_its_owner_knows() {
+    let mut rows = opened(&[BOX, OTHER]);
+    let hashes: Vec<[u8; 32]> = (1..=5).map(|byte| [byte; 32]).collect();
+    add_tokens(&mut rows, &BOX, &hashes).unwrap();
+    let known = |id: u8, bytes| Deposit {
+        paid: Paid::Token { hash: [id - 100; 32], work_bits: 17 },
+        ..stranger(BOX, id, bytes)
+    };
+    let mut stored = 0;
+    for id in 1..=100 {
+        let outcome = deposit(&mut rows, &limits(), 0, &stranger(BOX, id, 10)).unwrap();
+        stored += u64::from(matches!(outcome, Deposited::Stored { .. }));
+    }
+    assert_eq!(stored, limits().envelopes / 2);
+    for id in 101..=105 {
+        let outcome = deposit(&mut rows, &limits(), 0, &known(id, 10)).unwrap();
+        assert!(matches!(outcome, Deposited::Stored { .. }), "{outcome:?}");
+    }
+    // The same for the node as a whole.
+    let tight = MailboxLimits { node_bytes: 200, ..limits() };
+    assert_eq!(deposit(&mut rows, &tight, 0, &stranger(OTHER, 1, 1)).unwrap(), Deposited::Refused(Refusal::Full));
+    add_tokens(&mut rows, &OTHER, &[[1; 32]]).unwrap();
+    let outcome = deposit(&mut rows, &tight, 0, &Deposit { mailbox: OTHER, ..known(101, 50) }).unwrap();
+    assert!(matches!(outcome, Deposited::Stored { .. }), "{outcome:?}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use secure_chat_node::network::limits::GARBAGE_MAX;
 use secure_chat_node::network::{
     Network, NetworkConfig, NetworkEvent, NetworkHandle, PeerId, TransportKind, parse_address,
 };
+use secure_chat_node::security::rate::STRANGER_BURST;
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::crypto::secret::Secret;
 use secure_chat_protocol::id::MessageId;
@@ -28,7 +29,7 @@ use secure_chat_protocol::session::SessionSet;
 use secure_chat_protocol::validate::Username;
 use secure_chat_protocol::wire::codec::{self, Bytes};
 use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn, Profile};
-use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PEER_PROTOCOL, PeerRequest, PeerResponse};
+use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PEER_PROTOCOL, PeerRefusal, PeerRequest, PeerResponse};
 use secure_chat_tests::{Persona, TestNet, become_contacts};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -98,6 +99,9 @@ impl Stranger {
         let deliver = PeerRequest::Deliver { messages: vec![Bytes(ciphertext)] };
         match self.net.request(peer, Vec::new(), deliver).await.unwrap() {
             PeerResponse::Delivered { statuses } => statuses[0],
+            PeerResponse::Refused(PeerRefusal::SlowDown { retry_after_ms }) => {
+                DeliveryStatus::SlowDown { retry_after_ms }
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -158,6 +162,27 @@ async fn a_stranger_who_says_a_contact_s_name_stops_nothing_and_is_set_aside() {
     assert!(handle.contacts_list().await.unwrap().contacts.iter().all(|contact| contact.new_fingerprint.is_none()));
     alice.says("bob", "still you").await.unwrap();
     assert_eq!(bob.reads().await.unwrap(), "still you");
+}
+
+#[tokio::test]
+async fn a_stranger_who_floods_takes_no_place_of_others() {
+    let net = TestNet::new().unwrap();
+    let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
+    become_contacts(&mut bob, &mut alice).await.unwrap();
+    let mut mallory = Stranger::new(66, "mallory", &alice.clock);
+    let mut taken = 0;
+    for _ in 0..4 * STRANGER_BURST {
+        let status = mallory.asks(alice.handle().unwrap(), "Hi").await;
+        taken += u64::from(!matches!(status, DeliveryStatus::SlowDown { .. }));
+    }
+    assert!((1..=STRANGER_BURST + 4).contains(&taken), "{taken} of a stranger's messages were looked at");
+    let mut friend = Stranger::new(7, "friend", &alice.clock);
+    assert_eq!(friend.asks(alice.handle().unwrap(), "Hello").await, DeliveryStatus::Stored);
+    assert!(waiting(&alice).await <= 2, "one of each");
+    bob.says("alice", "still here").await.unwrap();
+    assert_eq!(alice.reads().await.unwrap(), "still here");
+    let alerts = alice.handle().unwrap().security_alerts().await.unwrap().alerts;
+    assert!(alerts.iter().any(|alert| alert.kind == "rate.limited"), "{alerts:?}");
 }
 
 /// A program that opens streams and writes what it likes. It ends with the test's runtime.

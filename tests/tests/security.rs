@@ -1,11 +1,16 @@
 //! Alert rules under attack. Every attack comes over the wire, from a real peer or from a
 //! stolen key. (`alerts.rs` counts what the rules make of attacks and of ordinary traffic.)
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::arithmetic_side_effects)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use secure_chat_node::api::{ErrorKind, Event};
 use secure_chat_node::messaging::outbox::Outgoing;
 use secure_chat_node::network::{Network, NetworkConfig, NetworkHandle, PeerId, TransportKind, parse_address};
+use secure_chat_node::security::rate::{FAILURES_BURST, FAILURES_PER_SECOND};
 use secure_chat_node::security::rules::{
     DECRYPT_FAILURES, MALFORMED_FRAMES, MESSAGES_FLOOD, NEW_SESSIONS, REPLAYS, REQUESTS_FLOOD, WRONG_PASSWORDS,
 };
@@ -14,10 +19,11 @@ use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::crypto::secret::Secret;
 use secure_chat_protocol::id::Timestamp;
 use secure_chat_protocol::identity::IdentityKeyPair;
+use secure_chat_protocol::limits::DELIVERY_MAX_MESSAGES;
 use secure_chat_protocol::record::{Record, RecordFields, peer_binding};
 use secure_chat_protocol::validate::Username;
 use secure_chat_protocol::wire::codec::Bytes;
-use secure_chat_protocol::wire::peer::{Hello, PEER_PROTOCOL, PeerRequest, PeerResponse};
+use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PEER_PROTOCOL, PeerRequest, PeerResponse};
 use secure_chat_tests::hostile::Hostile;
 use secure_chat_tests::{PASSWORD, Persona, TestNet, become_contacts};
 use zeroize::Zeroizing;
@@ -164,7 +170,7 @@ async fn guessing_the_password_is_told_once_the_account_is_open() {
             ErrorKind::WrongPassword => wrong += 1,
             ErrorKind::RateLimited => {
                 let wait = refused.retry_after_ms.unwrap();
-                tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+                tokio::time::sleep(Duration::from_millis(wait)).await;
             }
             other => panic!("{other:?}"),
         }
@@ -174,7 +180,7 @@ async fn guessing_the_password_is_told_once_the_account_is_open() {
             Ok(_) => break,
             Err(refused) => {
                 let wait = refused.retry_after_ms.unwrap();
-                tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+                tokio::time::sleep(Duration::from_millis(wait)).await;
             }
         }
     }
@@ -196,4 +202,110 @@ async fn a_peer_that_sends_garbage_is_told_and_the_others_go_on() {
     alerted(&mut alice, "network.malformed").await;
     bob.says("alice", "still here?").await.unwrap();
     assert_eq!(alice.reads().await.unwrap(), "still here?");
+}
+
+/// As much physical memory as this process holds now.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+/// What became of messages that don't open.
+#[derive(Default)]
+struct Flood {
+    sent: u64,
+    tried: u64,
+    put_off: u64,
+}
+
+impl Stolen {
+    /// Delivers garbage, no message like the one before, as fast as it goes.
+    async fn flood(net: NetworkHandle, to: PeerId, lane: u64, stop: Arc<AtomicBool>) -> Flood {
+        let mut flood = Flood::default();
+        while !stop.load(Ordering::Relaxed) {
+            let garbage = |at: u64| Bytes([(lane << 48 | flood.sent + at).to_le_bytes(); 40].concat());
+            let messages: Vec<Bytes> = (0..DELIVERY_MAX_MESSAGES as u64).map(garbage).collect();
+            flood.sent += messages.len() as u64;
+            match net.request(to, Vec::new(), PeerRequest::Deliver { messages }).await {
+                Ok(PeerResponse::Delivered { statuses }) => {
+                    let slow = |status: &&DeliveryStatus| matches!(status, DeliveryStatus::SlowDown { .. });
+                    let put_off = statuses.iter().filter(slow).count();
+                    flood.put_off += put_off as u64;
+                    flood.tried += (statuses.len() - put_off) as u64;
+                }
+                Ok(_) => flood.put_off += DELIVERY_MAX_MESSAGES as u64,
+                Err(_) => break,
+            }
+        }
+        flood
+    }
+}
+
+/// Rows of a table in the vault of somebody who is away.
+fn rows(of: &Persona, table: Table) -> usize {
+    let account = list_accounts(of.dir()).unwrap().pop().unwrap();
+    let vault = Vault::unlock(of.dir(), &account, PASSWORD, StoreOptions::default()).unwrap();
+    vault.scan(table).unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_one_contact_starves_nobody_and_fills_neither_memory_nor_disk() {
+    let net = TestNet::new().unwrap();
+    let (mut alice, mut mallory) = (net.persona("alice").await.unwrap(), net.persona("mallory").await.unwrap());
+    let mut bob = net.persona("bob").await.unwrap();
+    become_contacts(&mut mallory, &mut alice).await.unwrap();
+    become_contacts(&mut bob, &mut alice).await.unwrap();
+    mallory.away().await;
+    let stolen = steal(&mallory);
+    stolen.deliver(&alice, &[]).await;
+    let peer: PeerId = alice.handle().unwrap().network_status().await.unwrap().peer_id.parse().unwrap();
+    let (before_kib, began, stop) = (resident_kib(), Instant::now(), Arc::new(AtomicBool::new(false)));
+    let flood = |lane| tokio::spawn(Stolen::flood(stolen.net.clone(), peer, lane, Arc::clone(&stop)));
+    let floods: Vec<_> = (0..16).map(flood).collect();
+    let mut slowest = Duration::ZERO;
+    for number in 0..20 {
+        let sent = Instant::now();
+        bob.says("alice", &format!("{number}")).await.unwrap();
+        assert_eq!(alice.reads().await.unwrap(), format!("{number}"));
+        // Her own commands are heard as well.
+        assert_eq!(alice.handle().unwrap().contacts_list().await.unwrap().contacts.len(), 2);
+        slowest = slowest.max(sent.elapsed());
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut all = Flood::default();
+    for flood in floods {
+        let one = flood.await.unwrap();
+        (all.sent, all.tried, all.put_off) = (all.sent + one.sent, all.tried + one.tried, all.put_off + one.put_off);
+    }
+    let grown_kib = resident_kib().saturating_sub(before_kib);
+    let alerts = alice.handle().unwrap().security_alerts().await.unwrap().alerts;
+    let kinds: Vec<&str> = alerts.iter().map(|alert| alert.kind.as_str()).collect();
+    let log = alice.handle().unwrap().security_audit_log(
+        None,
+        500_u32,
+        None::<String>,
+        None::<String>,
+        None,
+        None,
+        None::<String>,
+    );
+    let entries = log.await.unwrap().entries.len();
+    alice.away().await;
+    let seen = rows(&alice, Table::Seen);
+    println!(
+        "{} sent in {:?}, {} tried, {} put off; slowest of another: {slowest:?}; grown by {grown_kib} KiB; \
+         {entries} entries, {seen} rows",
+        all.sent,
+        began.elapsed(),
+        all.tried,
+        all.put_off
+    );
+    let most = FAILURES_BURST + (began.elapsed().as_secs() + 1) * FAILURES_PER_SECOND;
+    assert!(all.tried <= most, "{} were tried, {most} at most", all.tried);
+    assert!(all.put_off > all.tried, "the rest is put off");
+    assert!(kinds.contains(&"decrypt.failures") && kinds.contains(&"rate.limited"), "{kinds:?}");
+    assert!(slowest < Duration::from_secs(10), "another waited {slowest:?}");
+    assert!(grown_kib < 64 * 1024, "memory grew by {grown_kib} KiB");
+    assert!(entries < 60 && seen < 60, "{entries} entries, {seen} rows");
 }

@@ -332,6 +332,8 @@ strings! {
     connections: Text = "Connections";
     connections_text: Text = "Machines that yours is connected to now.";
     connections_none: Text = "None yet.";
+    mail_held_back: fn(&str, &str, u64) -> String =
+        |name, why, seconds| format!("Mail for {name} waits: {why}. Offered again in {seconds} s.");
     and_more: fn(usize) -> String = |n| format!("and {n} more");
     registered_at: Text = "Registered at";
     reachability: Text = "From outside";
@@ -405,8 +407,11 @@ strings! {
     typing_setting_text: Text = "Others see that you are writing";
     presence_setting: Text = "Presence";
     presence_setting_text: Text = "Contacts see when you are online";
-    who_may_request: Text = "Open to chat requests";
-    who_may_request_text: Text = "Anybody who finds you may ask for a chat";
+    who_may_request: Text = "Chat requests";
+    who_may_request_text: Text = "Who may ask you for a chat";
+    requests_everyone: Text = "from everybody";
+    requests_invited: Text = "with my invite only";
+    requests_nobody: Text = "from nobody";
     auto_lock: Text = "Lock by itself";
     auto_lock_text: Text = "After this time without you";
     about_version: fn(&str) -> String = |version| format!("Secure Chat {version}");

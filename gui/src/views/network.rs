@@ -51,6 +51,10 @@ impl NetworkTab {
         for node in nodes {
             rendezvous_row(ui, node, network.hosted.as_deref() == Some(&node.address), cx);
         }
+        for held in network.status.iter().flat_map(|status| &status.held_back) {
+            let line = (tr().mail_held_back)(&held.username, &held.detail, held.retry_in_s);
+            ui.label(RichText::new(line).size(SMALL_PT).color(Palette::of(ui).warn));
+        }
         ui.separator();
         let error = network.add_error.as_deref();
         let ready = !self.address.trim().is_empty() && !network.adding;

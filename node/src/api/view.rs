@@ -109,6 +109,22 @@ pub struct NetworkStatus {
     pub nat: String,
     /// Relays that carry connections to this peer.
     pub relayed_via: Vec<String>,
+    /// Mail that the recipients' rendezvous nodes refuse for now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_back: Vec<HeldBack>,
+}
+
+/// Mail for somebody that their rendezvous nodes refuse for now. It is kept, and offered again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldBack {
+    /// The recipient's name.
+    pub username: String,
+    /// The recipient's account.
+    pub account_id: String,
+    /// What the nodes say.
+    pub detail: String,
+    /// When it is offered again, in seconds.
+    pub retry_in_s: u64,
 }
 
 /// One rendezvous node.

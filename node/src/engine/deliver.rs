@@ -42,6 +42,8 @@ pub(crate) struct Lane {
     deposit_failures: u32,
     /// After a deposit that no home took: the next one not before this time.
     pub(super) deposit_not_before: Option<Instant>,
+    /// What the homes said when they refused the last deposit, in words for the person.
+    deposit_refused: Option<String>,
     /// Raised when everything is encrypted anew: what was under way then is of the past.
     pub(super) epoch: u32,
     /// The session is to be replaced by the bundle that is being fetched.
@@ -68,14 +70,21 @@ impl Lane {
         (self.failures, self.not_before) = (0, None);
     }
 
-    pub(super) fn deposit_failed(&mut self, at_least_ms: u64) -> Instant {
+    pub(super) fn deposit_failed(&mut self, at_least_ms: u64, refused: Option<String>) -> Instant {
         let at = Self::wait(&mut self.deposit_failures, at_least_ms);
         self.deposit_not_before = Some(at);
+        self.deposit_refused = refused;
         at
     }
 
     pub(super) fn deposit_succeeded(&mut self) {
-        (self.deposit_failures, self.deposit_not_before) = (0, None);
+        (self.deposit_failures, self.deposit_not_before, self.deposit_refused) = (0, None, None);
+    }
+
+    /// What the homes said to the last deposit, and how long it waits.
+    pub(super) fn deposit_refused(&self) -> Option<(Duration, &str)> {
+        let wait = self.deposit_not_before?.saturating_duration_since(Instant::now());
+        Some((wait, self.deposit_refused.as_deref()?))
     }
 
     pub(super) fn deposit_must_wait(&self) -> bool {

@@ -10,7 +10,7 @@ use secure_chat_protocol::work::{self, Solver};
 
 use super::state::{Open, rng};
 use super::step::Step;
-use super::work::{Parcel, Token, Work};
+use super::work::{HomeFault, Parcel, Token, Work};
 use crate::api::MessageState;
 use crate::messaging::limits::{DEPOSIT_AGAIN_MS, DEPOSITING_MAX_MESSAGES, DEPOSITS_IN_FLIGHT_MAX};
 use crate::network::{Address, NetworkHandle, RequestError, parse_rendezvous};
@@ -125,13 +125,8 @@ impl Open {
     }
 
     /// Deposits were made, or not.
-    pub(super) fn deposited(
-        &mut self,
-        step: &mut Step<'_>,
-        to: AccountId,
-        epoch: u32,
-        &Deposits { upto, wait_ms, ref unspent }: &Deposits,
-    ) {
+    pub(super) fn deposited(&mut self, step: &mut Step<'_>, to: AccountId, epoch: u32, deposits: &Deposits) {
+        let Deposits { upto, wait_ms, ref refused, ref unspent } = *deposits;
         self.lane(to).depositing = false;
         self.take_back(step, to, unspent);
         step.deliver.insert(to);
@@ -141,8 +136,13 @@ impl Open {
         }
         match wait_ms {
             Some(wait_ms) => {
-                let at = self.lane(to).deposit_failed(wait_ms);
+                let words = refused.as_ref().map(|refusal| HomeFault::Refused(*refusal).sentence());
+                let is_news = words.is_some();
+                let at = self.lane(to).deposit_failed(wait_ms, words);
                 self.wake_at(at);
+                if is_news {
+                    self.tell_network(step);
+                }
             }
             None => self.lane(to).deposit_succeeded(),
         }
@@ -177,6 +177,8 @@ pub(crate) struct Deposits {
     upto: Option<u64>,
     /// After a failure: how long to wait at least, in milliseconds.
     wait_ms: Option<u64>,
+    /// What a home said to it.
+    refused: Option<Refusal>,
     /// Tokens of parcels that no home took, in their order.
     unspent: Vec<Token>,
 }
@@ -184,6 +186,8 @@ pub(crate) struct Deposits {
 /// No home took a parcel.
 struct NotTaken {
     wait_ms: u64,
+    /// What a home said to it.
+    refused: Option<Refusal>,
     /// Its token, if no home can have spent it.
     unspent: Option<Token>,
 }
@@ -191,6 +195,8 @@ struct NotTaken {
 /// A home did not take an envelope.
 struct DepositFault {
     wait_ms: u64,
+    /// What it said.
+    refused: Option<Refusal>,
     /// It did not say so: it may have taken it, and the token.
     maybe_taken: bool,
 }
@@ -213,8 +219,9 @@ impl Errand {
             match result {
                 Ok(row) if all.wait_ms.is_none() => all.upto = Some(row),
                 Ok(_) => {}
-                Err(NotTaken { wait_ms, unspent }) => {
+                Err(NotTaken { wait_ms, refused, unspent }) => {
                     all.wait_ms = Some(all.wait_ms.unwrap_or(0).max(wait_ms));
+                    all.refused = all.refused.or(refused);
                     all.unspent.extend(unspent);
                 }
             }
@@ -225,7 +232,7 @@ impl Errand {
     async fn deposit_one(&self, parcel: Parcel) -> Result<u64, NotTaken> {
         let (to, inner, token) = (self.descriptor.clone(), parcel.inner, parcel.token);
         let sealed = crate::stack::spawn_blocking(move || seal(&to, &inner, &mut rng())).await;
-        let Ok(Ok(sealed)) = sealed else { return Err(NotTaken { wait_ms: 0, unspent: token }) };
+        let Ok(Ok(sealed)) = sealed else { return Err(NotTaken { wait_ms: 0, refused: None, unspent: token }) };
         let secret = token.map(|token| TokenSeed::from_wire(token.seed).token(token.index));
         let at_homes = self.homes.iter().map(|home| self.deposit_at(home, parcel.id, &sealed, secret));
         let results = join_all(at_homes).await;
@@ -235,7 +242,8 @@ impl Errand {
         let faults = results.iter().filter_map(|result| result.as_ref().err());
         let wait_ms = faults.clone().map(|fault| fault.wait_ms).max().unwrap_or(0);
         let unspent = token.filter(|_| !faults.clone().any(|fault| fault.maybe_taken));
-        Err(NotTaken { wait_ms, unspent })
+        let refused = faults.clone().find_map(|fault| fault.refused);
+        Err(NotTaken { wait_ms, refused, unspent })
     }
 
     /// Deposits one envelope at one home.
@@ -247,10 +255,10 @@ impl Errand {
         token: Option<Fixed<32>>,
     ) -> Result<(), DepositFault> {
         let mailbox = self.descriptor.mailbox_id();
-        let refused = |wait_ms| DepositFault { wait_ms, maybe_taken: false };
+        let not_taken = || DepositFault { wait_ms: 0, refused: None, maybe_taken: false };
         let mut payment = match token {
             Some(token) => Payment::Token(token),
-            None => self.stamp(home, id, sealed, WORK_MIN_BITS).await.ok_or(refused(0))?,
+            None => self.stamp(home, id, sealed, WORK_MIN_BITS).await.ok_or_else(not_taken)?,
         };
         // A token may be unknown there yet, and the price of strangers may have risen.
         for _ in 0..3 {
@@ -258,16 +266,20 @@ impl Errand {
             match self.net.deposit(home.clone(), request).await {
                 Ok(Response::Done) => return Ok(()),
                 Ok(Response::Refused(Refusal::WorkNeeded { bits })) => {
-                    payment = self.stamp(home, id, sealed, bits).await.ok_or(refused(0))?;
+                    payment = self.stamp(home, id, sealed, bits).await.ok_or_else(not_taken)?;
                 }
-                Ok(Response::Refused(Refusal::SlowDown { retry_after_ms })) => return Err(refused(retry_after_ms)),
-                Ok(Response::Refused(_)) | Err(RequestError::NoAddress | RequestError::DialFailed(_)) => {
-                    return Err(refused(0));
+                Ok(Response::Refused(refusal)) => {
+                    let wait_ms = match refusal {
+                        Refusal::SlowDown { retry_after_ms } => retry_after_ms,
+                        _ => 0,
+                    };
+                    return Err(DepositFault { wait_ms, refused: Some(refusal), maybe_taken: false });
                 }
-                _ => return Err(DepositFault { wait_ms: 0, maybe_taken: true }),
+                Err(RequestError::NoAddress | RequestError::DialFailed(_)) => return Err(not_taken()),
+                _ => return Err(DepositFault { maybe_taken: true, ..not_taken() }),
             }
         }
-        Err(refused(0))
+        Err(not_taken())
     }
 
     async fn stamp(&self, home: &Address, id: EnvelopeId, sealed: &[u8], bits: u8) -> Option<Payment> {

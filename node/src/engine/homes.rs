@@ -55,6 +55,10 @@ pub(crate) struct Home {
     pub(super) retry_at: Option<Instant>,
     /// When the own record was last brought forward because of it.
     jumped_at: Option<Instant>,
+    /// What it last refused, in words for the person, and until when that is of interest.
+    notice: Option<(Instant, String)>,
+    /// It refused something that it needs to know: all is told again.
+    untold: bool,
 }
 
 impl Home {
@@ -71,7 +75,21 @@ impl Home {
             failures: 0,
             retry_at: None,
             jumped_at: None,
+            notice: None,
+            untold: false,
         }
+    }
+
+    /// Remembers what it refused, for the person, until it is asked again.
+    pub(super) fn note(&mut self, fault: &HomeFault, until: Instant) {
+        if matches!(fault, HomeFault::Refused(_)) {
+            self.notice = Some((until, fault.sentence()));
+        }
+    }
+
+    /// What it refused a moment ago.
+    pub(super) fn notice(&self) -> Option<&str> {
+        self.notice.as_ref().filter(|(until, _)| *until > Instant::now()).map(|(_, text)| text.as_str())
     }
 
     /// Tries again later, after each failure longer; the node's own wish is believed up to a bound.
@@ -126,8 +144,13 @@ async fn set_up(net: &NetworkHandle, home: &Address, setup: Setup) -> Result<(u6
         return Err(HomeFault::Nonsense);
     };
     let server = home.peer_id().map(|peer| peer.to_bytes()).unwrap_or_default();
-    let signature = setup.mailbox.sign_open(&server, &setup.client, &challenge.0);
-    let open = Request::OpenMailbox { auth_key: setup.mailbox.auth_key(), signature };
+    let (mailbox, client) = (setup.mailbox, setup.client);
+    // Not on a thread of the runtime, whose stack would keep the key.
+    let sign = move || Request::OpenMailbox {
+        auth_key: mailbox.auth_key(),
+        signature: mailbox.sign_open(&server, &client, &challenge.0),
+    };
+    let Ok(open) = crate::stack::spawn_blocking(sign).await else { return Err(HomeFault::Nonsense) };
     let Response::Mailbox { waiting, tokens, .. } = ask(net, home, open).await? else {
         return Err(HomeFault::Nonsense);
     };
@@ -310,7 +333,9 @@ impl Open {
             })
             .collect();
         for (peer, stage) in due {
+            let untold = self.homes.get_mut(&peer).is_some_and(|home| std::mem::take(&mut home.untold));
             match stage {
+                Stage::Ready if untold => self.home_connected(step, peer),
                 Stage::Ready => self.fetch_from(step, peer),
                 Stage::Registering | Stage::Refused(_) => self.home_connected(step, peer),
                 Stage::Away => {}
@@ -428,20 +453,34 @@ impl Open {
         for home in ready {
             let (net, request) = (self.net.clone(), request.clone());
             step.work(async move {
-                let result = net.rendezvous(home, request).await;
-                Work::HomeTold { result }
+                let result = net.rendezvous(home.clone(), request).await;
+                Work::HomeTold { home, result }
             });
         }
     }
 
     /// A home answered something that nobody waits for.
-    pub(super) fn home_told(&mut self, step: &mut Step<'_>, result: Result<Response, RequestError>) {
+    pub(super) fn home_told(&mut self, step: &mut Step<'_>, home: &Address, result: Result<Response, RequestError>) {
         match result {
             Ok(Response::Presence(presences)) => self.presences(step, presences),
-            Ok(Response::Refused(refusal)) => tracing::debug!(?refusal, "a rendezvous node refused"),
+            Ok(Response::Refused(refusal)) => self.told_in_vain(step, home, refusal),
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "a rendezvous node was not told"),
         }
+    }
+
+    /// A home refused something that it should know. What it has no time for now is told again, with all else.
+    fn told_in_vain(&mut self, step: &mut Step<'_>, home: &Address, refusal: Refusal) {
+        let Some(home) = home.peer_id().and_then(|peer| self.homes.get_mut(&peer)) else { return };
+        let fault = HomeFault::Refused(refusal);
+        if fault.wait_ms() == 0 {
+            return tracing::debug!(fault = fault.sentence(), "a rendezvous node refused");
+        }
+        let at = home.retry_later(fault.wait_ms());
+        home.note(&fault, at);
+        (home.untold, home.acknowledged) = (true, 0);
+        self.wake_at(at);
+        self.tell_network(step);
     }
 
     /// The contacts whose presence is of interest have changed.

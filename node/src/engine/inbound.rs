@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use secure_chat_protocol::crypto::kdf;
-use secure_chat_protocol::id::{AccountId, MessageId, Timestamp};
+use secure_chat_protocol::id::{AccountId, MessageId};
 use secure_chat_protocol::limits::{DAY_MS, HOUR_MS, PEER_FRAME_MAX_BYTES, REQUESTS_WAITING_MAX};
 use secure_chat_protocol::prekey::BundleIn;
 use secure_chat_protocol::sealed::{EnvelopeIn, open};
@@ -18,9 +18,10 @@ use super::state::{Open, rng};
 use super::step::Step;
 use crate::api::Event;
 use crate::messaging::contact::Standing;
-use crate::messaging::limits::{KITS_PER_CONNECTION_MAX, KITS_PER_HOUR_MAX, SEEN_KEEP_DAYS};
+use crate::messaging::limits::{
+    KITS_PER_CONNECTION_MAX, KITS_PER_HOUR_MAX, SEEN_KEEP_DAYS, STEP_SENDER_MAX_MESSAGES, STEP_SENDER_WAIT_MS,
+};
 use crate::network::{PeerId, Responder};
-use crate::security::rate::{Bucket, CONTACT_BURST, CONTACT_PER_SECOND};
 use crate::security::rules::Signal;
 use crate::store::Table;
 
@@ -57,14 +58,41 @@ impl Open {
                 None => PeerResponse::Refused(PeerRefusal::HelloFirst),
             },
             PeerRequest::Deliver { messages } => match account {
-                Some(account) => {
-                    let receive = |message: &Bytes| self.receive(step, account, &message.0, Via::Connection);
-                    PeerResponse::Delivered { statuses: messages.iter().map(receive).collect() }
-                }
+                Some(account) => self.take_delivery(step, account, &messages),
                 None => PeerResponse::Refused(PeerRefusal::HelloFirst),
             },
         };
         step.answer(responder, response);
+    }
+
+    /// A delivery over a connection. One whose sender has to wait costs nothing but this look.
+    fn take_delivery(&mut self, step: &mut Step<'_>, from: AccountId, messages: &[Bytes]) -> PeerResponse {
+        if let Err(retry_after_ms) = self.rates.may_try(from, self.trusts(from), step.now) {
+            self.tell_slowed(step, from);
+            return PeerResponse::Refused(PeerRefusal::SlowDown { retry_after_ms });
+        }
+        let delivered = step.delivered.entry(from).or_default();
+        if *delivered >= STEP_SENDER_MAX_MESSAGES {
+            return PeerResponse::Refused(PeerRefusal::SlowDown { retry_after_ms: STEP_SENDER_WAIT_MS });
+        }
+        *delivered = delivered.saturating_add(messages.len());
+        let receive = |message: &Bytes| self.receive(step, from, &message.0, Via::Connection);
+        PeerResponse::Delivered { statuses: messages.iter().map(receive).collect() }
+    }
+
+    /// Whether somebody is no stranger: whoever only asked for a chat still is one.
+    fn trusts(&self, account: AccountId) -> bool {
+        let standing = self.contacts.get(&account).map(|contact| contact.standing);
+        matches!(standing, Some(Standing::Accepted | Standing::Member | Standing::Requested))
+    }
+
+    /// Says that somebody sends more than is taken.
+    fn tell_slowed(&mut self, step: &mut Step<'_>, from: AccountId) {
+        let known = self.trusts(from);
+        if self.rates.is_told(from, known, step.now) {
+            let text = "More messages came than are taken at once. The rest is asked to wait; nothing is lost.";
+            self.alert(step, "rate.limited", Severity::Warning, known.then(|| from.to_string()), text);
+        }
     }
 
     /// Whether a peer that asks may have a one-time kit: beyond a few, the signed prekey
@@ -101,10 +129,9 @@ impl Open {
         if step.txn.get(Table::Seen, &mark).is_ok_and(|seen| seen.is_some()) {
             return true;
         }
-        let until = day(step.now).saturating_add(SEEN_KEEP_DAYS);
         let opened = open(&self.mailbox, &envelope.sealed.0).ok();
         let Some(inner) = opened.and_then(|inner| EnvelopeIn::decode(inner.expose()).ok()) else {
-            step.txn.put_until(Table::Seen, &mark, until, b"");
+            // Nothing is kept of it, or whoever fills mailboxes would fill this disk as well.
             let text = "An envelope in the mailbox could not be opened.";
             self.audit(step, "mailbox.envelope", Severity::Warning, text);
             self.observe(step, &Signal::MailboxGarbage);
@@ -121,7 +148,7 @@ impl Open {
         if early && !last_try {
             return false;
         }
-        step.txn.put_until(Table::Seen, &mark, until, b"");
+        step.txn.put_until(Table::Seen, &mark, day(step.now).saturating_add(SEEN_KEEP_DAYS), b"");
         if let Some(granted) = self.contacts.get_mut(&inner.from).and_then(|contact| contact.granted.as_mut()) {
             granted.used = granted.used.saturating_add(1);
             step.contacts.insert(inner.from);
@@ -141,6 +168,13 @@ impl Open {
         ciphertext: &[u8],
         via: Via,
     ) -> DeliveryStatus {
+        let is_known = self.contacts.get(&from).is_some_and(|contact| contact.standing != Standing::Gone);
+        if via == Via::Connection
+            && let Err(retry_after_ms) = self.rates.take(from, self.trusts(from), step.now)
+        {
+            self.tell_slowed(step, from);
+            return DeliveryStatus::SlowDown { retry_after_ms };
+        }
         let mark = kdf::hash_fields("seen", &[from.as_ref(), ciphertext]);
         match step.txn.get(Table::Seen, &mark) {
             Ok(Some(id)) => {
@@ -153,18 +187,8 @@ impl Open {
             Ok(None) => {}
             Err(_) => return DeliveryStatus::SlowDown { retry_after_ms: 1_000 },
         }
-        let known = self.contacts.get(&from).filter(|contact| contact.standing != Standing::Gone);
         if self.contacts.get(&from).is_some_and(|contact| contact.blocked) {
             return DeliveryStatus::Taken;
-        }
-        let is_known = known.is_some();
-        if via == Via::Connection
-            && let Err(retry_after_ms) = self.take_rate(step.now, from, is_known)
-        {
-            let subject = is_known.then(|| from.to_string());
-            let text = "More messages came than are taken at once. The rest is asked to wait; nothing is lost.";
-            self.alert(step, "rate.limited", Severity::Warning, subject, text);
-            return DeliveryStatus::SlowDown { retry_after_ms };
         }
         if is_known {
             self.receive_known(step, from, ciphertext, via, &mark)
@@ -173,15 +197,6 @@ impl Open {
         } else {
             self.receive_first(step, from, ciphertext, via, &mark)
         }
-    }
-
-    /// Whether somebody may deliver one more message now; else, how long to wait in milliseconds.
-    fn take_rate(&mut self, now: Timestamp, from: AccountId, known: bool) -> Result<(), u64> {
-        if known {
-            let full = || Bucket::new(CONTACT_BURST, CONTACT_PER_SECOND, now);
-            return self.contact_rates.entry(from).or_insert_with(full).take(now);
-        }
-        self.stranger_rate.take(now)
     }
 
     fn mark_seen(&self, step: &mut Step<'_>, mark: &[u8; 32], message: &MessageIn) {
@@ -242,6 +257,9 @@ impl Open {
                 DeliveryStatus::Stored
             }
             Err(error) => {
+                if via == Via::Connection {
+                    self.rates.failed(from, self.trusts(from), step.now);
+                }
                 let text = format!("A contact sent a message that can't be understood: {error}.");
                 self.alert(step, "message.malformed", Severity::Warning, Some(from.to_string()), &text);
                 DeliveryStatus::Invalid
@@ -250,6 +268,9 @@ impl Open {
     }
 
     fn did_not_open(&mut self, step: &mut Step<'_>, from: AccountId, error: DecryptError, via: Via) -> DeliveryStatus {
+        if via == Via::Connection {
+            self.rates.failed(from, self.trusts(from), step.now);
+        }
         let status = match error {
             DecryptError::SkipLimit | DecryptError::TooManyFirstMessages => {
                 return DeliveryStatus::SlowDown { retry_after_ms: 2_000 };

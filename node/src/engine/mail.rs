@@ -58,7 +58,9 @@ impl Open {
             Err(fault) => {
                 tracing::debug!(fault = fault.sentence(), "a mailbox could not be read");
                 let at = home.retry_later(fault.wait_ms());
-                return self.wake_at(at);
+                home.note(&fault, at);
+                self.wake_at(at);
+                return self.tell_network(step);
             }
         };
         home.failures = 0;
@@ -113,8 +115,8 @@ impl Open {
         home.acknowledged = up_to;
         let (net, address) = (self.net.clone(), home.address.clone());
         step.work(async move {
-            let result = net.rendezvous(address, Request::Acknowledge { up_to }).await;
-            Work::HomeTold { result }
+            let result = net.rendezvous(address.clone(), Request::Acknowledge { up_to }).await;
+            Work::HomeTold { home: address, result }
         });
     }
 }

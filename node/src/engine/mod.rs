@@ -110,7 +110,13 @@ impl Node {
             hosted: None,
             closed: std::sync::Weak::new(),
         };
-        let inboxes = Inboxes { commands: command_inbox, results: result_inbox, network: None, stopping: None };
+        let inboxes = Inboxes {
+            commands: command_inbox,
+            results: result_inbox,
+            network: None,
+            stopping: None,
+            commands_turn: false,
+        };
         let threaded = move || {
             let local = tokio::runtime::Builder::new_current_thread().enable_time().build();
             match local {
@@ -129,6 +135,8 @@ pub(crate) struct Inboxes {
     results: mpsc::Receiver<Done>,
     network: Option<mpsc::Receiver<NetworkEvent>>,
     stopping: Option<oneshot::Sender<()>>,
+    /// Whose turn it is: however much others send, the person is heard.
+    commands_turn: bool,
 }
 
 /// One input of the engine.
@@ -164,6 +172,12 @@ impl Inboxes {
     fn ready(&mut self) -> Option<Input> {
         if let Ok(done) = self.results.try_recv() {
             return Some(Input::Done(Box::new(done)));
+        }
+        self.commands_turn = !self.commands_turn;
+        if self.commands_turn
+            && let Ok(command) = self.commands.try_recv()
+        {
+            return Some(Input::Command(Box::new(command)));
         }
         if let Some(Ok(event)) = self.network.as_mut().map(mpsc::Receiver::try_recv) {
             return Some(Input::Network(Box::new(event)));
@@ -296,5 +310,25 @@ impl Engine {
         self.event_seq = self.event_seq.saturating_add(1);
         // An error means that nobody listens.
         let _ = self.events.send(NumberedEvent { seq: self.event_seq, at: At(self.config.clock.now()), event });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_much_others_send_the_person_is_heard() {
+        let (commands, command_inbox) = mpsc::channel(1);
+        let (_results, results) = mpsc::channel(1);
+        let (others, network) = mpsc::channel(8);
+        let mut inboxes =
+            Inboxes { commands: command_inbox, results, network: Some(network), stopping: None, commands_turn: false };
+        let peer = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA".parse().unwrap();
+        for _ in 0..8 {
+            others.try_send(NetworkEvent::Expired { peer }).unwrap();
+        }
+        commands.try_send(Command::Shutdown(oneshot::channel().0)).unwrap();
+        assert!((0..2).any(|_| matches!(inboxes.ready(), Some(Input::Command(_)))));
     }
 }

@@ -16,10 +16,11 @@ use super::state::{Open, rng};
 use super::step::{Step, sentence};
 use super::work::{LookupPurpose, NetworkWant, Work};
 use crate::api::{
-    self, ApiError, At, Connection, Connections, Counts, Diagnostics, Dialled, Done, ErrorKind, Event, NetworkStatus,
-    OnlineUsers, RendezvousState, Reply, Route, SettingsView, Traffic, User,
+    self, ApiError, At, Connection, Connections, Counts, Diagnostics, Dialled, Done, ErrorKind, Event, HeldBack,
+    NetworkStatus, OnlineUsers, RendezvousState, Reply, Route, SettingsView, Traffic, User,
 };
 use crate::messaging::contact::Standing;
+use crate::messaging::limits::HELD_BACK_MAX;
 use crate::network::{Address, PeerId, Status, parse_address};
 use crate::store::Table;
 
@@ -250,7 +251,7 @@ impl Open {
             Work::Registered { home, result } => self.registered(step, &home, result),
             Work::HomeReady { home, result } => self.home_ready(step, &home, result),
             Work::Mail { home, result } => self.mail(step, &home, result),
-            Work::HomeTold { result } => self.home_told(step, result),
+            Work::HomeTold { home, result } => self.home_told(step, &home, result),
             Work::LookedUp { found, user, purpose, asked } => self.looked_up(step, found, &user, purpose, asked),
             Work::Online { people, reply } => {
                 let online = self.online(&people);
@@ -325,7 +326,7 @@ impl Open {
         let link = |info: &crate::network::LinkInfo| {
             let home = self.homes.get(&info.node);
             let (state, detail) = match (home.map(|home| &home.stage), info.state) {
-                (Some(Stage::Ready), _) => ("registered", None),
+                (Some(Stage::Ready), _) => ("registered", home.and_then(|home| home.notice()).map(str::to_owned)),
                 (Some(Stage::Refused(why)), _) => ("refused", Some(why.clone())),
                 (_, crate::network::LinkState::Connected) => ("connected", None),
                 (_, crate::network::LinkState::Connecting) => ("connecting", None),
@@ -346,7 +347,20 @@ impl Open {
             rendezvous: status.rendezvous.iter().map(link).collect(),
             nat: status.nat.name().to_owned(),
             relayed_via: status.relayed_via.iter().map(ToString::to_string).collect(),
+            held_back: self.held_back(),
         }
+    }
+
+    /// Whose mail no rendezvous node of theirs takes now, and what the nodes say.
+    fn held_back(&self) -> Vec<HeldBack> {
+        let refused = self.lanes.iter().filter_map(|(account, lane)| Some((account, lane.deposit_refused()?)));
+        let view = |(account, (wait, detail)): (&AccountId, (std::time::Duration, &str))| HeldBack {
+            username: self.conversation_name(*account),
+            account_id: account.to_string(),
+            detail: detail.to_owned(),
+            retry_in_s: wait.as_secs().saturating_add(1),
+        };
+        refused.filter(|(account, _)| self.outbox.has(account)).take(HELD_BACK_MAX).map(view).collect()
     }
 
     fn connections_view(&self, status: &Status) -> Connections {

@@ -33,7 +33,7 @@ use crate::messaging::outbox::{Outbox, Outgoing};
 use crate::messaging::request::Request;
 use crate::messaging::settings::Settings;
 use crate::network::{Address, NetworkHandle, PeerId};
-use crate::security::rate::{Bucket, STRANGERS_BURST, STRANGERS_PER_SECOND};
+use crate::security::rate::Rates;
 use crate::security::rules::Rules;
 use crate::security::spam::{Reason, StrangerWatch};
 use crate::store::{StoreError, Table, Vault};
@@ -114,10 +114,8 @@ pub(crate) struct Open {
     pub(crate) strangers: StrangerWatch,
     /// The alert rules.
     pub(crate) rules: Rules,
-    /// How much contacts may still deliver now, for those who did since the account was opened.
-    pub(crate) contact_rates: HashMap<AccountId, Bucket>,
-    /// The same of all strangers together.
-    pub(crate) stranger_rate: Bucket,
+    /// How much others may still deliver now.
+    pub(crate) rates: Rates,
     /// Deliveries under way, for each recipient.
     pub(crate) lanes: HashMap<AccountId, Lane>,
     /// Connected peers.
@@ -292,8 +290,7 @@ impl Open {
             quarantine: held.quarantine,
             strangers: StrangerWatch::default(),
             rules: Rules::default(),
-            contact_rates: HashMap::new(),
-            stranger_rate: Bucket::new(STRANGERS_BURST, STRANGERS_PER_SECOND, now),
+            rates: Rates::new(now),
             lanes: HashMap::new(),
             met: HashMap::new(),
             local: HashMap::new(),

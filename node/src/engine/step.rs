@@ -1,6 +1,6 @@
 //! One step: what it stages, and what it does once that is durable.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -38,6 +38,8 @@ pub(crate) struct Step<'v> {
     pub(crate) chains: BTreeSet<(GroupId, AccountId)>,
     /// Contacts for whom there may be something to deliver.
     pub(crate) deliver: BTreeSet<AccountId>,
+    /// Messages that each sender delivered, taken or not.
+    pub(crate) delivered: BTreeMap<AccountId, usize>,
     /// Files that changed.
     pub(crate) files: BTreeSet<FileId>,
     /// The own record has to be made anew.
@@ -60,6 +62,7 @@ impl<'v> Step<'v> {
             groups: BTreeSet::new(),
             chains: BTreeSet::new(),
             deliver: BTreeSet::new(),
+            delivered: BTreeMap::new(),
             files: BTreeSet::new(),
             new_record: false,
             events: Vec::new(),

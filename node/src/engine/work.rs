@@ -44,7 +44,7 @@ pub(crate) enum Work {
     /// A home's mail.
     Mail { home: Address, result: Result<(Vec<StoredEnvelope>, bool), HomeFault> },
     /// A home was told something; it matters only when it failed.
-    HomeTold { result: Result<Response, RequestError> },
+    HomeTold { home: Address, result: Result<Response, RequestError> },
     /// Somebody was looked up for a request.
     LookedUp { found: Vec<(Address, Found)>, user: String, purpose: LookupPurpose, asked: usize },
     /// Who is online, as the homes say.

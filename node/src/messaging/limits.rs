@@ -5,6 +5,10 @@ use secure_chat_protocol::limits::{DAY_MS, GROUP_CHAIN_MAX_MESSAGES, HOUR_MS, SE
 
 /// Commands, events and results that one step of the engine takes together.
 pub const STEP_MAX_INPUTS: usize = 256;
+/// Messages of one sender that one step takes, and how long the rest is asked to wait: others come in between.
+pub const STEP_SENDER_MAX_MESSAGES: usize = 1_024;
+/// See [`STEP_SENDER_MAX_MESSAGES`].
+pub const STEP_SENDER_WAIT_MS: u64 = 100;
 /// Commands that wait for the engine.
 pub const COMMANDS_MAX: usize = 1_024;
 /// Results of asynchronous work that wait for the engine.
@@ -44,6 +48,8 @@ pub const REACH_PATIENCE_MS: u64 = 700;
 pub const DIRECT_AFTER_DEPOSIT_MS: u64 = 10 * SECOND_MS;
 /// A deposit that nobody acknowledged is made again after this time.
 pub const DEPOSIT_AGAIN_MS: u64 = 2 * DAY_MS;
+/// Recipients whose mail is refused, that the network's status names.
+pub const HELD_BACK_MAX: usize = 16;
 /// A message that could not be delivered is given up after this time.
 pub const OUTBOX_EXPIRES_MS: u64 = 30 * DAY_MS;
 /// One-time kits that one connection is given by this device itself.

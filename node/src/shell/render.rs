@@ -173,6 +173,10 @@ pub(super) fn network(status: &NetworkStatus) -> String {
         rows.push(vec!["address translation".to_owned(), safe(&status.nat)]);
     }
     rows.extend(status.relayed_via.iter().map(|relay| vec!["relayed via".to_owned(), safe(relay)]));
+    for held in &status.held_back {
+        let (who, why) = (safe(&held.username), safe(&held.detail));
+        rows.push(vec!["held back".to_owned(), format!("mail for {who}: {why}; again in {} s", held.retry_in_s)]);
+    }
     table(&rows)
 }
 

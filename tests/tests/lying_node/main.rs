@@ -13,6 +13,8 @@
 mod groups;
 mod mail;
 mod node;
+mod refusals;
+mod rules;
 
 use node::LyingNode;
 use rand::SeedableRng;
@@ -78,7 +80,11 @@ fn now() -> Timestamp {
 
 impl Invented {
     fn new() -> Self {
-        let mut rng = StdRng::seed_from_u64(66);
+        Self::seeded(66)
+    }
+
+    fn seeded(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
         let identity = IdentityKeyPair::generate(&mut rng, now());
         let (peer, mailbox) = (SigningKey::generate(&mut rng), MailboxKeys::generate(now(), &mut rng));
         Self { identity, peer, mailbox, rng }

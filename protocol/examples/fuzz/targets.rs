@@ -208,7 +208,20 @@ fn outcome<T: Debug, E: Debug>(result: &Result<T, E>) -> String {
         Ok(value) => format!("{value:?}").chars().take_while(|c| !" ({".contains(*c)).collect(),
         Err(error) => format!("{error:?}"),
     };
-    text.chars().filter(|c| !c.is_ascii_digit()).take(80).collect()
+    branch(&text)
+}
+
+/// Which way the decoder went: without numbers, and without the parts of the input that an error quotes,
+/// or each character that is refused would count as something new.
+fn branch(text: &str) -> String {
+    let (mut quoted, mut escaped) = (false, false);
+    let kept = text.chars().filter(|c| {
+        let quote = *c == '"' && !escaped;
+        escaped = *c == '\\' && !escaped;
+        quoted ^= quote;
+        !quoted && !quote && !c.is_ascii_digit()
+    });
+    kept.take(80).collect()
 }
 
 fn canonical<T: Debug, E: Debug, F: Debug>(
@@ -225,6 +238,11 @@ fn canonical<T: Debug, E: Debug, F: Debug>(
 /// Where the outcome alone would print secrets or say nothing.
 fn told<T, E: Debug>(result: Result<T, E>) -> String {
     outcome(&result.map(|_| "ok"))
+}
+
+/// As [`told`], of an error that is in words already.
+fn said<T>(result: Result<T, String>) -> String {
+    result.map_or_else(|words| branch(&words), |_| "ok".into())
 }
 
 macro_rules! messages {
@@ -325,9 +343,24 @@ pub(crate) const TARGETS: &[Target] = &[
         run: |_, input| {
             let safe = validate::safe_file_name(&String::from_utf8_lossy(input));
             assert_eq!(validate::safe_file_name(&safe), safe);
-            outcome(&Ok::<_, ()>(safe.len().min(3)))
+            let text = String::from_utf8_lossy(input);
+            let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
+            let ways = [
+                ("kept", safe == last),
+                ("named", safe == "file"),
+                ("shown", safe.starts_with('_') && !last.starts_with('_')),
+                ("cut", last.len() > safe.len() + 300),
+                ("with its extension", last.len() > safe.len() + 300 && safe.contains('.')),
+                ("replaced", safe.matches('_').count() > last.matches('_').count() + 1),
+                ("left out", safe.chars().count() < last.trim().chars().count()),
+            ];
+            ways.iter().filter(|(_, taken)| *taken).map(|(way, _)| *way).collect::<Vec<_>>().join(", ")
         },
-        seeds: |_| vec![b"../a/con.txt".to_vec(), "rtl\u{202e}fdp.exe".into(), b"C:\\.x ".to_vec()],
+        seeds: |_| {
+            let long = format!("{}.tar.gz", "x".repeat(700));
+            let names = ["../a/con.txt", "rtl\u{202e}fdp.exe", "C:\\.x ", "a<b>c:d", "report.pdf", &long];
+            names.iter().map(|name| name.as_bytes().to_vec()).collect()
+        },
     },
     Target {
         name: "ChunkCipher::open",
@@ -354,7 +387,7 @@ pub(crate) const TARGETS: &[Target] = &[
         run: |_, input| {
             canonical(input, Listing::decode(input, Timestamp(1)), |entry| Ok::<_, ()>(entry.encoded().to_vec()))
         },
-        seeds: |world| vec![listing(world)],
+        seeds: listings,
     },
     Target {
         name: "Listing, signed",
@@ -366,7 +399,7 @@ pub(crate) const TARGETS: &[Target] = &[
             entry.signature = world.identity.sign(Purpose::DirectoryEntry, &[&encoded[..encoded.len() - 64]]).to_wire();
             told(entry.verify(Timestamp(1)))
         },
-        seeds: |world| vec![listing(world)],
+        seeds: listings,
     },
     Target {
         name: "Record, signed",
@@ -385,7 +418,7 @@ pub(crate) const TARGETS: &[Target] = &[
         name: "IdentityIn",
         run: |_, input| {
             let decoded = codec::decode::<IdentityIn>(input, 256).map_err(|error| format!("{error:?}"));
-            told(decoded.and_then(|identity| identity.verify().map_err(|error| format!("{error:?}"))))
+            said(decoded.and_then(|identity| identity.verify().map_err(|error| format!("{error:?}"))))
         },
         seeds: |world| vec![codec::encode(&world.identity.public().to_wire(), 256).unwrap()],
     },
@@ -393,7 +426,7 @@ pub(crate) const TARGETS: &[Target] = &[
         name: "MailboxDescriptorIn",
         run: |world, input| {
             let decoded = codec::decode::<MailboxDescriptorIn>(input, RECORD_MAX_BYTES).map_err(|e| format!("{e:?}"));
-            told(decoded.and_then(|it| it.verify(world.identity.public()).map_err(|error| format!("{error:?}"))))
+            said(decoded.and_then(|it| it.verify(world.identity.public()).map_err(|error| format!("{error:?}"))))
         },
         seeds: |world| vec![codec::encode(world.descriptor.to_wire(), RECORD_MAX_BYTES).unwrap()],
     },
@@ -719,13 +752,23 @@ fn blob_requests() -> Vec<Request> {
 }
 
 fn listing(world: &World) -> Vec<u8> {
+    listing_at(world, &[])
+}
+
+/// With an admin who is nowhere, and with one who has rendezvous nodes.
+fn listings(world: &World) -> Vec<Vec<u8>> {
+    vec![listing(world), listing_at(world, &[HOME])]
+}
+
+fn listing_at(world: &World, homes: &[&str]) -> Vec<u8> {
+    let homes: Vec<String> = homes.iter().map(|home| (*home).to_owned()).collect();
     let fields = ListingFields {
         group: GroupId([7; 32]),
         name: GroupName::parse("Rust Fans").expect("a name"),
         description: "Ferris and friends".into(),
         join: ListedJoin::Open,
         members: 300,
-        admins: vec![ListedAdmin { account: world.identity.account_id(), homes: vec![] }],
+        admins: vec![ListedAdmin { account: world.identity.account_id(), homes }],
         seq: 1,
         lifetime_ms: LISTING_LIFETIME_MAX_MS,
     };

@@ -26,7 +26,7 @@ use crate::network::{
 };
 use crate::security::attempts::Attempts;
 use crate::security::rules::Signal;
-use crate::stack::{wipe_stack, wiping};
+use crate::stack::{wipe_stack, wipe_workers, wiping};
 use crate::store::{AccountFile, StoreOptions, Table, Txn, Vault, list_accounts};
 
 /// Work in the background that still holds a vault is waited for this long.
@@ -320,6 +320,7 @@ impl Engine {
         while self.closed.strong_count() > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        wipe_workers(&self.runtime).await;
         wipe_stack();
     }
 

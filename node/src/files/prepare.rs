@@ -16,6 +16,7 @@ use secure_chat_protocol::id::FileId;
 
 use super::limits::CHUNKS_IN_MEMORY_BYTES;
 use super::source::{Source, SourceError, Stamp};
+use crate::stack::wiping;
 
 /// A file that was read whole.
 pub(crate) struct Prepared {
@@ -63,7 +64,8 @@ pub(crate) fn pass(source: &mut Source, cipher: &ChunkCipher, stopped: &AtomicBo
     let sha256 = std::thread::scope(|scope| {
         for _ in 0..workers {
             let (used, waiting, leaves) = (used.clone(), &waiting, &leaves);
-            scope.spawn(move || Crew { cipher, waiting, used: &used, leaves }.work());
+            // The system may keep the stack of a thread that has ended.
+            scope.spawn(wiping(move || Crew { cipher, waiting, used: &used, leaves }.work()));
         }
         let crew = Crew { cipher, waiting: &waiting, used: &used, leaves: &leaves };
         read(source, &crew, &free, plain, stopped)

@@ -13,6 +13,7 @@ use super::fetch::{Shared, is_stopped};
 use super::form::Form;
 use super::limits::SYNC_EVERY_BYTES;
 use super::target::{Target, TargetError};
+use crate::stack::wiping;
 
 /// Room for chunks in memory: so many buffers, which go round.
 pub(super) struct Buffers {
@@ -76,7 +77,7 @@ pub(super) fn write(
                 }
             }
         });
-        let hashing = scope.spawn(move || hash_in_order(&to_hash));
+        let hashing = scope.spawn(wiping(move || hash_in_order(&to_hash)));
         take_all(&mut growing, shared, &mut arrivals, &hash, &sync);
         drop((hash, sync));
         let (mut sha256, mut next) = hashing.join().unwrap_or_default();

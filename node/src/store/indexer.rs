@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::database::Store;
-use crate::stack::wipe_stack;
+use crate::stack::wiping_with;
 
 /// Between two steps the thread leaves the disk to others for this long.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -36,10 +36,11 @@ impl Indexer {
 
 fn run(store: &Weak<Store>, woken: &Receiver<()>) {
     while woken.recv().is_ok() {
-        // The vault is kept open for the length of a step only.
-        while let Some(Ok(true)) = store.upgrade().map(|store| store.index_step()) {
+        // The vault is kept open for the length of a step only, and let go of once its keys are off this stack:
+        // whoever waits for it to be gone need not wait for this thread to come back from its sleep.
+        let step = |store: Arc<Store>| wiping_with(store, |store| store.index_step())();
+        while let Some(Ok(true)) = store.upgrade().map(step) {
             thread::sleep(PAUSE);
         }
-        wipe_stack();
     }
 }

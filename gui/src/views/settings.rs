@@ -78,11 +78,19 @@ fn privacy(ui: &mut Ui, state: &State, cx: &mut Cx) {
         }
     }
     if let Some(who) = preferences.word(Key::WhoMayRequest) {
-        let open = who == "everyone";
-        if switch(ui, open, tr().who_may_request, tr().who_may_request_text) {
-            let value = if open { "nobody" } else { "everyone" };
-            cx.say(Intent::Set { key: Key::WhoMayRequest, value: Value::from(value) });
-        }
+        let all = [
+            ("everyone", tr().requests_everyone),
+            ("invited", tr().requests_invited),
+            ("nobody", tr().requests_nobody),
+        ];
+        let current = all.iter().find(|(value, _)| *value == who).map_or(who, |(_, name)| *name);
+        choice(ui, tr().who_may_request, tr().who_may_request_text, current, |ui| {
+            for (value, name) in all {
+                if ui.selectable_label(who == value, name).clicked() {
+                    cx.say(Intent::Set { key: Key::WhoMayRequest, value: Value::from(value) });
+                }
+            }
+        });
     }
     if let Some(minutes) = preferences.number(Key::AutoLockMinutes) {
         let words = |minutes: u64| if minutes == 0 { tr().never.to_owned() } else { (tr().minutes)(minutes) };

@@ -162,3 +162,24 @@ fn without_a_file_chooser_the_window_says_what_to_do_instead() {
         alice.query_by_role_and_label(Role::TextInput, "Path of the file").map(|_| ())
     });
 }
+
+#[test]
+fn the_person_says_that_only_people_with_an_invite_may_ask() {
+    let town = Town::new();
+    let mut alice = town.window("alice", true);
+    register(&mut alice, "alice");
+    until_label(&mut alice, "You are connected");
+    start_chatting(&mut alice);
+    tab(&mut alice, "Profile");
+    until(&mut alice, "the choice", |alice| {
+        let choice = alice.query_by_role_and_label(Role::ComboBox, "Chat requests: from everybody");
+        choice.map(|node| node.click_accesskit())
+    });
+    until(&mut alice, "the answer", |alice| {
+        alice.query_by_label("with my invite only").map(|node| node.click_accesskit())
+    });
+    // What the peer keeps, and says back.
+    until(&mut alice, "the new setting", |alice| {
+        alice.query_by_role_and_label(Role::ComboBox, "Chat requests: with my invite only").map(|_| ())
+    });
+}

@@ -20,6 +20,10 @@ const PASSWORD: &str = "Correct-Horse-7-Battery";
 /// The time of the first entry.
 const FIRST_MS: u64 = 1_700_000_000_000;
 const LOCKS: u32 = 10;
+/// Entries that are appended at the end of the log and measured.
+const MEASURED: u64 = 20_000;
+/// Entries of one commit before those.
+const STEP_BEFORE: u64 = 4_096;
 const KINDS: [&str; 6] = [
     "session.started",
     "settings.changed",
@@ -42,18 +46,24 @@ fn peer(dir: &Path) -> NodeHandle {
     Node::start(config).unwrap()
 }
 
-/// Appends as the engine does: a step of 16 entries is one commit.
+/// Appends as the engine does, where a step of 16 entries is one commit: so are the last ones, which
+/// are measured. What only has to be there before goes in larger steps.
 fn fill(dir: &Path, entries: u64) -> Duration {
     let account = list_accounts(dir).unwrap().pop().unwrap();
     let vault = Vault::unlock(dir, &account, PASSWORD, StoreOptions::default()).unwrap();
     let row = vault.begin().get(Table::Meta, b"audit-head").unwrap().unwrap();
     let mut head: AuditHead = codec::decode_own(&row, 64 * 1024).unwrap();
     let mut block = Block::default();
-    let began = Instant::now();
+    let measured_from = entries.saturating_sub(MEASURED);
+    let mut began = Instant::now();
     let mut done = 0;
     while done < entries {
+        let step = if done < measured_from { STEP_BEFORE.min(measured_from - done) } else { 16.min(entries - done) };
+        if done == measured_from {
+            began = Instant::now();
+        }
         let mut txn = vault.begin();
-        for _ in 0..16 {
+        for _ in 0..step {
             let rare = done == entries / 2;
             let kind = if rare { "backup.made" } else { KINDS[(done % 7 % 6) as usize] };
             let what = if rare { "A quarantined zebra" } else { "Something" };
@@ -199,8 +209,8 @@ async fn main() {
     alice.shutdown().await;
     let took = fill(dir, entries);
     line(
-        &format!("{entries} entries: append, amortised"),
-        &format!("{:.4} ms", milliseconds(took) / entries as f64),
+        &format!("{entries} entries: append, the last {MEASURED}, amortised"),
+        &format!("{:.4} ms", milliseconds(took) / MEASURED.min(entries) as f64),
         "< 1 ms",
     );
     let alice = peer(dir);

@@ -539,6 +539,7 @@ impl Open {
         }
         self.part(step, account);
         self.watch_contacts(step);
+        self.audit_about(step, "contact.removed", Severity::Info, Some(account.to_string()), "A contact was removed.");
         Ok(Done {})
     }
 

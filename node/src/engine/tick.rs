@@ -9,6 +9,7 @@ use secure_chat_protocol::limits::DAY_MS;
 use secure_chat_protocol::record::{Record, RecordFields, peer_binding};
 use secure_chat_protocol::sealed::MailboxKeys;
 
+use super::audit::Severity;
 use super::state::{Open, rng, secret};
 use super::step::Step;
 use crate::api::{At, TrafficPoint};
@@ -117,7 +118,12 @@ impl Open {
             return;
         }
         self.expire_sessions(step);
-        if self.prekeys.maintain(&self.identity, step.now, &mut rng()).any() {
+        let changes = self.prekeys.maintain(&self.identity, step.now, &mut rng());
+        if changes.rotated {
+            let text = "The signed prekey, with which others begin sessions, was replaced.";
+            self.audit(step, "session.rotated", Severity::Info, text);
+        }
+        if changes.any() {
             step.prekeys = true;
             self.register_everywhere(step);
         }

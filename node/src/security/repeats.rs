@@ -19,6 +19,8 @@ const WATCHED_MAX: usize = 16;
 const DETAIL_MAX_BYTES: usize = 512;
 /// Longest encoding of all, in bytes.
 pub const REPEATS_MAX_BYTES: usize = 16 * 1024;
+/// What the members of groups do to each other: merged like all that others cause.
+const OTHERS: [&str; 4] = ["group.member_joined", "group.member_left", "group.member_banned", "group.role_changed"];
 /// What the person does, and what happens once: never merged.
 const OWN: [&str; 10] =
     ["account", "alert", "audit", "backup", "clock", "contact", "file", "group", "settings", "vault"];
@@ -61,7 +63,7 @@ impl Repeats {
         subject: Option<&str>,
         detail: &str,
     ) -> bool {
-        if OWN.contains(&kind.split('.').next().unwrap_or(kind)) {
+        if OWN.contains(&kind.split('.').next().unwrap_or(kind)) && !OTHERS.contains(&kind) {
             return true;
         }
         let detail = cut(detail);

@@ -73,7 +73,10 @@ impl Open {
         }
         let (file, name, size) = match self.check_download(step, &params) {
             Ok(checked) => checked,
-            Err(error) => return step.reply(reply, Err(error)),
+            Err(error) => {
+                self.note_refusal(step, &error);
+                return step.reply(reply, Err(error));
+            }
         };
         if self.is_under_way(file) && params.path.is_none() {
             return self.wait_for(step, file, reply);
@@ -359,6 +362,8 @@ impl Open {
             direction: Direction::Download,
             downloaded: Some(downloaded.clone()),
         });
+        let text = "A file was downloaded, and is what was announced.";
+        self.audit_about(step, "file.downloaded", Severity::Info, Some(from.to_string()), text);
         self.answer_waiters(step, file, &Ok(downloaded));
     }
 

@@ -13,6 +13,7 @@ use secure_chat_protocol::wire::transfer::{FileControl, Manifest, ManifestKey};
 
 use super::{FileWork, Read};
 use crate::api::{ApiError, ErrorKind, Expiry, FileShared, FileState, MessageState, Reply, params};
+use crate::engine::audit::Severity;
 use crate::engine::state::{Open, rng};
 use crate::engine::step::{Step, sentence, storage};
 use crate::engine::work::Work;
@@ -24,6 +25,9 @@ use crate::files::row::FileRow;
 use crate::files::source::SourceError;
 use crate::messaging::settings::FilePolicy;
 use crate::messaging::stored::{StoredMessage, message_name};
+
+const POLICY_REFUSES: &str =
+    "Files of this type are not allowed by your settings. To allow all types, set file_policy to \"all\".";
 
 /// With whom a file is shared.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +88,10 @@ impl Open {
     ) {
         let (to, path, name) = match self.check_share(&params) {
             Ok(checked) => checked,
-            Err(error) => return step.reply(reply, Err(error)),
+            Err(error) => {
+                self.note_refusal(step, &error);
+                return step.reply(reply, Err(error));
+            }
         };
         let expires = match params.expires.unwrap_or_default() {
             Expiry::Never => None,
@@ -149,14 +156,19 @@ impl Open {
         Ok((to, path, name))
     }
 
+    /// What the person's own policy kept out is in the log.
+    pub(super) fn note_refusal(&mut self, step: &mut Step<'_>, error: &ApiError) {
+        if error.message == POLICY_REFUSES {
+            self.audit(step, "file.refused", Severity::Info, "A file was refused: the settings don't allow its type.");
+        }
+    }
+
     /// Whether the person's policy has files of this name.
     pub(super) fn check_policy(&self, name: &str, field: &'static str) -> Result<(), ApiError> {
         if self.settings.file_policy == FilePolicy::All || kind::is_on_the_seed_list(name) {
             return Ok(());
         }
-        let text =
-            "Files of this type are not allowed by your settings. To allow all types, set file_policy to \"all\".";
-        Err(ApiError { field: Some(field), ..ApiError::new(ErrorKind::NotAllowed, text) })
+        Err(ApiError { field: Some(field), ..ApiError::new(ErrorKind::NotAllowed, POLICY_REFUSES) })
     }
 
     pub(super) fn prepared(&mut self, step: &mut Step<'_>, sharing: Sharing, result: Result<Box<Read>, SourceError>) {
@@ -231,6 +243,8 @@ impl Open {
         if let Some(group) = group {
             self.say(step, group, id, body)?;
         }
+        let subject = group.is_none().then(|| peer.to_string());
+        self.audit_about(step, "file.shared", Severity::Info, subject, "A file was shared.");
         Ok(FileShared { file_id: sharing.file.to_string(), message_id: message_name(message) })
     }
 

@@ -2,7 +2,7 @@
 
 use secure_chat_protocol::id::{AccountId, GroupId};
 use secure_chat_protocol::limits::GROUP_SYNC_MAX_BYTES;
-use secure_chat_protocol::membership::{Action, ChainPlace, GroupSecret, OperationError, View};
+use secure_chat_protocol::membership::{Action, ChainPlace, GroupSecret, OperationError, Role, View};
 use secure_chat_protocol::wire::codec::Bytes;
 use secure_chat_protocol::wire::group::{GroupControl, PersonIn, SecretIn};
 
@@ -15,6 +15,14 @@ use crate::engine::step::Step;
 use crate::messaging::group::GroupStanding;
 use crate::messaging::limits::{GROUP_ORPHANS_MAX, GROUP_READ_MEMBERS_MAX};
 use crate::store::Table;
+
+const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owner",
+        Role::Admin => "admin",
+        Role::Member => "member",
+    }
+}
 
 pub(super) fn refused(error: &OperationError) -> ApiError {
     match error {
@@ -172,11 +180,16 @@ impl Open {
             if before.role(account).is_some_and(|role| role != member.role) {
                 let (username, account_id) = (self.conversation_name(*account), account.to_string());
                 let (group_id, role) = (group.to_string(), member.role);
+                let text = format!("Somebody's role in a group is {} now.", role_name(role));
+                self.audit_about(step, "group.role_changed", Severity::Info, Some(account_id.clone()), text);
                 step.tell(Event::GroupRoleChanged { group_id, username, account_id, role });
             }
         }
         if before.about != after.about {
             self.tell_group(step, group);
+        }
+        if before.has(&self.me) {
+            self.note_members(step, before, &after);
         }
         for account in after.equivocators.difference(&before.equivocators) {
             let text = "A member of a group signed two different changes as the same one.";
@@ -194,6 +207,24 @@ impl Open {
         self.take_early(step, group);
         self.read_again_soon(group);
         self.renew_listing(step, group, before);
+    }
+
+    /// Who came, went and was banned is in the log.
+    fn note_members(&mut self, step: &mut Step<'_>, before: &View, after: &View) {
+        let came = after.members.keys().filter(|account| !before.has(account));
+        let went = before.members.keys().filter(|account| !after.has(account));
+        let changes = came
+            .map(|account| (account, "group.member_joined", "Somebody joined a group."))
+            .chain(went.map(|account| (account, "group.member_left", "Somebody left a group, or was removed.")))
+            .chain(
+                after
+                    .banned
+                    .difference(&before.banned)
+                    .map(|account| (account, "group.member_banned", "Somebody was banned from a group.")),
+            );
+        for (account, kind, text) in changes {
+            self.audit_about(step, kind, Severity::Info, Some(account.to_string()), text);
+        }
     }
 
     fn member_came(&mut self, step: &mut Step<'_>, group: GroupId, account: AccountId) {

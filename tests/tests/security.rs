@@ -224,7 +224,7 @@ impl Stolen {
     async fn flood(net: NetworkHandle, to: PeerId, lane: u64, stop: Arc<AtomicBool>) -> Flood {
         let mut flood = Flood::default();
         while !stop.load(Ordering::Relaxed) {
-            let garbage = |at: u64| Bytes([(lane << 48 | flood.sent + at).to_le_bytes(); 40].concat());
+            let garbage = |at: u64| Bytes([((lane << 48) | (flood.sent + at)).to_le_bytes(); 40].concat());
             let messages: Vec<Bytes> = (0..DELIVERY_MAX_MESSAGES as u64).map(garbage).collect();
             flood.sent += messages.len() as u64;
             match net.request(to, Vec::new(), PeerRequest::Deliver { messages }).await {

@@ -150,7 +150,7 @@ async fn pages(alice: &NodeHandle, entries: u64) {
         ("words in no entry", Wanted { query: Some("mailbox garbage"), ..all }),
         (
             "words whose letters are in every block, in this order in none",
-            Wanted { query: Some("time happened"), ..all },
+            Wanted { query: Some("for the kind"), ..all },
         ),
         (
             "all together",

@@ -5,7 +5,7 @@ use crate::security::log::{AuditEntry, AuditHead, BLOCK_ENTRIES, Block, Filter, 
 use crate::store::{StoreError, Table, Vault};
 
 /// Rows that one page looks at before it says "go on from here".
-const PAGE_ROWS_MAX: usize = 20_000;
+const PAGE_ROWS_MAX: usize = 12_288;
 
 /// Where the summary of a block stands.
 pub(crate) fn block_row(block: u64) -> Vec<u8> {

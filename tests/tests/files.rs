@@ -475,3 +475,30 @@ async fn a_group_gets_a_file_and_members_hand_it_on() {
     assert_eq!(std::fs::read(&done.path).unwrap(), content);
     assert_eq!(done.routes.stored, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_s_file_comes_from_all_who_have_it_at_once() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    alice.handle().unwrap().settings_set("upload_max_bytes", serde_json::json!(0)).await.unwrap();
+    let made = alice.handle().unwrap().groups_create("Hikers", None::<String>, false, JoinPolicy::Invite);
+    let group = made.await.unwrap().group_id;
+    joins(&mut alice, &mut bob, &group).await;
+    joins(&mut alice, &mut carol, &group).await;
+    let (from, bobs, carols) = (Folder::new(), Folder::new(), Folder::new());
+    let content = bytes(24_000_000, 9);
+    let path = from.write("film.mp4", &content).to_string_lossy().into_owned();
+    let shared =
+        alice.handle().unwrap().files_share(path, None::<String>, Some(group), None, None::<String>, None::<bool>);
+    let file = shared.await.unwrap().file_id;
+    offered(&mut bob).await;
+    offered(&mut carol).await;
+    let done = download(&bob, &file, &bobs).await.unwrap();
+    assert_eq!(done.holders, 1, "nobody but Alice has it");
+    let done = download(&carol, &file, &carols).await.unwrap();
+    assert_eq!(done.holders, 2, "Alice and Bob hand it over");
+    assert_eq!(std::fs::read(&done.path).unwrap(), content);
+    assert!(done.routes.direct < 24_000_000 + 12_000_000, "no chunk is fetched from both: {:?}", done.routes);
+}

@@ -162,6 +162,8 @@ pub struct Downloaded {
     pub path: String,
     /// By which ways it came in this run of the program.
     pub routes: Routes,
+    /// How many handed it over: people and rendezvous nodes, in the attempt that ended it.
+    pub holders: usize,
     /// What the person should know before they open it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,

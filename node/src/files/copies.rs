@@ -8,7 +8,7 @@ use secure_chat_protocol::file::ChunkCipher;
 use secure_chat_protocol::id::{AccountId, FileId};
 
 use super::form::Form;
-use super::limits::HEAD_BYTES;
+use super::limits::{HEAD_BYTES, SYNC_EVERY_BYTES};
 use super::source::{Source, SourceError};
 use super::target::{Target, TargetError};
 
@@ -69,7 +69,7 @@ pub(crate) fn copy_out(
 
 fn decrypt(source: &mut Source, cipher: &ChunkCipher, sha256: [u8; 32], growing: &mut Target) -> Result<(), CopyError> {
     let geometry = *cipher.geometry();
-    let (mut hash, mut chunk) = (RunningSha256::default(), Vec::new());
+    let (mut hash, mut chunk, mut unsynced) = (RunningSha256::default(), Vec::new(), 0_u64);
     for index in 0..geometry.count() {
         source.read(Form::Sealed, &geometry, index, &mut chunk)?;
         if !Form::Sealed.to_plain(cipher, index, &mut chunk) {
@@ -77,6 +77,11 @@ fn decrypt(source: &mut Source, cipher: &ChunkCipher, sha256: [u8; 32], growing:
         }
         hash.update(&chunk);
         growing.write(&geometry, index, &chunk).map_err(TargetError::from)?;
+        unsynced = unsynced.saturating_add(chunk.len() as u64);
+        if unsynced >= SYNC_EVERY_BYTES {
+            unsynced = 0;
+            growing.sync().map_err(TargetError::from)?;
+        }
     }
     if hash.finish() == sha256 { Ok(()) } else { Err(SourceError::Changed.into()) }
 }

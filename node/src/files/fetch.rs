@@ -74,10 +74,16 @@ pub(crate) struct Progress {
     relayed: AtomicU64,
     stored: AtomicU64,
     liars: Mutex<BTreeSet<String>>,
+    handed: Mutex<BTreeSet<String>>,
 }
 
 impl Progress {
-    fn count(&self, way: Way, bytes: u64) {
+    fn count(&self, holder: &str, way: Way, bytes: u64) {
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !handed.contains(holder) {
+            handed.insert(holder.to_owned());
+        }
+        drop(handed);
         let counter = match way {
             Way::Direct => &self.direct,
             Way::Relayed => &self.relayed,
@@ -93,6 +99,11 @@ impl Progress {
     /// Holders other than the author who sent something else: accounts, and addresses of nodes.
     pub(crate) fn liars(&self) -> Vec<String> {
         self.liars.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// How many handed over a part of it.
+    pub(crate) fn holders(&self) -> usize {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Encrypted bytes that came by each way, those that came twice included.
@@ -189,7 +200,7 @@ impl Shared {
         self.end();
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.over.store(true, Ordering::SeqCst);
         self.changed.notify_waiters();
     }
@@ -429,18 +440,18 @@ impl Run {
             Holder::Peer(_, account) => (account.to_string(), *account == self.author),
             Holder::Node(place) => (place.home.to_string(), false),
         };
-        let end = self.fetch_from(holder).await;
+        let end = self.fetch_from(&name, holder).await;
         if matches!(end, End::Lied) && !is_author {
             self.shared.progress.caught(name);
         }
         verdict(end, is_author)
     }
 
-    async fn fetch_from(&self, holder: Holder) -> End {
+    async fn fetch_from(&self, name: &str, holder: Holder) -> End {
         let lied = Arc::new(OnceLock::new());
         let peer = match holder {
             Holder::Peer(peer, _) => peer,
-            Holder::Node(place) => return self.fetch_node(&place, &lied).await,
+            Holder::Node(place) => return self.fetch_node(name, &place, &lied).await,
         };
         let Ok(stream) = self.net.open_stream(peer).await else { return End::Broken };
         let way = match self.net.route(peer).await {
@@ -448,7 +459,7 @@ impl Run {
             _ => Way::Direct,
         };
         let mut asked = VecDeque::new();
-        let end = self.fetch_stream(stream, way, &lied, &mut asked).await;
+        let end = self.fetch_stream(stream, (name, way), &lied, &mut asked).await;
         self.shared.give_back(asked.into_iter().map(|(index, _)| index));
         match end {
             Ok(end) => end,
@@ -460,7 +471,7 @@ impl Run {
     async fn fetch_stream(
         &self,
         mut stream: PeerStream,
-        way: Way,
+        (name, way): (&str, Way),
         lied: &Arc<OnceLock<()>>,
         asked: &mut VecDeque<(u32, Instant)>,
     ) -> io::Result<End> {
@@ -495,7 +506,7 @@ impl Run {
                 Ok(arrived) => arrived,
                 Err(refusal) => return Ok(End::Refused(refusal)),
             };
-            self.shared.progress.count(way, arrived.chunk.bytes.len() as u64);
+            self.shared.progress.count(name, way, arrived.chunk.bytes.len() as u64);
             tracing::trace!(target: "transfer", index = arrived.index, ?way, "a chunk came");
             window.arrived(asked_at, Instant::now());
             asked.pop_front();
@@ -506,7 +517,7 @@ impl Run {
     }
 
     /// Fetches from a rendezvous node, as somebody whom it does not know.
-    async fn fetch_node(&self, place: &Place, lied: &Arc<OnceLock<()>>) -> End {
+    async fn fetch_node(&self, name: &str, place: &Place, lied: &Arc<OnceLock<()>>) -> End {
         let mut flights = FuturesUnordered::new();
         loop {
             let changed = self.shared.changed.notified();
@@ -531,7 +542,7 @@ impl Run {
             let Some((mut asked, result)) = landed else { continue };
             match result {
                 Ok(chunk) => {
-                    self.shared.progress.count(Way::Stored, chunk.bytes.len() as u64);
+                    self.shared.progress.count(name, Way::Stored, chunk.bytes.len() as u64);
                     let Some(index) = asked.index.take() else { continue };
                     tracing::trace!(target: "transfer", index, way = ?Way::Stored, "a chunk came");
                     let arrived = Arrived { index, chunk, lied: lied.clone() };

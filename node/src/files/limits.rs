@@ -30,9 +30,11 @@ pub const HOLDER_SILENT_MAX: Duration = Duration::from_secs(30);
 pub const STREAMS_PER_READER_MAX: usize = 32;
 /// A stream on which nothing is asked for this time is closed.
 pub const STREAM_IDLE_MAX: Duration = Duration::from_secs(120);
-/// What was written goes to the disk each time after so many bytes: few, because the vault's commits, and
-/// with them chat, wait behind what a file system writes at once.
-pub const SYNC_EVERY_BYTES: u64 = 8 * 1024 * 1024;
+/// What was written goes to the disk each time after so many bytes, and no more than twice that ever waits to:
+/// the vault's commits, and with them chat, wait behind what a file system has to write before them.
+pub const SYNC_EVERY_BYTES: u64 = 2 * 1024 * 1024;
+/// Room on the disk that is taken ahead of what is written, in bytes.
+pub const RESERVED_AHEAD_BYTES: u64 = 16 * 1024 * 1024;
 /// Names tried for a received file: `name (1).ext` and so on.
 pub const NAMES_TRIED_MAX: u32 = 10_000;
 /// Progress is told this often, in milliseconds.

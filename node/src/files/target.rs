@@ -11,7 +11,7 @@ use secure_chat_protocol::limits::FILE_NAME_MAX_BYTES;
 use secure_chat_protocol::validate::safe_file_name;
 
 use super::form::Form;
-use super::limits::{NAMES_TRIED_MAX, ROOM_LEFT_BYTES};
+use super::limits::{NAMES_TRIED_MAX, RESERVED_AHEAD_BYTES, ROOM_LEFT_BYTES};
 
 /// Why a file can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +118,7 @@ pub(crate) fn is_there(
     if !alike || (part.exists() && !is_linked) {
         return Ok(None);
     }
-    let mut there = Target { file: File::open(&path)?, path, form, at: 0 };
+    let mut there = Target { file: File::open(&path)?, path, form, at: 0, reserved: 0 };
     let whole = size == 0 || there.find(cipher, leaves, stopped)?.len() == leaves.len();
     if whole && is_linked {
         fs::remove_file(&part)?;
@@ -194,12 +194,26 @@ fn has_other_names(_: &File) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Takes room on the disk without changing the file. A journal then has less to wait for: where blocks are
+/// found only while data is written, the next commit of anything on this disk waits for that data.
+#[cfg(target_os = "linux")]
+fn take_room(file: &File, from: u64, length: u64) -> io::Result<()> {
+    Ok(rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, from, length)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn take_room(_: &File, _: u64, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// A file that grows.
 pub(crate) struct Target {
     file: File,
     path: PathBuf,
     form: Form,
     at: u64,
+    /// Up to here room was taken, in bytes.
+    reserved: u64,
 }
 
 impl Target {
@@ -219,7 +233,21 @@ impl Target {
             fs::remove_file(&path)?;
             file = open_alone(&path)?;
         }
-        Ok(Self { file, path, form, at: 0 })
+        Ok(Self { file, path, form, at: 0, reserved: 0 })
+    }
+
+    /// Takes the room for what is written next, and for some more.
+    fn reserve(&mut self, until: u64, size: u64) -> io::Result<()> {
+        let ahead = until.saturating_add(RESERVED_AHEAD_BYTES).min(size).max(until);
+        match take_room(&self.file, self.reserved, ahead.saturating_sub(self.reserved)) {
+            Ok(()) => self.reserved = ahead,
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                return Err(error);
+            }
+            // Not every file system can: it is only slower.
+            Err(_) => self.reserved = u64::MAX,
+        }
+        Ok(())
     }
 
     /// A second handle on the same file, for what reads it again or syncs it. Both share one
@@ -242,6 +270,10 @@ impl Target {
     /// Those of the disk.
     pub(crate) fn write(&mut self, geometry: &Geometry, index: u32, bytes: &[u8]) -> io::Result<()> {
         let offset = self.form.offset(geometry, index);
+        let until = offset.saturating_add(bytes.len() as u64);
+        if until > self.reserved {
+            self.reserve(until, self.form.size(geometry))?;
+        }
         if self.at != offset {
             self.at = self.file.seek(SeekFrom::Start(offset))?;
         }
@@ -249,6 +281,14 @@ impl Target {
         // After an error nobody knows where it stands.
         self.at = if written.is_ok() { self.at.saturating_add(bytes.len() as u64) } else { u64::MAX };
         written
+    }
+
+    /// Hands what was written to the disk.
+    ///
+    /// # Errors
+    /// Those of the disk. It is to be [given up](Self::discard) then.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
     }
 
     /// Which chunks an earlier attempt left whole: each is encrypted again and held
@@ -283,7 +323,8 @@ impl Target {
         Ok(found)
     }
 
-    /// Gives it up.
+    /// Gives it up. So does whoever could not sync it: what the disk did not take reads as if it had, until
+    /// it is gone, and no later sync tells.
     pub(crate) fn discard(self) {
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::debug!(%error, "a growing file could not be removed");
@@ -293,10 +334,13 @@ impl Target {
     /// Puts the whole file in its place, or under the next name that is free.
     ///
     /// # Errors
-    /// [`TargetError`]; then the growing file stays.
+    /// [`TargetError`]; then the growing file stays, unless the disk did not take it.
     pub(crate) fn finish(self, target: &Path, size: u64) -> Result<PathBuf, TargetError> {
         self.file.set_len(size)?;
-        self.file.sync_all()?;
+        if let Err(error) = self.file.sync_all() {
+            self.discard();
+            return Err(error.into());
+        }
         for number in 0..NAMES_TRIED_MAX {
             let named = numbered(target, number);
             match move_to(&self.path, &named) {
@@ -428,6 +472,23 @@ mod tests {
         let put = alices.finish(&target, 4).unwrap();
         mallorys.write(&geometry, 0, b"evil").unwrap();
         assert_eq!(fs::read(put).unwrap(), [0; 4]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn room_is_taken_ahead_and_shows_in_no_length() {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("a.zip");
+        let geometry = Geometry::for_size(64 * 1024 * 1024).unwrap();
+        let mut file = Target::open(&target, Form::Plain, ID).unwrap();
+        file.write(&geometry, 0, &vec![7; 262_144]).unwrap();
+        let there = fs::metadata(growing(&target, ID)).unwrap();
+        assert_eq!(there.len(), 262_144, "what came is told by the length");
+        assert!(there.blocks() * 512 >= RESERVED_AHEAD_BYTES, "{} blocks", there.blocks());
+        let put = file.finish(&target, 262_144).unwrap();
+        assert_eq!(fs::metadata(put).unwrap().len(), 262_144);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The threads behind a transfer: one checks each chunk against its hash, decrypts
 //! it and writes it; one hashes the plaintext; one hands it to the disk.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -67,20 +67,23 @@ pub(super) fn write(
     let mut reader = growing.file()?;
     let synced = growing.file()?;
     let (hash, to_hash) = sync_channel::<Arrived>(2);
-    let (sync, to_sync) = sync_channel::<()>(1);
+    // Whoever writes waits until the sync before has ended: no more than two of them are ever to come.
+    let (sync, to_sync) = sync_channel::<()>(0);
     std::thread::scope(|scope| {
-        scope.spawn(move || {
+        let syncing = scope.spawn(move || {
             while to_sync.recv().is_ok() {
-                // The last sync, before the file is put in its place, is the one that counts.
-                if let Err(error) = synced.sync_data() {
-                    tracing::debug!(%error, "a growing file could not be synced");
-                }
+                synced.sync_data()?;
             }
+            io::Result::Ok(())
         });
         let hashing = scope.spawn(wiping(move || hash_in_order(&to_hash)));
         take_all(&mut growing, shared, &mut arrivals, &hash, &sync);
         drop((hash, sync));
         let (mut sha256, mut next) = hashing.join().unwrap_or_default();
+        if let Ok(Err(error)) = syncing.join() {
+            growing.discard();
+            return Err(error.into());
+        }
         if !shared.over.load(Ordering::SeqCst) || !shared.is_whole() {
             return Ok((growing, None));
         }
@@ -143,8 +146,10 @@ fn take_all(
         unsynced = unsynced.saturating_add(arrived.chunk.bytes.len() as u64);
         if unsynced >= SYNC_EVERY_BYTES {
             unsynced = 0;
-            // Full means that one is on its way already.
-            let _ = sync.try_send(());
+            if sync.send(()).is_err() {
+                // The thread has ended: the disk did not take it.
+                return shared.end();
+            }
         }
         // The thread lives as long as this channel.
         let _ = hash.send(arrived);

@@ -51,7 +51,7 @@ impl Open {
                 Ok(Ok(path)) => {
                     let sha256 = secure_chat_protocol::id::FileId(sha256).to_string();
                     let path = path.to_string_lossy().into_owned();
-                    Ok(Downloaded { bytes, sha256, path, routes: Routes::default(), warning })
+                    Ok(Downloaded { bytes, sha256, path, routes: Routes::default(), holders: 0, warning })
                 }
                 Ok(Err(error)) => Err(copy_error(&error)),
                 Err(_) => Err(ApiError::locked()),

@@ -308,6 +308,7 @@ impl Open {
         let running = self.files.running.remove(&file);
         self.files.look_again();
         let liars = running.as_ref().map(|running| running.progress.liars()).unwrap_or_default();
+        let holders = running.as_ref().map(|running| running.progress.holders()).unwrap_or_default();
         let came = running.map(|running| running.progress.routes()).unwrap_or_default();
         let in_vain = came == Routes::default() || !liars.is_empty();
         for liar in liars {
@@ -324,7 +325,7 @@ impl Open {
             self.files.routes.insert(file, routes);
         }
         match result {
-            Ok((path, kind)) => self.completed(step, file, &path, kind, routes),
+            Ok((path, kind)) => self.completed(step, file, &path, kind, (routes, holders)),
             Err(FetchError::Stopped) => self.set_file_state(step, file, FileState::Waiting, None),
             Err(FetchError::NoHolder) => self.try_later(step, file, false),
             Err(FetchError::Refused(FetchRefusal::Busy | FetchRefusal::Unreadable)) => {
@@ -337,7 +338,14 @@ impl Open {
         }
     }
 
-    fn completed(&mut self, step: &mut Step<'_>, file: FileId, path: &std::path::Path, kind: Kind, routes: Routes) {
+    fn completed(
+        &mut self,
+        step: &mut Step<'_>,
+        file: FileId,
+        path: &std::path::Path,
+        kind: Kind,
+        (routes, holders): (Routes, usize),
+    ) {
         self.files.pauses.remove(&file);
         self.files.resumed.remove(&file);
         let Some(row) = self.files.rows.get_mut(&file) else { return };
@@ -356,7 +364,7 @@ impl Open {
         if let Err(error) = told {
             tracing::debug!(%error, "the sender is not told that the file arrived");
         }
-        let downloaded = Downloaded { bytes, sha256, path, routes, warning: kind.warning };
+        let downloaded = Downloaded { bytes, sha256, path, routes, holders, warning: kind.warning };
         step.tell(Event::FileCompleted {
             file_id: file.to_string(),
             direction: Direction::Download,

@@ -141,6 +141,7 @@ impl Engine {
         if jumped {
             open.clock_jumped(&mut step);
         }
+        open.expire_files(&mut step);
         act(self, &mut open, &mut step);
         let outcome = open.finish(&mut step).map_err(|error| storage(&error));
         let Step { txn, events, works, answers, finishes, .. } = step;

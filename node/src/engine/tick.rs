@@ -133,7 +133,6 @@ impl Open {
             tracing::warn!(%error, "the vault could not be swept");
         }
         self.maintain_groups(step, today);
-        self.expire_files(step);
         let over: Vec<MessageId> =
             self.requests.values_mut().filter_map(|request| request.expire(step.now).then_some(request.id)).collect();
         for id in over {

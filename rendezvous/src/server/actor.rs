@@ -73,6 +73,7 @@ pub(super) async fn run(server: Server, mut stop: mpsc::Receiver<Stop>) {
     let mut sweep = ticks(SWEEP_EVERY);
     let mut strangers = ticks(STRANGER_CHECK_EVERY);
     let mut totals = ticks(TOTALS_EVERY);
+    let leap = std::sync::Arc::clone(&running.server.clock.leap);
     running.read_totals();
     running.server.chunks.remove_unknown();
     let stopped = loop {
@@ -81,6 +82,7 @@ pub(super) async fn run(server: Server, mut stop: mpsc::Receiver<Stop>) {
             Some(done) = completions.recv() => running.completed(done),
             asked = stop.recv() => break asked,
             _ = sweep.tick() => running.sweep(),
+            () = leap.made() => running.sweep(),
             _ = strangers.tick() => running.let_strangers_go(),
             _ = totals.tick() => running.read_totals(),
         }

@@ -21,7 +21,7 @@ use crate::rows::StoreError;
 use crate::server::actor::{Server, Stop, full_address};
 use crate::server::behaviour::Behaviour;
 use crate::server::chunks::Chunks;
-use crate::server::clock::Clock;
+use crate::server::clock::{Clock, Leap};
 use crate::server::codec::Memory;
 use crate::server::desk::Desk;
 use crate::store::Store;
@@ -105,6 +105,7 @@ pub struct RendezvousNode {
     store: Arc<RedbStore>,
     files: Arc<ChunkFiles>,
     workers: [Arc<Workers>; 2],
+    leap: Arc<Leap>,
 }
 
 impl RendezvousNode {
@@ -145,13 +146,15 @@ impl RendezvousNode {
             files: Arc::clone(&files),
             workers: Arc::clone(&chunk_workers),
         };
+        let clock = Clock::resume(past.lived_ms);
+        let leap = Arc::clone(&clock.leap);
         let server = Server {
             swarm,
             desk,
             store: Arc::clone(&store) as Arc<dyn Store>,
             workers: Arc::clone(&workers),
             chunks,
-            clock: Clock::resume(past.lived_ms),
+            clock,
             memory,
             metrics: Arc::clone(&metrics),
             addresses,
@@ -170,6 +173,7 @@ impl RendezvousNode {
             store,
             files,
             workers: [workers, chunk_workers],
+            leap,
         })
     }
 
@@ -201,6 +205,11 @@ impl RendezvousNode {
     #[must_use]
     pub const fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// Lets time pass at once, by both of its clocks, and looks for what is over by then. For tests of what expires.
+    pub fn let_pass(&self, time: std::time::Duration) {
+        self.leap.make(time);
     }
 
     /// Stops cleanly: what was taken in is answered, what is stored is closed.

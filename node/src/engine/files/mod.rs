@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use secure_chat_protocol::file::ChunkCipher;
-use secure_chat_protocol::id::{AccountId, FileId, GroupId, MessageId};
+use secure_chat_protocol::id::{AccountId, FileId, GroupId, MessageId, Timestamp};
 use secure_chat_protocol::limits::DAY_MS;
 use secure_chat_protocol::wire::transfer::Preview;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -114,6 +114,10 @@ pub(crate) struct Files {
     /// Downloads of own files as nodes have counted them.
     counted: HashMap<FileId, u32>,
     next_counts: Option<Instant>,
+    /// When the next file is over, at the earliest.
+    next_expiry: Option<Timestamp>,
+    /// The same, by the clock that only flows forward.
+    expires_at: Option<Instant>,
     shelf: Shelf,
     /// Where encrypted copies lie.
     copies: PathBuf,
@@ -178,6 +182,8 @@ impl Files {
             resumed: HashSet::new(),
             counted: HashMap::new(),
             next_counts: None,
+            next_expiry: None,
+            expires_at: None,
             shelf: Shelf::default(),
             copies,
             look: true,
@@ -192,6 +198,7 @@ impl Files {
         files.rows.values().for_each(|row| files.shelve(row));
         let under_way = files.rows.values().filter(|row| row.state == FileState::Waiting);
         files.resumed = under_way.map(FileRow::id).collect();
+        files.find_next_expiry();
         files
     }
 
@@ -205,6 +212,11 @@ impl Files {
         self.rows = rows;
         self.rows.values().for_each(|row| self.shelve(row));
         (self.look, self.groups_unknown) = (true, true);
+        self.find_next_expiry();
+    }
+
+    fn find_next_expiry(&mut self) {
+        self.next_expiry = self.rows.values().filter_map(|row| row.manifest.expires).min();
     }
 
     /// A place for one more stream of this account, to be kept as long as it is served; nothing if it has too many.
@@ -235,7 +247,7 @@ impl Files {
 
     /// When to come back, for progress and for what broke.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.pauses.values().filter_map(|pause| pause.until).chain(self.next_progress).min()
+        self.pauses.values().filter_map(|pause| pause.until).chain(self.next_progress).chain(self.expires_at).min()
     }
 
     /// Lets those who may fetch this file, if it is an own one.
@@ -300,6 +312,7 @@ impl Open {
             step.txn.put(Table::Files, &leaves_key(id), &bytes);
         }
         self.files.shelve(&row);
+        self.files.next_expiry = self.files.next_expiry.into_iter().chain(row.manifest.expires).min();
         self.files.rows.insert(id, row);
         self.files.look = true;
         step.files.insert(id);
@@ -351,6 +364,9 @@ impl Open {
     pub(super) fn tend_files(&mut self, step: &mut Step<'_>) {
         self.ask_counts(step);
         let now = Instant::now();
+        // While the clock is in doubt nothing is over: it is not waited for.
+        let wait = self.files.next_expiry.map(|at| Duration::from_millis(at.since_ms(step.now)));
+        self.files.expires_at = wait.filter(|wait| !wait.is_zero()).and_then(|wait| now.checked_add(wait));
         let ripe = |pause: &Pause| pause.until.is_some_and(|until| until <= now);
         if self.files.pauses.values().any(ripe) {
             self.files.pauses.values_mut().filter(|pause| ripe(pause)).for_each(|pause| pause.until = None);
@@ -378,14 +394,18 @@ impl Open {
         }
     }
 
-    /// Takes out what is over.
+    /// Takes out what is over, at once: whatever is done next finds it gone.
     pub(super) fn expire_files(&mut self, step: &mut Step<'_>) {
         let doubtful = self.clock.is_doubtful();
+        if doubtful || self.files.next_expiry.is_none_or(|at| at > step.now) {
+            return;
+        }
         let over = |row: &&FileRow| row.is_over(step.now, doubtful);
         let over: Vec<FileId> = self.files.rows.values().filter(over).map(FileRow::id).collect();
         for id in over {
             self.forget_file(step, id, Gone::Expired);
         }
+        self.files.find_next_expiry();
     }
 }
 

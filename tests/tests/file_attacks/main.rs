@@ -12,6 +12,10 @@
 
 mod blobs;
 mod impostor;
+#[path = "../group_attacks/mallory.rs"]
+#[allow(dead_code, reason = "attacks on groups need more of it")]
+mod mallory;
+mod manifests;
 #[path = "../lying_node/node.rs"]
 #[allow(dead_code, reason = "others need more of it")]
 mod node;

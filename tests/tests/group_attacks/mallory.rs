@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use secure_chat_node::network::{
-    Address, Network, NetworkConfig, NetworkEvent, NetworkHandle, PeerId, Responder, TransportKind, parse_address,
+    Address, Network, NetworkConfig, NetworkEvent, NetworkHandle, PeerId, PeerStream, Responder, TransportKind,
+    parse_address,
 };
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::id::{AccountId, GroupId, MessageId, OperationId, Timestamp};
@@ -21,12 +22,12 @@ use secure_chat_protocol::sender_key::{ChainIn, GroupMessageIn, MemberChains, Se
 use secure_chat_protocol::session::SessionSet;
 use secure_chat_protocol::validate::Username;
 use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
-use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn};
+use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn, Profile};
 use secure_chat_protocol::wire::group::{
     GroupControl, GroupFetch, GroupGossip, GroupInvite, GroupMissing, InvitePass, PassOn, PersonIn,
 };
 use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerRequest, PeerResponse};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use zeroize::Zeroizing;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -62,6 +63,8 @@ struct State {
     answers: HashMap<AccountId, Vec<Bytes>>,
     /// Requests that are never answered, once she is silent.
     ignored: Option<Vec<Responder>>,
+    /// Where streams go on which somebody fetches files.
+    streams: Option<mpsc::UnboundedSender<PeerStream>>,
     rng: StdRng,
 }
 
@@ -114,6 +117,7 @@ impl Mallory {
             sent: HashMap::new(),
             answers: HashMap::new(),
             ignored: None,
+            streams: None,
             rng,
         }));
         let (tell, changed) = watch::channel(0);
@@ -175,6 +179,35 @@ impl Mallory {
         let group = self.ask(link).await;
         self.until(group, |inside| (!inside.secrets.is_empty()).then_some(())).await;
         group
+    }
+
+    /// Asks for a chat, as everybody does who has an invite.
+    pub(crate) async fn request(&self, invite: &str) -> AccountId {
+        let invite = Invite::parse(invite).unwrap();
+        let peer = PeerId::from_ed25519(*invite.peer_keys().next().unwrap()).unwrap();
+        let addresses = invite.addresses().iter().map(|address| parse_address(address).unwrap()).collect();
+        let record = {
+            let state = &mut *self.lock();
+            state.routes.insert(invite.account_id(), (peer, addresses));
+            Bytes(state.record.encoded().to_vec())
+        };
+        let profile = Profile { record, addresses: vec![self.address.clone()], tokens: None };
+        let nonce = Some(Fixed(*invite.nonce()));
+        let ask = Content::Request { greeting: "Hello!".to_owned(), profile, invite: nonce };
+        assert_eq!(self.deliver(invite.account_id(), ask).await, DeliveryStatus::Stored);
+        invite.account_id()
+    }
+
+    /// Says anything about files to a contact.
+    pub(crate) async fn tell_of_file(&self, to: AccountId, payload: Vec<u8>) -> DeliveryStatus {
+        self.deliver(to, Content::File { payload: Bytes(payload) }).await
+    }
+
+    /// Streams that others open from now on, to fetch files.
+    pub(crate) fn streams(&self) -> mpsc::UnboundedReceiver<PeerStream> {
+        let (door, streams) = mpsc::unbounded_channel();
+        self.lock().streams = Some(door);
+        streams
     }
 
     /// Asks to join by a link.
@@ -403,6 +436,12 @@ impl State {
                 let (response, topics) = self.asked(peer, request);
                 responder.respond(response);
                 return topics;
+            }
+            NetworkEvent::Stream { stream, .. } => {
+                // Without a door it is closed.
+                if let Some(door) = &self.streams {
+                    let _ = door.send(stream);
+                }
             }
             NetworkEvent::Gossip { data, .. } => {
                 for inside in self.groups.values_mut() {

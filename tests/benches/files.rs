@@ -1,10 +1,12 @@
 //! `cargo bench -p secure-chat-tests --bench files`: files through the whole product, two
 //! headless peers in processes of their own, beside what the cipher, the hash and the
 //! network alone reach in the same run. `MEGABYTES=1024` sets the size, `ROUNDS=3` how often;
-//! names of sections as arguments run only those: `pipeline direct chat waiting wormhole`.
+//! names of sections as arguments run only those: `pipeline direct chat waiting breaks wormhole`.
 
 #[path = "files/bare.rs"]
 mod bare;
+#[path = "../tests/file_breaks/scenario.rs"]
+mod breaks;
 #[path = "files/people.rs"]
 mod people;
 
@@ -28,6 +30,8 @@ const LEAST_PART: f64 = 80.0;
 const PEAK_MAX_MIB: f64 = 60.0;
 /// Least rate to and from a rendezvous node, in MB/s.
 const WAITING_LEAST: f64 = 100.0;
+/// Most of a file that comes twice, beyond what is in flight when it breaks, in per cent.
+const AGAIN_MAX: f64 = 2.0;
 /// Most time that chat takes while a file moves.
 const CHAT_MAX: Duration = Duration::from_millis(20);
 
@@ -171,6 +175,17 @@ async fn waiting(dir: &Path, rounds: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn broken() {
+    let deaths: usize = breaks::DEATHS.iter().sum();
+    let outcome = breaks::twenty_deaths_and_two_changes_of_route().await;
+    let part = outcome.again as f64 / breaks::FILE_BYTES as f64 * 100.0;
+    println!(
+        "50 MB, {deaths} SIGKILLs, direct, relayed, stored: {part:.2} % sent again beyond what was in flight (< {AGAIN_MAX} %: {}), {:.1} MB in flight at the deaths",
+        met(part < AGAIN_MAX),
+        outcome.in_flight as f64 / 1e6
+    );
+}
+
 /// `magic-wormhole` on the same machine, when it is installed.
 async fn wormhole(dir: &Path, bytes: usize, ours: Option<f64>) -> anyhow::Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/magic-wormhole");
@@ -201,7 +216,7 @@ async fn main() -> anyhow::Result<()> {
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     println!("{megabytes} MiB, the middle of {rounds} rounds");
     let mut ours = None;
-    for name in ["pipeline", "direct", "chat", "waiting", "wormhole"] {
+    for name in ["pipeline", "direct", "chat", "waiting", "breaks", "wormhole"] {
         let folder = tempfile::tempdir()?;
         match name {
             _ if !wants(name) => {}
@@ -209,6 +224,7 @@ async fn main() -> anyhow::Result<()> {
             "direct" => ours = Some(direct(folder.path(), bytes, rounds).await?),
             "chat" => chat(folder.path(), bytes).await?,
             "waiting" => waiting(folder.path(), rounds).await?,
+            "breaks" => broken().await,
             _ => wormhole(folder.path(), bytes, ours).await?,
         }
     }

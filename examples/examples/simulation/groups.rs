@@ -108,6 +108,13 @@ impl Circles {
         Ok(circles)
     }
 
+    /// A group and those who are in it, if there is one that is large enough; another one for each number.
+    pub(crate) fn with_members(&self, least: usize, number: usize) -> Option<(String, Vec<usize>)> {
+        let large: Vec<&Circle> = self.0.iter().filter(|circle| circle.members.len() >= least).collect();
+        let circle = large.get(number.checked_rem(large.len())?)?;
+        Some((circle.group.clone(), circle.members.iter().copied().collect()))
+    }
+
     /// One round: those who are there talk, and now and then somebody goes.
     pub(crate) async fn round(&mut self, world: &World, round: u32, random: &mut ChaCha8Rng) -> anyhow::Result<()> {
         for circle in &mut self.0 {

@@ -54,8 +54,8 @@ struct Options {
     /// Groups, in which people come, go and are removed
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=20))]
     groups: u16,
-    /// Files in all, shared after the chat: to somebody who is there, who is away, who dies in the middle
-    #[arg(long, default_value_t = 6)]
+    /// Files in all, shared after the chat: with somebody who is there, who is away, where both die in the middle, with a group
+    #[arg(long, default_value_t = 8)]
     files: u16,
     /// The scenario: the same seed gives the same one
     #[arg(long, default_value_t = 1)]
@@ -100,7 +100,7 @@ async fn run(options: &Options) -> anyhow::Result<bool> {
     bar.set_message("everybody is back, the rest arrives");
     world.settle(&bar).await?;
     let groups = circles.report(&world).await?;
-    let files = files::play(&mut world, options, &mut random, &bar).await?;
+    let files = files::play(&mut world, &circles, options, &mut random, &bar).await?;
     bar.finish_and_clear();
     let report = report::Report::of(&world, groups, files, options, started.elapsed()).await?;
     report.print();

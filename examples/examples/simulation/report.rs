@@ -176,6 +176,11 @@ impl Report {
         println!("  files shared  {:>8}", self.files.shared);
         println!("  arrived       {:>8}", self.files.arrived);
         println!("  changed       {:>8}", self.files.changed);
+        println!("  breaks        {:>8}   (sender or recipient killed in the middle)", self.files.breaks);
+        for (holders, files) in &self.files.by_holders {
+            let holders = if *holders == 1 { "one holder".to_owned() } else { format!("{holders} holders at once") };
+            println!("  fetched       {files:>8}   from {holders}");
+        }
         let kb = |bytes: u64| bytes / 1_000;
         println!(
             "  by route, kB  {:>8} direct, {} relayed, {} out of rendezvous nodes",

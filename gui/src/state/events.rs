@@ -48,8 +48,9 @@ impl State {
             Event::PresenceChanged { username, status, last_seen, .. } => {
                 self.people.set_presence(&username, status, last_seen);
             }
-            Event::Typing { conversation, active, .. } => {
-                self.people.set_typing(&conversation, active, clock.now_ms);
+            Event::Typing { conversation, username, active, .. } => {
+                let known = self.people.contact(&conversation).is_some() || self.groups.get(&conversation).is_some();
+                self.people.set_typing(&conversation, &username, active && known, clock.now_ms);
             }
             Event::UnreadChanged { conversation, .. } if self.groups.get(&conversation).is_some() => {
                 self.read_groups(asks);
@@ -100,7 +101,7 @@ impl State {
     fn message_event(&mut self, event: Event, clock: Clock, asks: &mut Vec<Ask>) {
         match event {
             Event::MessageReceived(message) => {
-                self.people.set_typing(&message.conversation, false, 0);
+                self.people.set_typing(&message.conversation, &message.from, false, 0);
                 if self.people.contact(&message.conversation).is_none() {
                     asks.push(contacts::Ask::List.into());
                 }
@@ -251,6 +252,17 @@ mod tests {
         assert!(state.people.contact("bob").unwrap().last_message.is_some());
         // Somebody who is not in the list yet: it is read again.
         assert!(asks.iter().any(|ask| matches!(ask, Ask::Contacts(contacts::Ask::List))));
+    }
+
+    #[test]
+    fn a_stranger_is_not_shown_as_writing() {
+        let mut state = open(vec![contact("bob")]);
+        for who in ["mallory", "bob"] {
+            let (conversation, username, account_id) = (who.to_owned(), who.to_owned(), String::new());
+            let typing = Event::Typing { conversation, username, account_id, active: true };
+            state.event(typing, NOW, &mut Vec::new());
+        }
+        assert!(state.people.is_typing("bob", NOW.now_ms) && !state.people.is_typing("mallory", NOW.now_ms));
     }
 
     #[test]

@@ -144,6 +144,7 @@ impl State {
 
     /// Somebody wrote in a group.
     pub(super) fn group_message(&mut self, message: &Message, asks: &mut Vec<Ask>) {
+        self.people.set_typing(&message.conversation, &message.from, false, 0);
         let line = format!("{}: {}", message.from, message.text);
         self.groups.last.insert(message.conversation.clone(), (line, message.at.0.0));
         let row = Row::new(message, self.me());
@@ -268,7 +269,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::state::people::tests::message;
-    use secure_chat_node::api::Account;
+    use secure_chat_node::api::{Account, Event};
     use serde_json::json;
 
     const NOW: Clock = Clock { now_ms: 1_700_000_000_000 };
@@ -300,6 +301,24 @@ mod tests {
         state.group_message(&Message { from: "bob".into(), ..message }, &mut Vec::new());
         let rows = state.chat.timeline.as_ref().unwrap().rows();
         assert_eq!((rows.len(), rows[0].from.as_str(), rows[0].text.as_str()), (1, "bob", "hello all"));
+    }
+
+    #[test]
+    fn whoever_writes_in_a_group_is_named_until_the_message_is_there() {
+        let mut state = in_group();
+        let typing = |who: &str| Event::Typing {
+            conversation: "g1".into(),
+            username: who.into(),
+            account_id: String::new(),
+            active: true,
+        };
+        state.event(typing("bob"), NOW, &mut Vec::new());
+        state.event(typing("carol"), NOW, &mut Vec::new());
+        assert_eq!(state.people.typing("g1", NOW.now_ms), ["bob", "carol"]);
+        let message = Message { from: "bob".into(), ..message("m1", "g1", 5, false) };
+        state.event(Event::GroupMessage(Box::new(message)), NOW, &mut Vec::new());
+        assert_eq!(state.people.typing("g1", NOW.now_ms), ["carol"]);
+        assert!(state.people.typing("g1", NOW.now_ms + 60_000).is_empty());
     }
 
     #[test]

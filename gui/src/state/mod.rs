@@ -41,6 +41,7 @@ pub(crate) use timeline::{ScrollTo, Timeline};
 
 use secure_chat_node::api::{ErrorKind, SafetyNumberView};
 
+use crate::ask::security as security_asks;
 use crate::ask::{self, Ask, account, by_name, contacts, groups as group_asks, messages, network as net};
 use crate::text::Clock;
 
@@ -48,7 +49,8 @@ use crate::text::Clock;
 const DRAFTS_READ_MAX: usize = 200;
 /// The network tab is read again after this time, in milliseconds.
 const NETWORK_EVERY_MS: u64 = 5_000;
-
+/// The facts of the security tab are read again after this time, in milliseconds.
+const SECURITY_EVERY_MS: u64 = 5_000;
 /// The node is told no more often what was read, in milliseconds.
 const MARK_EVERY_MS: u64 = 400;
 
@@ -256,10 +258,11 @@ impl State {
         let typing = self.people.typing_ends_in_ms(now_ms);
         let toast = self.notices.toast_ends_in_ms(now_ms);
         let network = self.watch_network(now_ms, focused, asks);
+        let security = self.watch_security(now_ms, focused, asks);
         self.keep_open(now_ms, asks);
         // What comes in while nobody is there is not read, and must not keep the account open.
         let read = self.mark_read(now_ms, focused && self.somebody_is_there(now_ms), asks);
-        [draft, typing, toast, network, read].into_iter().flatten().min()
+        [draft, typing, toast, network, security, read].into_iter().flatten().min()
     }
 
     /// While somebody looks at it, the network tab is read again and again.
@@ -274,6 +277,20 @@ impl State {
         self.network.read_at_ms = now_ms;
         asks.extend([Ask::from(net::Ask::Status), net::Ask::Connections.into(), net::Ask::Traffic.into()]);
         Some(NETWORK_EVERY_MS)
+    }
+
+    /// Of keys and storage no event tells: while somebody looks at them, they are read again and again.
+    fn watch_security(&mut self, now_ms: u64, focused: bool, asks: &mut Vec<Ask>) -> Option<u64> {
+        if !focused || self.tab != Tab::Security || self.opened().is_none() {
+            return None;
+        }
+        let waited = now_ms.saturating_sub(self.security.read_at_ms);
+        if waited < SECURITY_EVERY_MS {
+            return Some(SECURITY_EVERY_MS - waited);
+        }
+        self.security.read_at_ms = now_ms;
+        asks.push(security_asks::Ask::Facts.into());
+        Some(SECURITY_EVERY_MS)
     }
 
     /// Tells the node what was read: the end of the open conversation, while it

@@ -1,11 +1,11 @@
 //! Contacts, requests and who is online.
 
-use std::collections::HashMap;
-
 use secure_chat_node::api::{ChatRequest, Contact, ContactState, Message, RequestState, Requests, Status, User};
 
 /// How long "is writing" is believed without a repetition, in milliseconds.
 const TYPING_FOR_MS: u64 = 6_000;
+/// So many are remembered to be writing.
+const TYPING_MAX: usize = 64;
 
 /// Everybody this account knows of.
 #[derive(Debug, Default)]
@@ -17,8 +17,17 @@ pub(crate) struct People {
     pub(crate) incoming: Vec<ChatRequest>,
     pub(crate) outgoing: Vec<ChatRequest>,
     pub(crate) online: Vec<User>,
-    /// Until when a contact is believed to be writing, in milliseconds.
-    typing: HashMap<String, u64>,
+    typing: Vec<Typing>,
+}
+
+/// Somebody is writing.
+#[derive(Debug)]
+struct Typing {
+    /// A contact's name, or a group's id.
+    conversation: String,
+    who: String,
+    /// Until when it is believed, in milliseconds.
+    until_ms: u64,
 }
 
 impl People {
@@ -119,7 +128,7 @@ impl People {
         last_seen: Option<secure_chat_node::api::At>,
     ) {
         if status == Status::Offline {
-            self.typing.remove(username);
+            self.typing.retain(|typing| typing.who != username);
         }
         if let Some(contact) = self.contact_mut(username) {
             contact.status = status;
@@ -150,23 +159,29 @@ impl People {
     }
 
     /// Somebody is writing, or has stopped.
-    pub(crate) fn set_typing(&mut self, conversation: &str, active: bool, now_ms: u64) {
-        if active && self.contact(conversation).is_some() {
-            self.typing.insert(conversation.to_owned(), now_ms.saturating_add(TYPING_FOR_MS));
-        } else {
-            self.typing.remove(conversation);
+    pub(crate) fn set_typing(&mut self, conversation: &str, who: &str, active: bool, now_ms: u64) {
+        self.typing.retain(|typing| typing.conversation != conversation || typing.who != who);
+        if active && self.typing.len() < TYPING_MAX {
+            let until_ms = now_ms.saturating_add(TYPING_FOR_MS);
+            self.typing.push(Typing { conversation: conversation.to_owned(), who: who.to_owned(), until_ms });
         }
+    }
+
+    /// Who is writing in a conversation, those first who began first.
+    pub(crate) fn typing(&self, conversation: &str, now_ms: u64) -> Vec<&str> {
+        let here = |typing: &&Typing| typing.conversation == conversation && typing.until_ms > now_ms;
+        self.typing.iter().filter(here).map(|typing| typing.who.as_str()).collect()
     }
 
     /// Whether the contact of a conversation is writing.
     pub(crate) fn is_typing(&self, conversation: &str, now_ms: u64) -> bool {
-        self.typing.get(conversation).is_some_and(|until| *until > now_ms)
+        !self.typing(conversation, now_ms).is_empty()
     }
 
     /// When the next "is writing" ends, in milliseconds from now.
     pub(crate) fn typing_ends_in_ms(&mut self, now_ms: u64) -> Option<u64> {
-        self.typing.retain(|_, until| *until > now_ms);
-        self.typing.values().min().map(|until| until - now_ms)
+        self.typing.retain(|typing| typing.until_ms > now_ms);
+        self.typing.iter().map(|typing| typing.until_ms - now_ms).min()
     }
 }
 
@@ -237,20 +252,22 @@ pub(crate) mod tests {
     fn somebody_who_went_silent_is_no_longer_writing() {
         let mut people = People::default();
         people.set_contacts(vec![contact("bob")]);
-        people.set_typing("bob", true, 1_000);
+        people.set_typing("bob", "bob", true, 1_000);
         assert!(people.is_typing("bob", 1_000));
         assert_eq!(people.typing_ends_in_ms(2_000), Some(TYPING_FOR_MS - 1_000));
         assert!(!people.is_typing("bob", 1_000 + TYPING_FOR_MS));
-        people.set_typing("bob", true, 1_000);
+        people.set_typing("bob", "bob", true, 1_000);
         people.set_presence("bob", Status::Offline, None);
         assert!(!people.is_typing("bob", 1_001));
     }
 
     #[test]
-    fn a_stranger_can_not_fill_the_list_of_those_who_write() {
+    fn those_who_write_are_bounded() {
         let mut people = People::default();
-        people.set_typing("mallory", true, 0);
-        assert!(people.typing.is_empty());
+        for number in 0..1_000 {
+            people.set_typing("group", &number.to_string(), true, 0);
+        }
+        assert_eq!(people.typing.len(), TYPING_MAX);
     }
 
     #[test]

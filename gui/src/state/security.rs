@@ -30,6 +30,8 @@ pub(crate) struct Security {
     pub(crate) sessions: Vec<SessionFact>,
     /// Chat requests that were set aside.
     pub(crate) set_aside: Vec<SetAside>,
+    /// When the facts were read last, in milliseconds.
+    pub(crate) read_at_ms: u64,
     /// Why the log could not be read.
     pub(crate) error: Option<String>,
     pub(crate) exporting: bool,

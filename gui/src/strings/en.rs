@@ -182,12 +182,18 @@ strings! {
     // --- a conversation
     verified: Text = "Verified";
     encrypted: Text = "End-to-end encrypted";
+    encrypted_short: Text = "Encrypted";
     blocked_short: Text = "Blocked";
     requested_short: Text = "Request sent";
     key_changed_short: Text = "Keys have changed";
     online: Text = "online";
     away: Text = "away";
     typing: Text = "typing…";
+    group_typing: fn(&[&str]) -> String = |who| match who {
+        [one] => format!("{one} is typing…"),
+        [one, two] => format!("{one} and {two} are typing…"),
+        _ => "several people are typing…".to_owned(),
+    };
     last_seen: fn(&str) -> String = |when| format!("last seen {when}");
     search_in_chat: Text = "Search in this chat";
     close_search: Text = "Close search";
@@ -322,7 +328,7 @@ strings! {
         ("Ctrl+L", "Lock and hide everything"),
         ("Enter", "Send"),
         ("Shift+Enter", "New line"),
-        ("↑", "Edit your last message, with nothing written"),
+        ("↑", "Edit your last message"),
         ("Esc", "Close, or cancel a reply"),
         ("Tab", "Go to the next control"),
     ];

@@ -53,6 +53,7 @@ impl CareDialog {
     /// Another password for the same vault.
     pub(super) fn change_password(&mut self, ui: &mut Ui, state: &State, first: bool, cx: &mut Cx) {
         muted(ui, tr().change_password_text);
+        ui.add_space(4.0);
         let old = Field::new(tr().old_password).secret().show(ui, &mut self.old);
         if first {
             old.request_focus();
@@ -69,6 +70,7 @@ impl CareDialog {
     /// Fresh keys for the vault.
     pub(super) fn rekey(&mut self, ui: &mut Ui, state: &State, first: bool, cx: &mut Cx) {
         muted(ui, tr().rekey_text);
+        ui.add_space(4.0);
         let password = Field::new(tr().password).secret().show(ui, &mut self.old);
         if first {
             password.request_focus();
@@ -83,6 +85,7 @@ impl CareDialog {
     /// A sealed copy of the account in one file.
     pub(super) fn export(&mut self, ui: &mut Ui, state: &State, first: bool, cx: &mut Cx) {
         muted(ui, tr().export_backup_text);
+        ui.add_space(4.0);
         if self.path.is_empty() && first {
             self.path = paths::in_documents("secure-chat-backup.scb");
         }
@@ -102,6 +105,7 @@ impl CareDialog {
     /// An account from its backup.
     pub(super) fn import(&mut self, ui: &mut Ui, state: &State, first: bool, cx: &mut Cx) {
         muted(ui, tr().import_backup_text);
+        ui.add_space(4.0);
         let field = Field::new(tr().file_path).hint(tr().backup_path_hint);
         let path = paths::path_field(ui, field, &mut self.path, Pick::BackupFrom, state, cx);
         if first {

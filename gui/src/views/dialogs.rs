@@ -121,6 +121,7 @@ impl Dialogs {
         let busy = matches!(state.requesting, Some(Ok(())));
         let error = state.requesting.as_ref().and_then(|result| result.as_ref().err()).map(String::as_str);
         muted(ui, tr().new_chat_text);
+        ui.add_space(4.0);
         let to = Field::new(tr().new_chat_to).hint(tr().new_chat_to_hint).error(error).show(ui, &mut self.to);
         if first {
             to.request_focus();

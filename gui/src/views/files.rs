@@ -18,23 +18,21 @@ const ROW_PT: f32 = 64.0;
 
 /// Shows the tab.
 pub(super) fn files(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
-    tailed(
-        ui,
-        |ui| ui.vertical(|ui| page_heading(ui, tr().tab_files, tr().files_text)),
-        |ui| {
-            if ui.add(PushButton::new(tr().share_file).primary().icon(Icon::Share2)).clicked() {
-                cx.say(Intent::Show(Overlay::Share { path: String::new(), to: Recipient::Nobody }));
-            }
-        },
-    );
+    let mut share = |ui: &mut Ui, button: PushButton<'_>| {
+        if ui.add(button.primary().icon(Icon::Share2)).clicked() {
+            cx.say(Intent::Show(Overlay::Share { path: String::new(), to: Recipient::Nobody }));
+        }
+    };
+    let heading = |ui: &mut Ui| page_heading(ui, tr().tab_files, tr().files_text);
     if state.files.loaded && state.files.list.is_empty() {
+        // The one thing to do stands in the middle.
+        heading(ui);
         empty_state(ui, Icon::FolderOpen, tr().files_none_title, tr().files_none_text, |ui| {
-            if ui.add(PushButton::new(tr().share_file).primary().icon(Icon::Share2)).clicked() {
-                cx.say(Intent::Show(Overlay::Share { path: String::new(), to: Recipient::Nobody }));
-            }
+            share(ui, PushButton::new(tr().share_file).wide());
         });
         return;
     }
+    tailed(ui, |ui| ui.vertical(heading), |ui| share(ui, PushButton::new(tr().share_file)));
     filters(ui, state);
     let shown = state.files.shown();
     if shown.is_empty() {
@@ -148,7 +146,7 @@ fn row(ui: &mut Ui, file: &File, state: &State, cx: &mut Cx) {
             ui.spacing_mut().interact_size.y = 16.0;
             ui.horizontal(|ui| {
                 // Below the name, not below the icon.
-                ui.add_space(40.0);
+                ui.add_space(48.0);
                 ui.add(egui::Label::new(RichText::new(text::displayed(caption)).size(13.0)).truncate());
             });
         }

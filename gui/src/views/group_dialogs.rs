@@ -47,6 +47,7 @@ impl GroupDialog {
         let busy = matches!(state.groups.asking, Some(Ok(())));
         if group_id.is_none() {
             muted(ui, tr().group_new_text);
+            ui.add_space(4.0);
         }
         let name = Field::new(tr().group_name).hint(tr().group_name_hint).show(ui, &mut self.name);
         if first {

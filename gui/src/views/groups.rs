@@ -5,7 +5,7 @@ use lucide_icons::Icon;
 
 use super::chat::ChatTab;
 use super::group_members;
-use super::{Cx, rail};
+use super::{Cx, rail, side_panel};
 use crate::ask::groups::{Ask, Group};
 use crate::state::{Intent, Overlay, Selection, State};
 use crate::strings::tr;
@@ -23,11 +23,7 @@ const BESIDE_FROM_PT: f32 = 760.0;
 /// Shows the tab; conversations are shown by that of the chat tab.
 pub(super) fn groups(ui: &mut Ui, state: &mut State, chat: &mut ChatTab, cx: &mut Cx) {
     let p = Palette::of(ui);
-    let widest = (ui.available_width() * 0.4).clamp(220.0, 420.0);
-    let frame = Frame::new().fill(p.side).inner_margin(Margin { left: 10, right: 10, top: 12, bottom: 0 });
-    Panel::left("groups").default_size(290.0_f32.min(widest)).size_range(220.0..=widest).frame(frame).show(ui, |ui| {
-        list(ui, state, cx);
-    });
+    side_panel(ui).show(ui, |ui| list(ui, state, cx));
     let open = match &state.chat.selection {
         Selection::Group(id) => Some(id.clone()),
         _ => None,
@@ -150,7 +146,11 @@ fn row(ui: &mut Ui, group: &Group, at: u64, state: &State, cx: &mut Cx) {
     painter.galley(pos2(right - time.size().x, top - time.size().y / 2.0), time, p.muted);
     let named = group.mentions > 0;
     let room = right - left - if group.unread > 0 { 34.0 } else { 0.0 } - if named { 20.0 } else { 0.0 };
-    paint_elided(painter, pos2(left, rect.top() + 42.0), &line(group, state), font(12.5), p.muted, room);
+    let (words, color) = match state.people.typing(&group.group_id, cx.clock.now_ms).as_slice() {
+        [] => (line(group, state), p.muted),
+        who => ((tr().group_typing)(who), p.accent),
+    };
+    paint_elided(painter, pos2(left, rect.top() + 42.0), &words, font(12.5), color, room);
     if group.unread > 0 {
         rail::badge(ui, pos2(right - 10.0, rect.top() + 43.0), group.unread);
     }
@@ -172,12 +172,14 @@ fn outside(ui: &mut Ui, group: &Group, state: &State, cx: &mut Cx) {
     let words = if group.description.is_empty() { words } else { format!("{words}\n{}", group.description) };
     empty_state(ui, Icon::Users, &text::displayed(&group.name), &text::displayed(&words), |ui| {
         let busy = matches!(state.groups.asking, Some(Ok(())));
-        if invited && ui.add(PushButton::new(tr().group_join_now).primary().icon(Icon::Check).busy(busy)).clicked() {
+        if invited
+            && ui.add(PushButton::new(tr().group_join_now).primary().icon(Icon::Check).wide().busy(busy)).clicked()
+        {
             let group_id = Some(group.group_id.clone());
             cx.say(Intent::AskGroup(Ask::Join { group_id, invite: None }));
         }
         let name = if invited { tr().decline } else { tr().request_cancel };
-        if ui.add(PushButton::new(name).icon(Icon::X)).clicked() {
+        if ui.add(PushButton::new(name).icon(Icon::X).wide()).clicked() {
             cx.say(Ask::DeleteLocal(group.group_id.clone()));
         }
         if let Some(Err(error)) = &state.groups.asking {
@@ -197,10 +199,10 @@ fn nothing_open(ui: &mut Ui, state: &State, cx: &mut Cx) {
         (tr().groups_choose_title, tr().groups_choose_text)
     };
     empty_state(ui, Icon::Users, title, words, |ui| {
-        if ui.add(PushButton::new(tr().group_new).primary().icon(Icon::Plus)).clicked() {
+        if ui.add(PushButton::new(tr().group_new).primary().icon(Icon::Plus).wide()).clicked() {
             cx.say(Intent::Show(Overlay::EditGroup(None)));
         }
-        if ui.add(PushButton::new(tr().group_find).icon(Icon::Search)).clicked() {
+        if ui.add(PushButton::new(tr().group_find).icon(Icon::Search).wide()).clicked() {
             cx.say(Intent::Show(Overlay::FindGroup));
         }
     });

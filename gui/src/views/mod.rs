@@ -17,6 +17,7 @@ mod profile;
 mod rail;
 mod requests;
 mod security;
+mod security_activity;
 mod security_people;
 mod settings;
 mod share;
@@ -88,6 +89,19 @@ impl Views {
             Tab::Profile => page(ui, "profile", |ui| profile::profile(ui, state, cx)),
         }
     }
+}
+
+/// The list beside conversations: of people, or of groups.
+fn side_panel(ui: &Ui) -> Panel {
+    /// A window with less room has a narrower list, in points.
+    const NARROW_BELOW_PT: f32 = 860.0;
+    let room = ui.available_width();
+    // Each remembers its own width: what was narrow in a small window is not so in a large one.
+    let (id, width) = if room < NARROW_BELOW_PT { ("narrow list", 236.0) } else { ("list", 290.0) };
+    let widest = (room * 0.4).clamp(236.0, 420.0);
+    let frame = Frame::new().fill(Palette::of(ui).side);
+    let frame = frame.inner_margin(Margin { left: 10, right: 10, top: 12, bottom: 0 });
+    Panel::left(id).default_size(width).size_range(220.0..=widest).frame(frame)
 }
 
 /// A page that scrolls as a whole.

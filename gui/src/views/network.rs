@@ -246,6 +246,8 @@ fn traffic(ui: &mut Ui, state: &State, cx: &mut Cx) {
             ui.label(RichText::new(name).size(SMALL_PT).color(p.muted));
         }
     });
+    // Of axes and their lines: they stand behind what they measure.
+    ui.visuals_mut().override_text_color = Some(p.muted);
     Plot::new("traffic")
         .height(150.0)
         .allow_drag(false)

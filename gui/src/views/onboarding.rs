@@ -22,8 +22,8 @@ impl Onboarding {
         let Some(opened) = state.opened() else { return };
         CentralPanel::default().frame(Frame::new().fill(Palette::of(ui).chat)).show(ui, |ui| {
             ScrollArea::vertical().auto_shrink(false).show(ui, |ui| match opened.onboarding {
-                Some(Step::Invite) => form(ui, 600.0, |ui| invite_step(ui, opened, cx)),
-                Some(Step::Rendezvous) => form(ui, 470.0, |ui| self.rendezvous_step(ui, state, cx)),
+                Some(Step::Invite) => form(ui, 520.0, |ui| invite_step(ui, opened, cx)),
+                Some(Step::Rendezvous) => form(ui, 430.0, |ui| self.rendezvous_step(ui, state, cx)),
                 None => {}
             });
         });
@@ -83,7 +83,7 @@ fn takes_enter(ui: &Ui, button: &egui::Response) {
 fn invite_step(ui: &mut Ui, opened: &Opened, cx: &mut Cx) {
     steps(ui, 1);
     heading(ui, &(tr().onboard_invite_title)(&opened.account.username), tr().onboard_invite_text);
-    invite(ui, opened, 230.0, cx);
+    invite(ui, opened, 230.0, "", cx);
     let next = ui.add(PushButton::new(tr().next).primary().icon(Icon::ArrowRight).wide());
     takes_enter(ui, &next);
     if next.clicked() {
@@ -91,8 +91,8 @@ fn invite_step(ui: &mut Ui, opened: &Opened, cx: &mut Cx) {
     }
 }
 
-/// The own invite as a code and as text.
-pub(super) fn invite(ui: &mut Ui, opened: &Opened, side: f32, cx: &mut Cx) {
+/// The own invite as a code and as text, and words about it.
+pub(super) fn invite(ui: &mut Ui, opened: &Opened, side: f32, words: &str, cx: &mut Cx) {
     match &opened.invite {
         None => {
             muted(ui, tr().invite_waits);
@@ -112,6 +112,9 @@ pub(super) fn invite(ui: &mut Ui, opened: &Opened, side: f32, cx: &mut Cx) {
                         }
                     },
                 );
+                if !words.is_empty() {
+                    muted(ui, words);
+                }
             });
         }
     }

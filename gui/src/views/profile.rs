@@ -5,7 +5,7 @@ use lucide_icons::Icon;
 
 use super::{Cx, onboarding, page_heading, settings};
 use crate::ask::by_name;
-use crate::state::{Intent, Opened, Overlay, Reach, State, Tab};
+use crate::state::{Intent, Opened, Overlay, Reach, Recipient, State, Tab};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, card, semibold};
@@ -18,10 +18,14 @@ pub(super) fn profile(ui: &mut Ui, state: &State, cx: &mut Cx) {
     if ui.available_width() > 680.0 {
         ui.columns(2, |columns| {
             let [left, right] = columns else { return };
-            who(left, opened, state, cx);
-            left.add_space(6.0);
-            actions(left, cx);
-            share(right, opened, cx);
+            // Columns justify their text, which tears a sentence apart.
+            let straight = egui::Layout::top_down(egui::Align::Min);
+            left.with_layout(straight, |ui| {
+                who(ui, opened, state, cx);
+                ui.add_space(6.0);
+                actions(ui, cx);
+            });
+            right.with_layout(straight, |ui| share(ui, opened, cx));
         });
     } else {
         who(ui, opened, state, cx);
@@ -34,7 +38,7 @@ pub(super) fn profile(ui: &mut Ui, state: &State, cx: &mut Cx) {
     settings::settings(ui, state, cx);
     care(ui, cx);
     ui.add_space(10.0);
-    about(ui);
+    about(ui, cx);
 }
 
 /// What is done about the account as a whole, as far as the node can.
@@ -114,46 +118,43 @@ fn who(ui: &mut Ui, opened: &Opened, state: &State, cx: &mut Cx) {
 }
 
 fn share(ui: &mut Ui, opened: &Opened, cx: &mut Cx) {
-    // Columns justify their text, which tears a sentence apart.
-    ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
-        ui.spacing_mut().item_spacing.y = 6.0;
-        onboarding::invite(ui, opened, 216.0, cx);
-        muted(ui, tr().invite_text);
-    });
+    onboarding::invite(ui, opened, 288.0, tr().invite_text, cx);
 }
 
 fn actions(ui: &mut Ui, cx: &mut Cx) {
+    let tab = |tab: Tab| (super::rail::look(tab).1, super::rail::look(tab).0, Intent::Go(tab));
+    let file = Overlay::Share { path: String::new(), to: Recipient::Nobody };
+    let rows = [
+        [
+            (tr().new_chat, Icon::UserPlus, Intent::Show(Overlay::NewChat { to: String::new() })),
+            (tr().group_new, Icon::Plus, Intent::Show(Overlay::EditGroup(None))),
+            (tr().share_file, Icon::Share2, Intent::Show(file)),
+        ],
+        [tab(Tab::Chat), tab(Tab::Groups), tab(Tab::Files)],
+        [tab(Tab::Security), tab(Tab::Network), (tr().lock, Icon::Lock, Intent::Lock)],
+    ];
     card(ui).show(ui, |ui| {
         ui.set_min_width(ui.available_width());
         section(ui, tr().quick_actions);
-        ui.horizontal_wrapped(|ui| {
-            if ui.add(PushButton::new(tr().new_chat).primary().icon(Icon::UserPlus)).clicked() {
-                cx.say(Intent::Show(Overlay::NewChat { to: String::new() }));
-            }
-            if ui.add(PushButton::new(tr().tab_chat).icon(Icon::MessageCircle)).clicked() {
-                cx.say(Intent::Go(Tab::Chat));
-            }
-            for (tab, icon) in [
-                (Tab::Groups, Icon::Users),
-                (Tab::Files, Icon::Folder),
-                (Tab::Security, Icon::ShieldCheck),
-                (Tab::Network, Icon::Network),
-            ] {
-                if tab.is_here() && ui.add(PushButton::new(super::rail::look(tab).1).icon(icon)).clicked() {
-                    cx.say(Intent::Go(tab));
+        for row in rows {
+            ui.columns(row.len(), |columns| {
+                for (ui, (name, icon, intent)) in columns.iter_mut().zip(row) {
+                    let button = PushButton::new(name).icon(icon).wide();
+                    let first = name == tr().new_chat;
+                    if ui.add(if first { button.primary() } else { button }).clicked() {
+                        cx.say(intent);
+                    }
                 }
-            }
-            if ui.add(PushButton::new(tr().shortcuts).icon(Icon::Keyboard)).clicked() {
-                cx.say(Intent::Show(Overlay::Shortcuts));
-            }
-            if ui.add(PushButton::new(tr().lock).icon(Icon::Lock)).clicked() {
-                cx.say(Intent::Lock);
-            }
-        });
+            });
+        }
     });
 }
 
-fn about(ui: &mut Ui) {
+fn about(ui: &mut Ui, cx: &mut Cx) {
+    if ui.add(PushButton::new(tr().shortcuts).icon(Icon::Keyboard)).clicked() {
+        cx.say(Intent::Show(Overlay::Shortcuts));
+    }
+    ui.add_space(2.0);
     let color = Palette::of(ui).muted;
     let version = (tr().about_version)(env!("CARGO_PKG_VERSION"));
     for line in [version.as_str(), tr().about_artwork] {

@@ -15,8 +15,7 @@ const ITEM_PT: f32 = 60.0;
 
 /// Shows the rail.
 pub(super) fn rail(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
-    // Nine things have to fit into the smallest window.
-    let gap = if ui.available_height() < 560.0 { 0.0 } else { 6.0 };
+    let gap = if is_low(ui) { 4.0 } else { 6.0 };
     ui.spacing_mut().item_spacing.y = gap;
     for (index, tab) in Tab::shown().enumerate() {
         let count = match tab {
@@ -56,9 +55,14 @@ pub(super) fn look(tab: Tab) -> (Icon, &'static str) {
     }
 }
 
+/// Whether the window is low: nine things have to fit into the smallest one.
+fn is_low(ui: &Ui) -> bool {
+    ui.ctx().content_rect().height() < 580.0
+}
+
 /// The height of one thing on the rail, in points.
 fn item_height(ui: &Ui) -> f32 {
-    if ui.ctx().content_rect().height() < 580.0 { 46.0 } else { 54.0 }
+    if is_low(ui) { 46.0 } else { 54.0 }
 }
 
 fn item(ui: &mut Ui, icon: Icon, name: &str, hint: &str, on: bool, count: u64) -> bool {
@@ -79,9 +83,11 @@ fn item(ui: &mut Ui, icon: Icon, name: &str, hint: &str, on: bool, count: u64) -
     focus_ring(ui, &response, rect, 10);
     let center = rect.center();
     let color = if on { p.accent } else { p.muted };
-    painter.text(center - vec2(0.0, 9.0), Align2::CENTER_CENTER, char::from(icon), FontId::new(20.0, icons()), color);
+    // A name is closer to its icon than to the next one.
+    let (above, below) = if is_low(ui) { (7.5, 12.5) } else { (9.0, 14.0) };
+    painter.text(center - vec2(0.0, above), Align2::CENTER_CENTER, char::from(icon), FontId::new(20.0, icons()), color);
     let words = if on { p.text } else { p.muted };
-    painter.text(center + vec2(0.0, 14.0), Align2::CENTER_CENTER, name, FontId::new(11.0, medium()), words);
+    painter.text(center + vec2(0.0, below), Align2::CENTER_CENTER, name, FontId::new(11.0, medium()), words);
     if count > 0 {
         badge(ui, pos2(center.x + 13.0, rect.top() + 11.0), count);
     }

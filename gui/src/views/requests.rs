@@ -88,7 +88,8 @@ fn answers(ui: &mut Ui, request: &ChatRequest, busy: bool, cx: &mut Cx) {
                 }
             });
         });
-        muted(ui, tr().request_advice);
+        let advice = RichText::new(tr().request_advice).size(13.0).color(Palette::of(ui).muted);
+        ui.add(egui::Label::new(advice).wrap().halign(Align::Center));
     });
 }
 

@@ -1,16 +1,14 @@
 //! The security tab: what happened, what looks suspicious, and how it stands
 //! with keys and storage.
 
-use chrono::TimeZone as _;
-use egui::{Align2, ComboBox, FontId, Rect, RichText, ScrollArea, Sense, Ui, pos2, vec2};
-use egui_plot::{Bar, BarChart, Plot};
+use egui::{Align2, ComboBox, FontId, RichText, ScrollArea, Sense, Ui, pos2, vec2};
 use lucide_icons::Icon;
 use secure_chat_node::api::At;
 use secure_chat_protocol::id::Timestamp;
 use serde_json::Value;
 
 use super::paths::path_field;
-use super::{Cx, page_heading, security_people};
+use super::{Cx, page_heading, security_activity, security_people};
 use crate::ask::desktop::Pick;
 use crate::ask::security::{self, Alert, Entry, Filter};
 use crate::state::{Intent, State};
@@ -27,8 +25,6 @@ const ROW_PT: f32 = 34.0;
 const LOG_PT: f32 = 360.0;
 /// Rows before the end of what is loaded at which more are read.
 const AHEAD_ROWS: usize = 60;
-/// Days in the plot.
-const DAYS: usize = 14;
 /// Milliseconds in a day.
 const DAY_MS: u64 = 86_400_000;
 
@@ -72,7 +68,7 @@ impl SecurityTab {
             log(ui, state, cx);
         });
         ui.add_space(6.0);
-        card(ui).show(ui, |ui| activity(ui, &state.security.entries, cx));
+        card(ui).show(ui, |ui| security_activity::activity(ui, &state.security.entries, cx));
         ui.add_space(6.0);
         card(ui).show(ui, |ui| security_people::set_aside(ui, state, cx));
         ui.add_space(6.0);
@@ -398,60 +394,6 @@ fn log_row(ui: &mut Ui, entry: &Entry) {
     }
     paint_elided(painter, pos2(x, y), &entry.detail, font(13.0), p.text, rect.right() - x - 8.0);
     response.on_hover_text(format!("{at}\n{}\n{}", entry.kind, text::displayed(&entry.detail)));
-}
-
-/// What happened on each of the last days, as far as the log is loaded.
-fn activity(ui: &mut Ui, entries: &[Entry], cx: &Cx) {
-    ui.set_min_width(ui.available_width());
-    title(ui, tr().activity, tr().activity_text);
-    let p = Palette::of(ui);
-    let mut days = [[0_u32; 2]; DAYS];
-    let today = cx.clock.now_ms / DAY_MS;
-    for entry in entries {
-        let ago = usize::try_from(today.saturating_sub(entry.at.0.0 / DAY_MS)).unwrap_or(usize::MAX);
-        if let Some(day) = days.get_mut(ago) {
-            day[usize::from(entry.severity != "info")] += 1;
-        }
-    }
-    let bars = |index: usize| -> Vec<Bar> {
-        let bar = |(ago, day): (usize, &[u32; 2])| {
-            let beneath = if index == 1 { f64::from(day[0]) } else { 0.0 };
-            Bar::new(-(ago as f64), f64::from(day[index])).base_offset(beneath).width(0.62)
-        };
-        days.iter().enumerate().map(bar).collect()
-    };
-    ui.horizontal(|ui| {
-        for (color, name) in [(p.accent, tr().activity_usual), (p.warn, tr().activity_notable)] {
-            let (rect, _) = ui.allocate_exact_size(vec2(12.0, 12.0), Sense::hover());
-            ui.painter().rect_filled(Rect::from_center_size(rect.center(), vec2(11.0, 11.0)), 3.0, color);
-            ui.label(RichText::new(name).size(SMALL_PT).color(p.muted));
-        }
-    });
-    let now_ms = cx.clock.now_ms;
-    Plot::new("activity")
-        .height(150.0)
-        .allow_drag(false)
-        .allow_zoom(false)
-        .allow_scroll(false)
-        .show_background(false)
-        .show_grid([false, true])
-        .include_y(0.0)
-        .include_y(4.0)
-        .include_x(-(DAYS as f64))
-        .include_x(1.0)
-        .x_axis_formatter(move |mark, _| day_name(now_ms, mark.value))
-        .show(ui, |plot| {
-            plot.bar_chart(BarChart::new(tr().activity_usual, bars(0)).color(p.accent));
-            plot.bar_chart(BarChart::new(tr().activity_notable, bars(1)).color(p.warn));
-        });
-}
-
-fn day_name(now_ms: u64, offset: f64) -> String {
-    if offset > 0.5 || offset < -(DAYS as f64) || offset.fract().abs() > 0.01 {
-        return String::new();
-    }
-    let at = i64::try_from(now_ms).unwrap_or_default() + (offset * DAY_MS as f64) as i64;
-    chrono::Local.timestamp_millis_opt(at).single().map_or_else(String::new, |at| at.format("%-d %b").to_string())
 }
 
 #[cfg(test)]

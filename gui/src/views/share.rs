@@ -50,6 +50,7 @@ impl ShareDialog {
     pub(super) fn share(&mut self, ui: &mut Ui, state: &State, first: bool, cx: &mut Cx) {
         let busy = matches!(state.files.sharing, Some(Ok(())));
         muted(ui, tr().share_text);
+        ui.add_space(4.0);
         let field = Field::new(tr().file_path).hint(tr().share_path_hint);
         let field = path_field(ui, field, &mut self.path, Pick::Share, state, cx);
         if first {

@@ -49,9 +49,9 @@ impl Welcome {
             None => starting(ui),
             Some(accounts) if accounts.is_empty() || self.another => {
                 let back = !accounts.is_empty();
-                form(ui, 600.0, |ui| self.create(ui, gate, back, cx));
+                form(ui, 480.0, |ui| self.create(ui, gate, back, cx));
             }
-            Some(accounts) => form(ui, 420.0, |ui| self.login(ui, gate, accounts, cx)),
+            Some(accounts) => form(ui, 360.0, |ui| self.login(ui, gate, accounts, cx)),
         }
     }
 

@@ -68,6 +68,9 @@ pub(crate) fn empty_state(ui: &mut Ui, icon: Icon, title: &str, text: &str, acti
             ui.add(egui::Label::new(RichText::new(text).color(p.muted)).wrap().halign(Align::Center));
         });
         ui.add_space(8.0);
-        actions(ui);
+        ui.scope(|ui| {
+            ui.set_max_width(190.0);
+            actions(ui);
+        });
     });
 }

@@ -149,7 +149,8 @@ impl Widget for PushButton<'_> {
             if self.busy {
                 busy_dots(ui, pos2(left + 8.0, rect.center().y), color);
             } else if let Some(icon) = self.icon {
-                let at = pos2(left + 8.0, rect.center().y);
+                // The middle of small letters is a little below the middle of the line.
+                let at = pos2(left + 8.0, rect.center().y + 1.0);
                 ui.painter().text(at, Align2::CENTER_CENTER, char::from(icon), FontId::new(16.0, icons()), color);
             }
             ui.painter().galley(pos2(left + sign, rect.center().y - words.size().y / 2.0), words, color);

@@ -49,6 +49,7 @@ impl Engine {
                 | Command::NetworkTraffic(..)
                 | Command::NetworkConnections(..)
                 | Command::SettingsGet(..)
+                | Command::SecurityFactsGet(..)
         );
         if !watches {
             open.active();

@@ -20,7 +20,7 @@ pub(super) fn group_header(ui: &mut Ui, group_id: &str, state: &mut State, cx: &
     let mut toggled = false;
     ui.horizontal_centered(|ui| {
         avatar(ui, &group.name, &group.group_id, 19.0, None);
-        let room = (ui.available_width() - 180.0).max(60.0);
+        let room = (ui.available_width() - 160.0).max(60.0);
         ui.vertical(|ui| {
             ui.set_width(room);
             ui.spacing_mut().item_spacing.y = 2.0;
@@ -32,8 +32,11 @@ pub(super) fn group_header(ui: &mut Ui, group_id: &str, state: &mut State, cx: &
                 ui.spacing_mut().item_spacing.x = 5.0;
                 sign(ui, Icon::Lock, 13.0, p.muted);
                 let members = (state.groups.members.len() as u64).max(group.members);
-                let words = (tr().group_status)(members, online);
-                ui.add(egui::Label::new(RichText::new(words).size(12.0).color(p.muted)).truncate());
+                let (words, color) = match state.people.typing(group_id, cx.clock.now_ms).as_slice() {
+                    [] => ((tr().group_status)(members, online), p.muted),
+                    who => ((tr().group_typing)(who), p.accent),
+                };
+                ui.add(egui::Label::new(RichText::new(text::displayed(&words)).size(12.0).color(color)).truncate());
             });
         });
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -15,6 +15,8 @@ use crate::widgets::{Dot, avatar, icon_button, menu_item, sign};
 
 /// Milliseconds in an hour.
 const HOUR_MS: u64 = 3_600_000;
+/// Below this width the line under the name is short, in points.
+const NARROW_PT: f32 = 220.0;
 
 /// Shows the head.
 pub(super) fn header(ui: &mut Ui, name: &str, state: &State, cx: &mut Cx) {
@@ -24,7 +26,7 @@ pub(super) fn header(ui: &mut Ui, name: &str, state: &State, cx: &mut Cx) {
         let account = contact.map_or("", |contact| &contact.account_id);
         let dot = contact.map(|contact| Dot { status: contact.status, ground: p.chat });
         avatar(ui, name, account, 19.0, dot);
-        let room = (ui.available_width() - 180.0).max(60.0);
+        let room = (ui.available_width() - 160.0).max(60.0);
         ui.vertical(|ui| {
             ui.set_width(room);
             ui.spacing_mut().item_spacing.y = 2.0;
@@ -68,6 +70,7 @@ fn status_line(ui: &mut Ui, contact: &Contact, state: &State, cx: &Cx) {
             ContactState::Blocked => (Icon::Ban, p.muted, tr().blocked_short),
             ContactState::Requested => (Icon::Clock3, p.muted, tr().requested_short),
             ContactState::Accepted if contact.verified => (Icon::ShieldCheck, p.ok, tr().verified),
+            ContactState::Accepted if ui.available_width() < NARROW_PT => (Icon::Lock, p.muted, tr().encrypted_short),
             ContactState::Accepted => (Icon::Lock, p.muted, tr().encrypted),
         };
         sign(ui, icon, 13.0, color);

@@ -89,8 +89,10 @@ impl MessageRow<'_> {
         }
         let bubble = self.measure(ui, y);
         if self.found {
-            let band = Rect::from_x_y_ranges(full.x_range(), bubble.rect.expand(4.0).y_range());
-            ui.painter().rect_filled(band, 10.0, Palette::of(ui).found);
+            // As far beyond the bubbles on the left as on the right.
+            let band = Rect::from_x_y_ranges(full.left()..=full.right() - BESIDE_PT, bubble.rect.y_range());
+            let painter = ui.painter().with_clip_rect(ui.clip_rect().expand2(vec2(8.0, 0.0)));
+            painter.rect_filled(band.expand2(vec2(8.0, 4.0)), 10.0, Palette::of(ui).found);
         }
         let response = self.paint(ui, &bubble, joins_before, joins_after, cx);
         y = bubble.rect.bottom();
@@ -141,7 +143,7 @@ impl MessageRow<'_> {
             width = width.max(file.x);
             if self.row.text.is_empty() {
                 // Nothing but the time stands below the card.
-                height = 14.0;
+                height = 8.0;
             }
         }
         if self.quote.is_some() {

@@ -13,10 +13,10 @@ mod message_text;
 mod pictures;
 mod search_bar;
 
-use egui::{CentralPanel, Frame, Margin, Panel, Ui};
+use egui::{CentralPanel, Frame, Ui};
 use lucide_icons::Icon;
 
-use super::{Cx, requests};
+use super::{Cx, requests, side_panel};
 use crate::state::{Intent, Overlay, Selection, State};
 use crate::strings::tr;
 use crate::theme::Palette;
@@ -33,14 +33,7 @@ impl ChatTab {
     /// Shows the tab.
     pub(crate) fn ui(&mut self, ui: &mut Ui, state: &mut State, cx: &mut Cx) {
         let p = Palette::of(ui);
-        let widest = (ui.available_width() * 0.4).clamp(220.0, 420.0);
-        let frame = Frame::new().fill(p.side).inner_margin(Margin { left: 10, right: 10, top: 12, bottom: 0 });
-        Panel::left("people").default_size(290.0_f32.min(widest)).size_range(220.0..=widest).frame(frame).show(
-            ui,
-            |ui| {
-                self.list.ui(ui, state, cx);
-            },
-        );
+        side_panel(ui).show(ui, |ui| self.list.ui(ui, state, cx));
         CentralPanel::default().frame(Frame::new().fill(p.chat)).show(ui, |ui| match state.chat.selection.clone() {
             Selection::Conversation(name) => self.conversation.ui(ui, &name, state, cx),
             Selection::Request(id) => requests::page(ui, &id, state, cx),
@@ -70,16 +63,16 @@ fn nothing_selected(ui: &mut Ui, state: &State, cx: &mut Cx) {
     }
     if state.people.contacts().is_empty() {
         empty_state(ui, Icon::MessageCircle, tr().no_contacts_title, tr().no_contacts_text, |ui| {
-            if ui.add(PushButton::new(tr().share_invite).primary().icon(Icon::Share2)).clicked() {
+            if ui.add(PushButton::new(tr().share_invite).primary().icon(Icon::Share2).wide()).clicked() {
                 cx.say(Intent::Go(crate::state::Tab::Profile));
             }
-            if ui.add(PushButton::new(tr().new_chat).icon(Icon::UserPlus)).clicked() {
+            if ui.add(PushButton::new(tr().new_chat).icon(Icon::UserPlus).wide()).clicked() {
                 cx.say(Intent::Show(Overlay::NewChat { to: String::new() }));
             }
         });
     } else {
         empty_state(ui, Icon::MessageCircle, tr().choose_title, tr().choose_text, |ui| {
-            if ui.add(PushButton::new(tr().new_chat).primary().icon(Icon::UserPlus)).clicked() {
+            if ui.add(PushButton::new(tr().new_chat).primary().icon(Icon::UserPlus).wide()).clicked() {
                 cx.say(Intent::Show(Overlay::NewChat { to: String::new() }));
             }
         });

@@ -30,7 +30,7 @@ const MESSAGES: u64 = 1_000_000;
 /// Messages scrolled through.
 const SCROLLED: usize = 100_000;
 /// Messages written into the vault at once.
-const BATCH: u64 = 2_000;
+const BATCH: u64 = 20_000;
 /// Set for the child that fills the vault.
 const FILL: &str = "SECURE_CHAT_BENCH_FILL";
 /// Different messages, told over and over.

@@ -45,12 +45,12 @@ impl App {
         let mut asks = self.take_in(&ctx, clock);
         self.window.show(ui, clock, focused, &mut asks);
         self.tell_attention(focused);
-        self.ask(asks, &ctx);
+        self.ask(asks);
     }
 
-    fn ask(&mut self, asks: Vec<Ask>, ctx: &Context) {
+    fn ask(&mut self, asks: Vec<Ask>) {
         for ask in asks {
-            if !self.bridge.ask(ask, ctx) {
+            if !self.bridge.ask(ask) {
                 tracing::warn!("the node takes no more questions");
             }
         }
@@ -58,6 +58,7 @@ impl App {
 
     /// Puts what came in into the state.
     fn take_in(&mut self, ctx: &Context, clock: Clock) -> Vec<Ask> {
+        self.bridge.paints();
         let mut asks = Vec::new();
         for _ in 0..INCOMING_A_FRAME {
             let Some(incoming) = self.bridge.next() else { return asks };
@@ -297,7 +298,7 @@ impl eframe::App for App {
         {
             let asks = self.take_in(ctx, Clock::system());
             self.tell_attention(false);
-            self.ask(asks, ctx);
+            self.ask(asks);
         }
     }
 

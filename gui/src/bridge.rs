@@ -3,7 +3,8 @@
 //! events come out of a bounded channel, and wake the window.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use secure_chat_node::api::{EventStream, NodeHandle, NumberedEvent};
 use tokio::sync::mpsc;
@@ -18,6 +19,9 @@ const INCOMING_MAX: usize = 8_192;
 const LANE_MAX: usize = 4_096;
 /// How long the window waits for the node to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// What comes in draws no more than one frame in this time: forty a second
+/// are smooth, and in a flood the rest of the processor is the node's.
+const FRAME_EVERY: Duration = Duration::from_millis(25);
 
 /// What comes from the node's side.
 pub(crate) enum Incoming {
@@ -29,8 +33,41 @@ pub(crate) enum Incoming {
     Answer(Answer),
 }
 
-/// Wakes the window.
-type Wake = Arc<dyn Fn() + Send + Sync>;
+/// Wakes the window, once for all that comes in before it paints.
+struct Wake {
+    ctx: egui::Context,
+    since: Instant,
+    /// It was woken, and has not painted yet.
+    woken: AtomicBool,
+    /// When it painted last, in milliseconds after `since`.
+    painted_ms: AtomicU64,
+}
+
+impl Wake {
+    fn new(ctx: egui::Context) -> Arc<Self> {
+        let (woken, painted_ms) = (AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { ctx, since: Instant::now(), woken, painted_ms })
+    }
+
+    fn now(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Something came in.
+    fn wake(&self) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            let painted = Duration::from_millis(self.painted_ms.load(Ordering::Relaxed));
+            self.ctx.request_repaint_after((painted + FRAME_EVERY).saturating_sub(self.now()));
+        }
+    }
+
+    /// The window is about to look at what came in: whatever comes now wakes it anew.
+    fn paints(&self) {
+        let now_ms = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
+        self.painted_ms.store(now_ms, Ordering::Relaxed);
+        self.woken.store(false, Ordering::Release);
+    }
+}
 
 /// The window's end of the bridge.
 pub struct Bridge {
@@ -40,6 +77,7 @@ pub struct Bridge {
     lane: mpsc::Sender<Ask>,
     node: tokio::sync::watch::Receiver<Option<NodeHandle>>,
     attention: Arc<Attention>,
+    wake: Arc<Wake>,
 }
 
 impl Bridge {
@@ -54,7 +92,8 @@ impl Bridge {
         let (lane, in_order) = mpsc::channel(LANE_MAX);
         let (node_is, node) = tokio::sync::watch::channel(None);
         let attention = Arc::new(Attention::default());
-        let wake: Wake = Arc::new(move || ctx.request_repaint());
+        let wake = Wake::new(ctx);
+        let waking = Arc::clone(&wake);
         let desktop = Desktop::new(Arc::clone(&attention));
         let back = answers.clone();
         runtime.spawn(async move {
@@ -62,35 +101,37 @@ impl Bridge {
                 Ok(node) => {
                     let events = node.events();
                     node_is.send_replace(Some(node.clone()));
-                    tell(&back, &wake, Incoming::Started).await;
-                    let answers = back.clone();
-                    let waking = Arc::clone(&wake);
-                    tokio::spawn(async move { one_after_the_other(node, in_order, answers, waking).await });
-                    listen(events, back, wake, desktop).await;
+                    tell(&back, &waking, Incoming::Started).await;
+                    let (answers, wake) = (back.clone(), Arc::clone(&waking));
+                    tokio::spawn(async move { one_after_the_other(node, in_order, answers, wake).await });
+                    listen(events, back, waking, desktop).await;
                 }
-                Err(sentence) => tell(&back, &wake, Incoming::Failed(sentence)).await,
+                Err(sentence) => tell(&back, &waking, Incoming::Failed(sentence)).await,
             }
             // Keeps the receiver's value alive for as long as the window asks.
             node_is.closed().await;
         });
-        Self { runtime, incoming, answers, lane, node, attention }
+        Self { runtime, incoming, answers, lane, node, attention, wake }
     }
 
     /// Asks the node; the answer comes in later. Before the node runs, and
     /// when too much waits already, the question is dropped, and says so by `false`.
-    pub(crate) fn ask(&self, ask: Ask, ctx: &egui::Context) -> bool {
+    pub(crate) fn ask(&self, ask: Ask) -> bool {
         if ask.in_order() {
             return self.lane.try_send(ask).is_ok();
         }
         let Some(node) = self.node.borrow().clone() else { return false };
-        let (answers, ctx) = (self.answers.clone(), ctx.clone());
+        let (answers, wake) = (self.answers.clone(), Arc::clone(&self.wake));
         self.runtime.spawn(async move {
             let answer = ask.perform(&node).await;
-            if answers.send(Incoming::Answer(answer)).await.is_ok() {
-                ctx.request_repaint();
-            }
+            tell(&answers, &wake, Incoming::Answer(answer)).await;
         });
         true
+    }
+
+    /// A frame begins: what comes in from now on is for the next one.
+    pub(crate) fn paints(&self) {
+        self.wake.paints();
     }
 
     /// What came in, if anything did.
@@ -125,7 +166,7 @@ impl Bridge {
 
 async fn tell(window: &mpsc::Sender<Incoming>, wake: &Wake, incoming: Incoming) {
     if window.send(incoming).await.is_ok() {
-        wake();
+        wake.wake();
     }
 }
 
@@ -134,7 +175,7 @@ async fn one_after_the_other(
     node: NodeHandle,
     mut asks: mpsc::Receiver<Ask>,
     window: mpsc::Sender<Incoming>,
-    wake: Wake,
+    wake: Arc<Wake>,
 ) {
     while let Some(ask) = asks.recv().await {
         let answer = ask.perform(&node).await;
@@ -142,9 +183,39 @@ async fn one_after_the_other(
     }
 }
 
-async fn listen(mut events: EventStream, window: mpsc::Sender<Incoming>, wake: Wake, mut desktop: Desktop) {
+async fn listen(mut events: EventStream, window: mpsc::Sender<Incoming>, wake: Arc<Wake>, mut desktop: Desktop) {
     while let Some(event) = events.next().await {
         desktop.notify(&event.event);
         tell(&window, &wake, Incoming::Event(event)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_flood_wakes_the_window_once_for_each_frame() {
+        let ctx = egui::Context::default();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let delays = Arc::clone(&asked);
+        ctx.set_request_repaint_callback(move |request| delays.lock().unwrap().push(request.delay));
+        let wake = Wake::new(ctx);
+        for _ in 0..1_000 {
+            wake.wake();
+        }
+        assert_eq!(asked.lock().unwrap().len(), 1);
+        // The first frames ask for one more by themselves.
+        for _ in 0..4 {
+            wake.paints();
+            wake.ctx.run_ui(egui::RawInput::default(), |_| {}).textures_delta.clear();
+        }
+        asked.lock().unwrap().clear();
+        wake.wake();
+        wake.wake();
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.len(), 1, "what comes after the frame began wakes it anew");
+        assert!(asked[0] <= FRAME_EVERY, "{:?}", asked[0]);
     }
 }

@@ -32,7 +32,7 @@ fn account() -> Account {
 }
 
 /// A window with an open account and a conversation with bob.
-fn window(rows: Vec<Row>) -> Window {
+pub(crate) fn window(rows: Vec<Row>) -> Window {
     let mut window = Window::default();
     let state = &mut window.state;
     state.session = Session::Open(Box::new(Opened::new(account(), 0, false)));

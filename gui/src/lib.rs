@@ -22,6 +22,8 @@ pub mod launch;
 mod layout_tests;
 pub mod measure;
 mod notify;
+#[cfg(test)]
+mod picture_tests;
 mod state;
 mod strings;
 mod text;

@@ -92,7 +92,8 @@ impl Desktop {
             return;
         }
         self.last = Some(Instant::now());
-        show(title, body);
+        // Nobody waits for it: what it says is in the window, too.
+        drop(show(title, body));
     }
 
     fn words(&self, event: &Event) -> Option<(String, String)> {
@@ -124,8 +125,8 @@ fn of_message(message: &Message, detail: Detail) -> (String, String) {
     }
 }
 
-fn show(title: String, body: String) {
-    // The desktop's service may answer late, or not be there at all.
+/// Whether it was shown: the desktop's service may answer late, or not be there at all.
+fn show(title: String, body: String) -> tokio::task::JoinHandle<bool> {
     tokio::task::spawn_blocking(move || {
         let shown = notify_rust::Notification::new()
             .appname(tr().app_name)
@@ -136,7 +137,8 @@ fn show(title: String, body: String) {
         if shown.is_err() {
             tracing::debug!("no desktop notification service");
         }
-    });
+        shown.is_ok()
+    })
 }
 
 /// Notification services read simple markup in the body.
@@ -176,6 +178,27 @@ mod tests {
         assert!(!title.contains("bob") && !body.contains("eight"));
         desktop.attention.set_detail(Detail::Content);
         assert!(desktop.words(&message()).unwrap().1.contains("eight"));
+    }
+
+    /// Set for the process in which there is no notification service.
+    const ALONE: &str = "SECURE_CHAT_TEST_WITHOUT_BUS";
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn without_a_notification_service_nothing_is_shown_and_nothing_fails() {
+        if std::env::var_os(ALONE).is_some() {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let shown = runtime.block_on(async { show("Secure Chat".into(), "New message".into()).await });
+            assert!(!shown.unwrap(), "there is no service that could show it");
+            return;
+        }
+        // In a process of its own, since the bus is found by the environment.
+        let test = "notify::tests::without_a_notification_service_nothing_is_shown_and_nothing_fails";
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", test, "--nocapture"]).env(ALONE, "1");
+        let output = child.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere/bus").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "the test was found");
     }
 
     #[test]

@@ -36,6 +36,8 @@ fn a_group_is_made_joined_and_talked_in() {
     until(&mut alice, "bob among the members", |alice| alice.query_by_label("More: bob").map(|_| ()));
     say(&mut alice, "hello circle");
     assert_eq!(message(), "hello circle");
+    town.runtime.block_on(bob.messages_typing(group_id.clone())).unwrap();
+    until_label(&mut alice, "bob is typing…");
     town.runtime.block_on(bob.groups_send(group_id, "hello alice", None)).unwrap();
     until_label(&mut alice, "hello alice");
 }

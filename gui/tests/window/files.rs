@@ -1,0 +1,61 @@
+//! One file from the first bytes to its end, with the transfer in sight.
+
+use egui::Role;
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT as _, Queryable as _},
+};
+use secure_chat_node::api::Event;
+use secure_chat_window::app::App;
+
+use crate::town::*;
+
+/// Progress is told every 0.4 s: long enough on the way that several of them are seen.
+const SIZE_MB: usize = 160;
+
+/// How much of the transfer is shown, in percent.
+fn percent(window: &Harness<'static, App>) -> Option<u32> {
+    let bar = window.query_all_by_role(Role::ProgressIndicator).next()?;
+    bar.accesskit_node().label()?.split_once(' ')?.0.parse().ok()
+}
+
+#[test]
+fn a_file_is_fetched_with_its_progress_in_sight_paused_continued_and_deleted() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    let (theirs, saved) = (town.folders.path().join("atlas.pdf"), town.folders.path().join("saved atlas.pdf"));
+    let content = (0..1_u32 << 18).flat_map(u32::to_le_bytes).collect::<Vec<u8>>().repeat(SIZE_MB);
+    std::fs::write(&theirs, &content).unwrap();
+    let path = theirs.display().to_string();
+    town.runtime.block_on(bob.files_share(path, Some("alice".to_owned()), None, None, None, None)).unwrap();
+
+    tab(&mut alice, "Files");
+    button(&mut alice, "Save as…: atlas.pdf");
+    retype(&mut alice, "Path of the file", &saved.display().to_string());
+    button(&mut alice, "Save");
+
+    let first = until(&mut alice, "some of it", |alice| percent(alice).filter(|percent| (1..100).contains(percent)));
+    assert!(shown(&alice).contains(" of 160 MB"), "how much of how much: {}", shown(&alice));
+    until_label_contains(&mut alice, "/s · ");
+    until_label_contains(&mut alice, " left");
+    button(&mut alice, "Pause: atlas.pdf");
+    until_label_contains(&mut alice, "paused");
+    let paused = percent(&alice).unwrap();
+    assert!((first..100).contains(&paused), "it stopped on the way: {first} {paused}");
+    assert!(!saved.exists(), "a file that is not whole has not its name yet");
+
+    button(&mut alice, "Go on: atlas.pdf");
+    until_label_contains(&mut alice, "here, whole and verified");
+    assert!(percent(&alice).is_none(), "what is over has no bar");
+    assert!(std::fs::read(&saved).unwrap() == content, "byte for byte");
+
+    let deleted = town.wait(&bob, |event| matches!(event, Event::MessageReceived(_)).then_some(()));
+    button(&mut alice, "Delete file: atlas.pdf");
+    until_label(&mut alice, "Delete this file?");
+    // The last of that name is the dialog's.
+    press(&mut alice, "Delete file");
+    until_label(&mut alice, "Nothing shared yet");
+    tab(&mut alice, "Chat");
+    say(&mut alice, "seen it");
+    deleted();
+}

@@ -121,6 +121,9 @@ fn gossip() -> Result<Gossip, String> {
             gossipsub::MessageId::from(id.to_vec())
         })
         .max_transmit_size(4 * GOSSIP_MAX_BYTES)
+        // Hardly anything comes twice, so that to tell each neighbour of what came
+        // ("I don't want") costs more than all else that is sent.
+        .idontwant_message_size_threshold(4 * GOSSIP_MAX_BYTES)
         .max_control_message_size(2 * GOSSIP_TOPICS_MAX * (GOSSIP_TOPIC_MAX_BYTES + 16))
         // Whoever publishes tells all who are connected; the mesh is for those who are
         // not, and each link of it more is one more copy for everybody.

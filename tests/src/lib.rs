@@ -1,6 +1,7 @@
 //! A test network: personas with real vaults, and rendezvous nodes, over the
 //! memory transport. Tests wait for events, never for time to pass.
 
+pub mod hold;
 pub mod hostile;
 pub mod memory;
 pub mod process;

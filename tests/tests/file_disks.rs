@@ -51,6 +51,51 @@ impl Drop for SmallDisk {
     }
 }
 
+/// A disk that says it has room and takes every write, and has no room when it is to keep what was written: what
+/// a broken one does, or one that is promised more often than it is there. Only a sync tells.
+struct LyingDisk {
+    below: SmallDisk,
+    above: tempfile::TempDir,
+}
+
+impl LyingDisk {
+    fn mount(megabytes: u32) -> Option<Self> {
+        let (below, above) = (SmallDisk::mount(megabytes)?, tempfile::tempdir().unwrap());
+        let image = below.path().join("image");
+        std::fs::File::create(&image).unwrap().set_len(256 * 1024 * 1024).unwrap();
+        let mut make = Command::new("mkfs.ext4");
+        make.args(["-q", "-F", "-O", "^has_journal", "-E", "lazy_itable_init=0"]).arg(&image);
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop"]).arg(&image).arg(above.path());
+        for mut command in [make, mount] {
+            match command.output() {
+                Ok(output) if output.status.success() => {}
+                other => {
+                    println!("SKIPPED: a disk in a file needs root, loop devices and ext4: {other:?}");
+                    return None;
+                }
+            }
+        }
+        Some(Self { below, above })
+    }
+
+    fn path(&self) -> &Path {
+        self.above.path()
+    }
+
+    /// It keeps from now on what it takes.
+    fn mends(&self) {
+        let mut mount = Command::new("mount");
+        assert!(mount.args(["-o", "remount,size=300m"]).arg(self.below.path()).status().unwrap().success());
+    }
+}
+
+impl Drop for LyingDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.above.path()).status();
+    }
+}
+
 fn bytes(length: usize, seed: u64) -> Vec<u8> {
     use rand::{Rng as _, SeedableRng as _};
     let mut bytes = vec![0; length];
@@ -125,6 +170,36 @@ async fn a_disk_that_fills_up_in_the_middle_keeps_what_came_and_the_rest_follows
     });
     assert_eq!(std::fs::read(done.await.unwrap().path).unwrap(), content);
     assert_eq!(names(disk.path()), ["a.zip"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_disk_did_not_keep_gets_no_name_and_is_fetched_again() {
+    // Once so long that it is synced in the middle, and once only at its end.
+    for (length, room) in [(40_000_000, 24), (1_500_000, 12)] {
+        let Some(disk) = LyingDisk::mount(room) else { return };
+        let (net, folder) = (TestNet::new().unwrap(), tempfile::tempdir().unwrap());
+        let content = bytes(length, 1);
+        std::fs::write(folder.path().join("a.zip"), &content).unwrap();
+        let (_alice, mut bob, file) = shared(&net, &folder.path().join("a.zip")).await;
+        let to = disk.path().join("downloads");
+        std::fs::create_dir(&to).unwrap();
+        if length < 2_000_000 {
+            disk.below.fill();
+        }
+        let error = download(&bob, &file, &to).await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::DiskFull | ErrorKind::Storage), "{:?}", error.kind);
+        assert!(error.message.contains("did not take") && error.message.contains("anew"), "{}", error.message);
+        assert_eq!(row(&bob, &file).await.state, FileState::Failed);
+        assert!(names(&to).is_empty(), "what can't be trusted is thrown away: {:?}", names(&to));
+        disk.mends();
+        bob.handle().unwrap().files_retry(file.file_id.clone()).await.unwrap();
+        let done = bob.until(|event| match event {
+            Event::FileCompleted { direction: Direction::Download, downloaded, .. } => downloaded,
+            _ => None,
+        });
+        assert_eq!(std::fs::read(done.await.unwrap().path).unwrap(), content);
+        assert_eq!(names(&to), ["a.zip"]);
+    }
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ fn decrypt(source: &mut Source, cipher: &ChunkCipher, sha256: [u8; 32], growing:
         unsynced = unsynced.saturating_add(chunk.len() as u64);
         if unsynced >= SYNC_EVERY_BYTES {
             unsynced = 0;
-            growing.sync().map_err(TargetError::from)?;
+            growing.sync().map_err(TargetError::NotTaken)?;
         }
     }
     if hash.finish() == sha256 { Ok(()) } else { Err(SourceError::Changed.into()) }

@@ -251,11 +251,25 @@ struct Part {
     leaves: Leaves,
 }
 
+/// A file that is here whole.
+pub(crate) struct Here {
+    /// Where.
+    pub(crate) path: PathBuf,
+    /// This attempt put it there. If not, it was found, and may be somebody's own.
+    pub(crate) was_put: bool,
+}
+
 /// Fetches a file, checks it, and puts it in its place.
 ///
 /// # Errors
 /// [`FetchError`]; what came so far stays, for the next attempt.
-pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, FetchError> {
+pub(crate) async fn fetch(job: Job, net: NetworkHandle) -> Result<Here, FetchError> {
+    let fetched = fetch_all(job, net).await;
+    tracing::trace!(target: "transfer", "a transfer has ended");
+    fetched
+}
+
+async fn fetch_all(mut job: Job, net: NetworkHandle) -> Result<Here, FetchError> {
     let leaves = match job.leaves.take() {
         Some(leaves) => leaves,
         None => {
@@ -273,14 +287,13 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
     let stopped = stop.clone();
     let found = crate::stack::spawn_blocking(move || {
         let told = || is_stopped(&stopped);
-        if may_be_there {
-            if let Some(path) = target::is_there(&target, form, file, &cipher, &leaves, told)? {
-                return Ok(Found::Whole(path));
-            }
-            if told() {
-                // Not all was looked at: nothing new begins to grow beside it.
-                return Err(TargetError::Io(io::ErrorKind::Interrupted.into()));
-            }
+        if may_be_there && let Some(path) = target::is_there(&target, form, file, &cipher, &leaves, told)? {
+            return Ok(Found::Whole(path));
+        }
+        tracing::trace!(target: "transfer", "a file begins to grow");
+        if told() {
+            // Not all was looked at, or it is not wanted any more: nothing new begins to grow.
+            return Err(TargetError::Io(io::ErrorKind::Interrupted.into()));
         }
         let mut growing = Target::open(&target, form, file)?;
         let here = growing.find(&cipher, &leaves, told)?;
@@ -294,7 +307,7 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
         Found::Part(part) => *part,
         Found::Whole(path) => {
             job.progress.done.store(job.geometry.size(), Ordering::Relaxed);
-            return Ok(path);
+            return Ok(Here { path, was_put: false });
         }
     };
     let done: u64 = here.iter().map(|index| job.geometry.plain_bytes(*index) as u64).sum();
@@ -339,8 +352,12 @@ pub(crate) async fn fetch(mut job: Job, net: NetworkHandle) -> Result<PathBuf, F
         return Err(FetchError::Corrupt);
     }
     let (target, size) = (job.target, job.form.size(&job.geometry));
-    let finished = crate::stack::spawn_blocking(move || growing.finish(&target, size));
-    Ok(finished.await.map_err(|_| FetchError::Stopped)??)
+    let finished = crate::stack::spawn_blocking(move || {
+        tracing::trace!(target: "transfer", "a file is whole");
+        growing.finish(&target, size)
+    });
+    let path = finished.await.map_err(|_| FetchError::Stopped)??;
+    Ok(Here { path, was_put: true })
 }
 
 /// Asks the holders for the hashes of the chunks, one holder after the other.

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const FILES_MAX: usize = 20_000;
 /// Files that are fetched at once; others wait for their turn.
 pub const DOWNLOADS_AT_ONCE_MAX: usize = 4;
+/// So many of them from one sharer: one who is slow, or shares much, keeps nobody else waiting.
+pub const DOWNLOADS_OF_ONE_SHARER_MAX: usize = 3;
 /// Files that are read for the first time at once.
 pub const PREPARED_AT_ONCE_MAX: usize = 2;
 /// Commands that wait for one download to end.

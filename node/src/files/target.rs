@@ -31,6 +31,9 @@ pub(crate) enum TargetError {
     /// The environment's.
     #[error("the file can't be written: {0}")]
     Io(io::Error),
+    /// The environment's: what was written is not on the disk, and was thrown away.
+    #[error("the disk did not take what was written: {0}")]
+    NotTaken(io::Error),
 }
 
 impl From<io::Error> for TargetError {
@@ -95,6 +98,25 @@ fn free_bytes(_: &Path) -> Option<u64> {
 /// The name under which a file grows. All of the id, which its sharer chose: another file never has this name.
 pub(crate) fn growing(target: &Path, file: FileId) -> PathBuf {
     target.with_file_name(format!(".{file}.part"))
+}
+
+/// Removes what grew of a file, unless a task still writes to it.
+///
+/// # Errors
+/// Those of the disk.
+pub(crate) fn remove_growing(target: &Path, file: FileId) -> io::Result<()> {
+    let path = growing(target, file);
+    let there = match fs::symlink_metadata(&path) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    // Whoever writes has it locked, and removes it themselves when they end, or still need it.
+    let lock = if there.is_file() { Some(File::open(&path)?) } else { None };
+    if let Some(Err(TryLockError::WouldBlock)) = lock.as_ref().map(File::try_lock) {
+        return Ok(());
+    }
+    fs::remove_file(&path)
 }
 
 /// Where the file is already, if it is: whoever put it there died before saying so.
@@ -339,16 +361,20 @@ impl Target {
         self.file.set_len(size)?;
         if let Err(error) = self.file.sync_all() {
             self.discard();
-            return Err(error.into());
+            return Err(TargetError::NotTaken(error));
         }
         for number in 0..NAMES_TRIED_MAX {
             let named = numbered(target, number);
             match move_to(&self.path, &named) {
                 Ok(()) => {
-                    if let Some(folder) = target.parent().filter(|_| cfg!(unix)) {
-                        File::open(folder)?.sync_all()?;
-                    }
-                    return Ok(named);
+                    return match target.parent().map_or(Ok(()), sync_folder) {
+                        Ok(()) => Ok(named),
+                        Err(error) => {
+                            // Nobody knows whether it has its name after a power cut: it has none.
+                            fs::remove_file(&named)?;
+                            Err(TargetError::NotTaken(error))
+                        }
+                    };
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error.into()),
@@ -356,6 +382,25 @@ impl Target {
         }
         Err(TargetError::Io(io::ErrorKind::AlreadyExists.into()))
     }
+}
+
+/// Hands a new name to the disk.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    // A folder that one may write to and not read, or a file system that has no such thing, is no failed disk.
+    let no_such_thing = |error: &io::Error| {
+        use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+        matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
+    };
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if !no_such_thing(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// `name.ext`, `name (1).ext`, `name (2).ext` …
@@ -489,6 +534,44 @@ mod tests {
         assert!(there.blocks() * 512 >= RESERVED_AHEAD_BYTES, "{} blocks", there.blocks());
         let put = file.finish(&target, 262_144).unwrap();
         assert_eq!(fs::metadata(put).unwrap().len(), 262_144);
+    }
+
+    #[test]
+    fn what_somebody_still_writes_to_is_not_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("a.txt");
+        remove_growing(&target, ID).unwrap();
+        let writing = Target::open(&target, Form::Plain, ID).unwrap();
+        remove_growing(&target, ID).unwrap();
+        assert!(growing(&target, ID).exists());
+        drop(writing);
+        remove_growing(&target, ID).unwrap();
+        assert!(!growing(&target, ID).exists());
+    }
+
+    /// A file of the kernel's takes every write, and can't be synced: as a disk that fails later than it should.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_the_disk_does_not_take_gets_no_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, path) = (dir.path().join("a.txt"), growing(&dir.path().join("a.txt"), ID));
+        fs::write(&path, "whole").unwrap();
+        let file = OpenOptions::new().read(true).write(true).open("/proc/self/comm").unwrap();
+        let growing = Target { file, path, form: Form::Plain, at: 0, reserved: 0 };
+        growing.sync().unwrap_err();
+        assert!(matches!(growing.finish(&target, 5), Err(TargetError::NotTaken(_))));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "neither a name nor what can't be trusted");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_can_not_be_synced_is_no_failed_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        sync_folder(dir.path()).unwrap();
+        assert!(sync_folder(&dir.path().join("none")).is_err());
+        if cfg!(target_os = "linux") {
+            sync_folder(Path::new("/proc/self")).unwrap();
+        }
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub(super) fn write(
         let (mut sha256, mut next) = hashing.join().unwrap_or_default();
         if let Ok(Err(error)) = syncing.join() {
             growing.discard();
-            return Err(error.into());
+            return Err(TargetError::NotTaken(error));
         }
         if !shared.over.load(Ordering::SeqCst) || !shared.is_whole() {
             return Ok((growing, None));

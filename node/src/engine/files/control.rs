@@ -241,7 +241,7 @@ impl Open {
             FileWork::Placed { file, result, reply } => self.placed(step, file, result, reply),
             FileWork::Left { file, at, attempt, result } => self.left(step, file, at, attempt, result),
             FileWork::Counted { file, downloads } => self.counted(step, file, downloads),
-            FileWork::Fetched { file, attempt, result } => self.fetched(step, file, attempt, result),
+            FileWork::Fetched { file, attempt, target, result } => self.fetched(step, file, attempt, &target, result),
         }
     }
 

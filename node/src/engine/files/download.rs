@@ -1,19 +1,19 @@
-//! Fetching what others share: when it starts, how it ends, and what the person
-//! can do about it.
+//! Fetching what others share: when it starts, and what the person can do about it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secure_chat_protocol::file::ChunkCipher;
 use secure_chat_protocol::id::{AccountId, FileId, MessageId};
-use secure_chat_protocol::wire::transfer::{FetchRefusal, FileControl};
+use secure_chat_protocol::wire::transfer::FileControl;
 use tokio::sync::{mpsc, watch};
 
 use super::share::{confirm, content, look_at};
-use super::{FileWork, Gone, Pause, Running};
-use crate::api::{ApiError, Direction, Done, Downloaded, ErrorKind, Event, FileState, Reply, Routes, params};
-use crate::engine::audit::Severity;
+use super::turns::in_turn;
+use super::{FileWork, Gone, Running};
+use crate::api::{ApiError, Done, Downloaded, ErrorKind, Event, FileState, Reply, params};
 use crate::engine::groups::Group;
 use crate::engine::state::{Open, rng};
 use crate::engine::step::{Step, sentence};
@@ -21,16 +21,14 @@ use crate::engine::work::Work;
 use crate::files::copies::{form_of, head, sealed_name};
 use crate::files::fetch::{FetchError, Holder, Job, Place, Progress, fetch};
 use crate::files::form::Form;
-use crate::files::kind::{Kind, judge};
-use crate::files::limits::{DOWNLOADS_AT_ONCE_MAX, PROGRESS_EVERY_MS, RETRY_FIRST_MS, RETRY_MAX_MS, WAITERS_MAX};
+use crate::files::kind::judge;
+use crate::files::limits::{DOWNLOADS_AT_ONCE_MAX, DOWNLOADS_OF_ONE_SHARER_MAX, PROGRESS_EVERY_MS, WAITERS_MAX};
 use crate::files::row::{FileRow, stored_leaves};
-use crate::files::target::{TargetError, growing, place};
+use crate::files::target::{TargetError, place};
 use crate::network::parse_rendezvous;
 
 /// Peers that a file is fetched from at once.
 const HOLDERS_MAX: usize = 6;
-/// An author who says that they have nothing is asked so often before the transfer fails.
-const REFUSALS_MAX: u32 = 6;
 
 /// The rendezvous nodes where a file waits.
 fn places(row: &FileRow) -> impl Iterator<Item = Holder> {
@@ -48,6 +46,10 @@ pub(super) fn gone(gone: Gone) -> ApiError {
     }
 }
 
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
 pub(super) fn target_error(error: &TargetError) -> ApiError {
     let text = sentence(&error.to_string());
     match error {
@@ -56,7 +58,8 @@ pub(super) fn target_error(error: &TargetError) -> ApiError {
         TargetError::Io(_) if error.is_busy() => {
             ApiError::new(ErrorKind::Conflict, "The file is being written there already.")
         }
-        TargetError::Io(_) => ApiError::new(ErrorKind::Storage, text),
+        TargetError::NotTaken(cause) if is_full(cause) => ApiError::new(ErrorKind::DiskFull, text),
+        TargetError::Io(_) | TargetError::NotTaken(_) => ApiError::new(ErrorKind::Storage, text),
     }
 }
 
@@ -124,7 +127,7 @@ impl Open {
         Ok((row.id(), row.manifest.name.clone(), row.manifest.size))
     }
 
-    fn is_under_way(&self, file: FileId) -> bool {
+    pub(super) fn is_under_way(&self, file: FileId) -> bool {
         let state = self.files.rows.get(&file).map(|row| row.state);
         matches!(state, Some(FileState::Waiting | FileState::Downloading | FileState::Paused))
     }
@@ -187,18 +190,29 @@ impl Open {
 
     /// Starts what waits, as far as there is somebody to fetch it from.
     pub(super) fn start_downloads(&mut self, step: &mut Step<'_>) {
-        let waiting = self.files.rows.values().filter(|row| row.state == FileState::Waiting);
-        let mut waiting: Vec<_> = waiting.map(|row| (row.at, row.id())).collect();
-        waiting.sort_unstable();
-        for (_, file) in waiting {
+        let idle = |row: &&FileRow| {
+            let paused = self.files.pauses.get(&row.id()).and_then(|pause| pause.until);
+            row.state == FileState::Waiting && paused.is_none() && !self.files.running.contains_key(&row.id())
+        };
+        let waiting = self.files.rows.values().filter(idle).map(|row| (row.at, row.id(), row.peer)).collect();
+        for (_, file, sharer) in in_turn(waiting, &self.sharers_running()) {
             if self.files.running.len() >= DOWNLOADS_AT_ONCE_MAX {
                 return;
             }
-            let paused = self.files.pauses.get(&file).and_then(|pause| pause.until);
-            if paused.is_none() && !self.files.running.contains_key(&file) {
+            if self.sharers_running().get(&sharer).is_none_or(|count| *count < DOWNLOADS_OF_ONE_SHARER_MAX) {
                 self.start_download(step, file);
             }
         }
+    }
+
+    /// How many files of each sharer are fetched now.
+    fn sharers_running(&self) -> HashMap<AccountId, usize> {
+        let mut counts = HashMap::new();
+        for row in self.files.running.keys().filter_map(|file| self.files.rows.get(file)) {
+            let count: &mut usize = counts.entry(row.peer).or_default();
+            *count = count.saturating_add(1);
+        }
+        counts
     }
 
     fn start_download(&mut self, step: &mut Step<'_>, file: FileId) {
@@ -259,19 +273,20 @@ impl Open {
         self.wake_at(at);
         let (net, name) = (self.net.clone(), self.files.rows.get(&file).map(|row| row.manifest.name.clone()));
         step.work(async move {
+            let target = job.target.clone();
             let result = match fetch(job, net).await {
-                Ok(path) => {
-                    let (there, name) = (path.clone(), name.unwrap_or_default());
+                Ok(here) => {
+                    let (there, name) = (here.path.clone(), name.unwrap_or_default());
                     let kind = crate::stack::spawn_blocking(move || match form {
                         Form::Plain => look_at(&there, &name),
                         Form::Sealed => judge(&name, &head(&there, &cipher).unwrap_or_default()),
                     })
                     .await;
-                    kind.map(|kind| (path, kind)).map_err(|_| FetchError::Stopped)
+                    kind.map(|kind| (here, kind)).map_err(|_| FetchError::Stopped)
                 }
                 Err(error) => Err(error),
             };
-            Work::File(FileWork::Fetched { file, attempt, result })
+            Work::File(FileWork::Fetched { file, attempt, target, result })
         });
     }
 
@@ -291,156 +306,6 @@ impl Open {
                 running.peer = Some(peer);
             }
         }
-    }
-
-    /// A transfer has ended.
-    pub(super) fn fetched(
-        &mut self,
-        step: &mut Step<'_>,
-        file: FileId,
-        attempt: u64,
-        result: Result<(PathBuf, Kind), FetchError>,
-    ) {
-        if self.files.running.get(&file).is_none_or(|running| running.attempt != attempt) {
-            // It was paused, cancelled or deleted meanwhile.
-            return;
-        }
-        let running = self.files.running.remove(&file);
-        self.files.look_again();
-        let liars = running.as_ref().map(|running| running.progress.liars()).unwrap_or_default();
-        let holders = running.as_ref().map(|running| running.progress.holders()).unwrap_or_default();
-        let came = running.map(|running| running.progress.routes()).unwrap_or_default();
-        let in_vain = came == Routes::default() || !liars.is_empty();
-        for liar in liars {
-            let text = "Somebody who hands a file on sent something else. It was thrown away, and others are asked.";
-            self.alert(step, "file.forged", Severity::Warning, Some(liar), text);
-        }
-        if let Some(pause) = self.files.pauses.get_mut(&file).filter(|_| !in_vain) {
-            // It was not in vain: the next wait is a short one again.
-            *pause = Pause::default();
-        }
-        let before = self.files.routes.remove(&file).unwrap_or_default();
-        let routes = before.plus(came);
-        if result.is_err() {
-            self.files.routes.insert(file, routes);
-        }
-        match result {
-            Ok((path, kind)) => self.completed(step, file, &path, kind, (routes, holders)),
-            Err(FetchError::Stopped) => self.set_file_state(step, file, FileState::Waiting, None),
-            Err(FetchError::NoHolder) => self.try_later(step, file, false),
-            Err(FetchError::Refused(FetchRefusal::Busy | FetchRefusal::Unreadable)) => {
-                self.try_later(step, file, false)
-            }
-            Err(FetchError::Refused(FetchRefusal::NotHere)) => self.try_later(step, file, true),
-            // An attempt that was halted has not let go of it yet.
-            Err(FetchError::Target(error)) if error.is_busy() => self.try_later(step, file, false),
-            Err(error) => self.failed(step, file, &error),
-        }
-    }
-
-    fn completed(
-        &mut self,
-        step: &mut Step<'_>,
-        file: FileId,
-        path: &std::path::Path,
-        kind: Kind,
-        (routes, holders): (Routes, usize),
-    ) {
-        self.files.pauses.remove(&file);
-        self.files.resumed.remove(&file);
-        let Some(row) = self.files.rows.get_mut(&file) else { return };
-        let path = path.to_string_lossy().into_owned();
-        row.path = Some(path.clone());
-        row.warning = kind.warning.clone();
-        let (from, bytes, sha256) = (row.peer, row.manifest.size, FileId(row.manifest.sha256.0).to_string());
-        self.set_file_state(step, file, FileState::Completed, None);
-        step.files.insert(file);
-        if let Some(row) = self.files.rows.get(&file) {
-            self.files.shelve(row);
-            self.count_at_nodes(step, row, routes);
-        }
-        let told = content(FileControl::Downloaded { file })
-            .and_then(|body| self.enqueue(step, from, MessageId::random(&mut rng()), body, false));
-        if let Err(error) = told {
-            tracing::debug!(%error, "the sender is not told that the file arrived");
-        }
-        let downloaded = Downloaded { bytes, sha256, path, routes, holders, warning: kind.warning };
-        step.tell(Event::FileCompleted {
-            file_id: file.to_string(),
-            direction: Direction::Download,
-            downloaded: Some(downloaded.clone()),
-        });
-        let text = "A file was downloaded, and is what was announced.";
-        self.audit_about(step, "file.downloaded", Severity::Info, Some(from.to_string()), text);
-        self.answer_waiters(step, file, &Ok(downloaded));
-    }
-
-    pub(super) fn answer_waiters(&mut self, step: &mut Step<'_>, file: FileId, result: &Result<Downloaded, ApiError>) {
-        for waiter in self.files.waiters.remove(&file).unwrap_or_default() {
-            step.reply(waiter, result.clone());
-        }
-    }
-
-    fn try_later(&mut self, step: &mut Step<'_>, file: FileId, refused: bool) {
-        let pause = self.files.pauses.entry(file).or_default();
-        let wait = RETRY_FIRST_MS.saturating_mul(1 << pause.failures.min(16)).min(RETRY_MAX_MS);
-        pause.failures = pause.failures.saturating_add(1);
-        pause.refusals = if refused { pause.refusals.saturating_add(1) } else { 0 };
-        let at = Instant::now() + Duration::from_millis(wait);
-        pause.until = Some(at);
-        if pause.refusals >= REFUSALS_MAX {
-            return self.failed(step, file, &FetchError::Refused(FetchRefusal::NotHere));
-        }
-        self.set_file_state(step, file, FileState::Waiting, None);
-        self.wake_at(at);
-    }
-
-    fn failed(&mut self, step: &mut Step<'_>, file: FileId, error: &FetchError) {
-        self.files.pauses.remove(&file);
-        let subject = self.files.rows.get(&file).map(|row| row.peer.to_string());
-        let api = match error {
-            FetchError::Target(error) => {
-                let mut api = target_error(error);
-                api.message.push_str(" What came so far is kept: retry when that is mended.");
-                api
-            }
-            FetchError::Refused(FetchRefusal::Changed) => ApiError::new(
-                ErrorKind::Conflict,
-                "The sender's file was changed after it was shared. Ask for it to be shared again.",
-            ),
-            FetchError::Lied | FetchError::Corrupt => {
-                let text = "What was sent as a file is not what was announced. It was thrown away.";
-                self.alert(step, "file.forged", Severity::Warning, subject, text);
-                ApiError::new(ErrorKind::Conflict, text)
-            }
-            FetchError::Refused(_) | FetchError::NoHolder | FetchError::Stopped => {
-                ApiError::new(ErrorKind::NotConnected, "The sender does not hand the file over. Retry later.")
-            }
-        };
-        if let Some(row) = self.files.rows.get(&file).filter(|_| matches!(error, FetchError::Corrupt)).cloned() {
-            self.remove_growing(step, &row);
-        }
-        self.set_file_state(step, file, FileState::Failed, Some(api.message.clone()));
-        step.tell(Event::FileFailed {
-            file_id: file.to_string(),
-            direction: Direction::Download,
-            reason: api.message.clone(),
-        });
-        self.answer_waiters(step, file, &Err(api));
-    }
-
-    /// Removes what was fetched in part.
-    pub(super) fn remove_growing(&self, step: &mut Step<'_>, row: &FileRow) {
-        let Some(path) = row.path.as_ref().map(|path| growing(path.as_ref(), row.id())) else { return };
-        step.work(async move {
-            match tokio::fs::remove_file(path).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::debug!(%error, "a file that was fetched in part could not be removed");
-                }
-                _ => {}
-            }
-            Work::Tried
-        });
     }
 
     fn own_download(&self, step: &Step<'_>, name: &str) -> Result<(FileId, FileState), ApiError> {

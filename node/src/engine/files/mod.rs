@@ -5,7 +5,9 @@ mod control;
 mod copies;
 mod counts;
 mod download;
+mod ended;
 mod share;
+mod turns;
 mod upload;
 mod view;
 
@@ -27,7 +29,7 @@ use super::state::Open;
 use super::step::Step;
 use crate::api::{Direction, Downloaded, Event, FileState, Reply, Routes};
 use crate::files::copies::form_of;
-use crate::files::fetch::{FetchError, Holder, Progress};
+use crate::files::fetch::{FetchError, Here, Holder, Progress};
 use crate::files::kind::Kind;
 use crate::files::limits::{PREPARED_AT_ONCE_MAX, PROGRESS_EVERY_MS, STREAMS_PER_READER_MAX};
 use crate::files::prepare::Prepared;
@@ -67,7 +69,7 @@ pub(crate) enum FileWork {
     /// Nodes have counted downloads of an own file.
     Counted { file: FileId, downloads: u32 },
     /// A transfer has ended.
-    Fetched { file: FileId, attempt: u64, result: Result<(PathBuf, Kind), FetchError> },
+    Fetched { file: FileId, attempt: u64, target: PathBuf, result: Result<(Here, Kind), FetchError> },
 }
 
 /// A transfer that runs.

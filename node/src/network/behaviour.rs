@@ -1,25 +1,22 @@
 //! All that a peer's swarm can do, composed of libp2p's behaviours.
 
-use std::time::Duration;
-
 use libp2p::StreamProtocol;
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    autonat, connection_limits, dcutr, gossipsub, identify, mdns, memory_connection_limits, ping, relay,
-    request_response, upnp,
+    autonat, connection_limits, dcutr, identify, mdns, memory_connection_limits, ping, relay, request_response, upnp,
 };
 use request_response::ProtocolSupport;
-use secure_chat_protocol::crypto::kdf;
 use secure_chat_protocol::wire::peer::{PEER_PROTOCOL, PeerRequest, PeerResponse};
 use secure_chat_protocol::wire::rendezvous::{self, PUSH_PROTOCOL, RENDEZVOUS_PROTOCOL};
 
 use super::frame::Frames;
+use super::gossip::Gossip;
 use super::limits::{
     CONNECTIONS_INBOUND_MAX, CONNECTIONS_MAX, CONNECTIONS_PENDING_INBOUND_MAX, CONNECTIONS_PENDING_OUTBOUND_MAX,
-    CONNECTIONS_PER_ADDRESS_MAX, CONNECTIONS_PER_PEER_MAX, GOSSIP_MAX_BYTES, GOSSIP_TOPIC_MAX_BYTES, GOSSIP_TOPICS_MAX,
-    PING_INTERVAL, PING_TIMEOUT, PROCESS_MEMORY_MAX_BYTES, STREAM_TIMEOUT, STREAMS_PER_CONNECTION_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX, CONNECTIONS_PER_PEER_MAX, PING_INTERVAL, PING_TIMEOUT, PROCESS_MEMORY_MAX_BYTES,
+    STREAM_TIMEOUT, STREAMS_PER_CONNECTION_MAX,
 };
 
 use super::origins::Origins;
@@ -31,8 +28,6 @@ const IDENTIFY_AGENT: &str = "secure-chat";
 pub(super) type PeerFrames = Frames<PeerRequest, PeerResponse>;
 pub(super) type NodeFrames = Frames<rendezvous::Request, rendezvous::Response>;
 pub(super) type PushFrames = Frames<rendezvous::Push, rendezvous::PushResponse>;
-type Topics = gossipsub::MaxCountSubscriptionFilter<gossipsub::AllowAllSubscriptionFilter>;
-pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, Topics>;
 
 /// The limits come first, so that what they refuse never reaches the others.
 #[derive(NetworkBehaviour)]
@@ -80,7 +75,7 @@ impl Behaviour {
             autonat: autonat::v2::client::Behaviour::default(),
             upnp,
             mdns,
-            gossip: gossip()?,
+            gossip: Gossip::new()?,
             streams: libp2p_stream::Behaviour::new(),
         })
     }
@@ -108,40 +103,4 @@ fn connection_limits() -> connection_limits::ConnectionLimits {
         .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
         .with_max_pending_incoming(Some(CONNECTIONS_PENDING_INBOUND_MAX))
         .with_max_pending_outgoing(Some(CONNECTIONS_PENDING_OUTBOUND_MAX))
-}
-
-/// Anonymous on the wire: authors sign inside the ciphertext. The limits are above
-/// libp2p's defaults, under which 150 topics or a burst of long messages vanish
-/// without an error.
-fn gossip() -> Result<Gossip, String> {
-    let config = gossipsub::ConfigBuilder::default()
-        .validation_mode(gossipsub::ValidationMode::Anonymous)
-        .message_id_fn(|message| {
-            let id = kdf::hash_fields("gossip-id", &[message.topic.as_str().as_bytes(), &message.data]);
-            gossipsub::MessageId::from(id.to_vec())
-        })
-        .max_transmit_size(4 * GOSSIP_MAX_BYTES)
-        // Hardly anything comes twice, so that to tell each neighbour of what came
-        // ("I don't want") costs more than all else that is sent.
-        .idontwant_message_size_threshold(4 * GOSSIP_MAX_BYTES)
-        .max_control_message_size(2 * GOSSIP_TOPICS_MAX * (GOSSIP_TOPIC_MAX_BYTES + 16))
-        // Whoever publishes tells all who are connected; the mesh is for those who are
-        // not, and each link of it more is one more copy for everybody.
-        .mesh_n_low(3)
-        .mesh_n(4)
-        // A star round one hub delivers everything only when its mesh holds them all.
-        .mesh_n_high(64)
-        // Whoever can open it decides: what strangers publish goes no further.
-        .validate_messages()
-        .heartbeat_interval(Duration::from_secs(1))
-        .build()
-        .map_err(|error| error.to_string())?;
-    let topics = gossipsub::MaxCountSubscriptionFilter {
-        filter: gossipsub::AllowAllSubscriptionFilter {},
-        max_subscribed_topics: GOSSIP_TOPICS_MAX,
-        max_subscriptions_per_request: GOSSIP_TOPICS_MAX,
-    };
-    let behaviour =
-        gossipsub::Behaviour::new_with_subscription_filter(gossipsub::MessageAuthenticity::Anonymous, config, topics)?;
-    Ok(behaviour)
 }

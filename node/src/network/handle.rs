@@ -1,6 +1,8 @@
 //! The door to the network: cheap to clone, usable from any task.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use libp2p::identity::Keypair;
 use secure_chat_protocol::wire::peer::{PeerRequest, PeerResponse};
@@ -54,6 +56,7 @@ pub(super) enum Command {
     Subscribe(String, oneshot::Sender<Result<(), GossipError>>),
     Unsubscribe(String),
     Publish { topic: String, data: Vec<u8>, reply: oneshot::Sender<Result<(), GossipError>> },
+    GossipWith { ticket: u64, peers: HashSet<PeerId> },
     PassOn { id: GossipId, forwarder: PeerId },
     Shutdown(oneshot::Sender<()>),
 }
@@ -106,7 +109,8 @@ impl Network {
         let streams = task.streams();
         streams::accept(streams.clone(), accepting);
         let couriers = Arc::new(Couriers::new(config.transport, traffic.clone()));
-        let handle = NetworkHandle { me: PeerId(keys.public().to_peer_id()), commands, traffic, couriers, streams };
+        let (me, gossip_tickets) = (PeerId(keys.public().to_peer_id()), Arc::default());
+        let handle = NetworkHandle { me, commands, traffic, couriers, streams, gossip_tickets };
         runtime.spawn(task.run());
         Ok((handle, reader))
     }
@@ -131,6 +135,7 @@ pub struct NetworkHandle {
     traffic: Arc<Traffic>,
     couriers: Arc<Couriers>,
     streams: libp2p_stream::Control,
+    gossip_tickets: Arc<AtomicU64>,
 }
 
 impl NetworkHandle {
@@ -277,6 +282,18 @@ impl NetworkHandle {
     #[must_use]
     pub fn traffic(&self) -> (u64, u64) {
         self.traffic.totals()
+    }
+
+    /// Exchanges gossip with these peers, and with nobody else from now on: others who are
+    /// connected learn neither what is listened to, nor that anything is published. Of several
+    /// calls the last one counts, in whatever order the futures that they return are driven.
+    pub fn gossip_with(&self, peers: HashSet<PeerId>) -> impl Future<Output = ()> + Send + use<> {
+        let ticket = self.gossip_tickets.fetch_add(1, Ordering::Relaxed);
+        let commands = self.commands.clone();
+        async move {
+            // An error means that the network has stopped.
+            let _ = commands.send(Command::GossipWith { ticket, peers }).await;
+        }
     }
 
     /// Listens to a gossip topic.

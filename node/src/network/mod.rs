@@ -13,6 +13,7 @@ mod courier;
 mod dial_error;
 mod event;
 mod frame;
+mod gossip;
 mod handle;
 mod inbound;
 pub mod limits;

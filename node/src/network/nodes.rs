@@ -1,5 +1,6 @@
 //! Keeping the rendezvous nodes connected, and what the handles ask besides requests.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use libp2p::core::multiaddr::Protocol;
@@ -107,7 +108,7 @@ impl Task {
     }
 
     pub(super) fn subscribe(&mut self, topic: &str) -> Result<(), GossipError> {
-        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        let gossip = &mut self.swarm.behaviour_mut().gossip.router;
         if gossip.topics().count() >= GOSSIP_TOPICS_MAX {
             return Err(GossipError::TooManyTopics);
         }
@@ -118,18 +119,22 @@ impl Task {
         }
     }
 
+    pub(super) fn gossip_with(&mut self, ticket: u64, peers: HashSet<super::PeerId>) {
+        self.swarm.behaviour_mut().gossip.admit_only(ticket, peers.into_iter().map(|peer| peer.0).collect());
+    }
+
     pub(super) fn unsubscribe(&mut self, topic: &str) {
-        self.swarm.behaviour_mut().gossip.unsubscribe(&gossipsub::IdentTopic::new(topic));
+        self.swarm.behaviour_mut().gossip.router.unsubscribe(&gossipsub::IdentTopic::new(topic));
     }
 
     pub(super) fn pass_on(&mut self, id: &GossipId, forwarder: super::PeerId) {
-        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        let gossip = &mut self.swarm.behaviour_mut().gossip.router;
         gossip.report_message_validation_result(&id.0, &forwarder.0, gossipsub::MessageAcceptance::Accept);
     }
 
     pub(super) fn publish(&mut self, topic: &str, data: Vec<u8>) -> Result<(), GossipError> {
         use gossipsub::PublishError;
-        match self.swarm.behaviour_mut().gossip.publish(gossipsub::IdentTopic::new(topic), data) {
+        match self.swarm.behaviour_mut().gossip.router.publish(gossipsub::IdentTopic::new(topic), data) {
             Ok(_) => Ok(()),
             Err(PublishError::Duplicate) => Err(GossipError::Duplicate),
             Err(PublishError::MessageTooLarge) => Err(GossipError::TooLong),

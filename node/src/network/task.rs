@@ -176,6 +176,7 @@ impl Task {
             Command::Subscribe(topic, reply) => drop(reply.send(self.subscribe(&topic))),
             Command::Unsubscribe(topic) => self.unsubscribe(&topic),
             Command::Publish { topic, data, reply } => drop(reply.send(self.publish(&topic, data))),
+            Command::GossipWith { ticket, peers } => self.gossip_with(ticket, peers),
             Command::PassOn { id, forwarder } => self.pass_on(&id, forwarder),
             Command::Shutdown(reply) => self.stopping = Some(reply),
         }

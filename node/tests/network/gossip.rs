@@ -3,9 +3,35 @@
 use std::collections::HashSet;
 
 use secure_chat_node::network::limits::{GOSSIP_MAX_BYTES, GOSSIP_TOPIC_MAX_BYTES};
-use secure_chat_node::network::{GossipError, NetworkEvent};
+use secure_chat_node::network::{GossipError, NetworkEvent, PeerId};
 
 use crate::testbed::{MEMORY, Peer};
+
+/// All of them share groups.
+async fn admit_all(peers: &[&Peer]) {
+    let all: HashSet<PeerId> = peers.iter().map(|peer| peer.id).collect();
+    for peer in peers {
+        peer.handle.gossip_with(all.clone()).await;
+    }
+}
+
+/// Waits until a peer is told that another listens to a topic.
+async fn hears_of(peer: &mut Peer, topic: &str) {
+    peer.until(|event| match event {
+        NetworkEvent::GossipSubscribed { topic: told, .. } => (told == topic).then_some(()),
+        _ => None,
+    })
+    .await;
+}
+
+/// The next message that is published and comes.
+async fn next_message(peer: &mut Peer) -> Vec<u8> {
+    peer.until(|event| match event {
+        NetworkEvent::Gossip { data, .. } => Some(data),
+        _ => None,
+    })
+    .await
+}
 
 #[tokio::test]
 async fn more_topics_than_libp2p_allows_by_default_are_all_heard() {
@@ -15,6 +41,7 @@ async fn more_topics_than_libp2p_allows_by_default_are_all_heard() {
     for topic in &topics {
         alice.handle.subscribe(topic.clone()).await.unwrap();
     }
+    admit_all(&[&alice, &bob]).await;
     alice.handle.dial(at).await.unwrap();
     let mut heard = HashSet::new();
     while heard.len() < topics.len() {
@@ -33,6 +60,7 @@ async fn more_topics_than_libp2p_allows_by_default_are_all_heard() {
 async fn a_burst_of_the_longest_messages_arrives() {
     let (alice, _) = Peer::listening(1, MEMORY).await;
     let (mut bob, at) = Peer::listening(2, MEMORY).await;
+    admit_all(&[&alice, &bob]).await;
     bob.handle.subscribe("t".to_owned()).await.unwrap();
     assert_eq!(alice.handle.publish("t".to_owned(), vec![0]).await, Err(GossipError::NobodyListens));
     let mut alice = alice;
@@ -66,6 +94,7 @@ async fn a_message_goes_further_only_when_it_is_passed_on() {
     for peer in [&alice, &bob, &carol] {
         peer.handle.subscribe("t".to_owned()).await.unwrap();
     }
+    admit_all(&[&alice, &bob, &carol]).await;
     let mut alice = alice;
     for peer in [&mut alice, &mut carol] {
         peer.handle.dial(at_bob.clone()).await.unwrap();
@@ -100,4 +129,71 @@ async fn a_message_goes_further_only_when_it_is_passed_on() {
         );
     }
     assert_eq!(heard, HashSet::from([2, 3]));
+}
+
+#[tokio::test]
+async fn who_was_not_admitted_hears_neither_topics_nor_messages_however_much_they_say_themselves() {
+    let (mut alice, _) = Peer::listening(1, MEMORY).await;
+    let (mut bob, at_bob) = Peer::listening(2, MEMORY).await;
+    let (mut carol, at_carol) = Peer::listening(3, MEMORY).await;
+    let all = HashSet::from([alice.id, bob.id, carol.id]);
+    for peer in [&alice, &bob, &carol] {
+        peer.handle.subscribe("t".to_owned()).await.unwrap();
+    }
+    // Carol knows the topic and admits everybody; Alice shares no group with her.
+    carol.handle.gossip_with(all.clone()).await;
+    bob.handle.gossip_with(all.clone()).await;
+    alice.handle.gossip_with(HashSet::from([bob.id])).await;
+    alice.handle.dial(at_carol.clone()).await.unwrap();
+    alice.handle.dial(at_bob).await.unwrap();
+    hears_of(&mut alice, "t").await;
+    alice.handle.publish("t".to_owned(), vec![1]).await.unwrap();
+    assert_eq!(next_message(&mut bob).await, [1]);
+    // Now she does, on the connection that stands: what Carol said before counts from here.
+    alice.handle.gossip_with(all.clone()).await;
+    hears_of(&mut alice, "t").await;
+    hears_of(&mut carol, "t").await;
+    alice.handle.publish("t".to_owned(), vec![2]).await.unwrap();
+    assert_eq!(next_message(&mut carol).await, [2], "and nothing of before");
+    assert_eq!(next_message(&mut bob).await, [2]);
+    // And no longer: neither what is said nor what is listened to from now on.
+    alice.handle.gossip_with(HashSet::from([bob.id])).await;
+    alice.handle.subscribe("u".to_owned()).await.unwrap();
+    alice.handle.publish("t".to_owned(), vec![3]).await.unwrap();
+    assert_eq!(next_message(&mut bob).await, [3]);
+    // Once more, over a new connection.
+    alice.handle.gossip_with(all).await;
+    let gone = |event| matches!(event, NetworkEvent::Disconnected { last: true, .. }).then_some(());
+    alice.until(gone).await;
+    let mut told = Vec::new();
+    let ended = |event| match event {
+        NetworkEvent::GossipSubscribed { topic, .. } => {
+            told.push(topic);
+            None
+        }
+        NetworkEvent::Gossip { data, .. } => panic!("heard {data:?}"),
+        NetworkEvent::Disconnected { .. } => Some(()),
+        _ => None,
+    };
+    carol.until(ended).await;
+    assert!(told.is_empty(), "was told of {told:?}");
+    alice.handle.dial(at_carol).await.unwrap();
+    hears_of(&mut alice, "t").await;
+    hears_of(&mut carol, "u").await;
+    alice.handle.publish("t".to_owned(), vec![4]).await.unwrap();
+    assert_eq!(next_message(&mut carol).await, [4]);
+}
+
+#[tokio::test]
+async fn of_two_that_say_who_is_admitted_the_later_counts() {
+    let (mut alice, _) = Peer::listening(1, MEMORY).await;
+    let (bob, at_bob) = Peer::listening(2, MEMORY).await;
+    admit_all(&[&alice, &bob]).await;
+    bob.handle.subscribe("t".to_owned()).await.unwrap();
+    let nobody = alice.handle.gossip_with(HashSet::new());
+    let bob_alone = alice.handle.gossip_with(HashSet::from([bob.id]));
+    bob_alone.await;
+    nobody.await;
+    alice.handle.dial(at_bob).await.unwrap();
+    hears_of(&mut alice, "t").await;
 }

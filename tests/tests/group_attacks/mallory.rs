@@ -123,7 +123,12 @@ impl Mallory {
         let (tell, changed) = watch::channel(0);
         let (shared, door) = (state.clone(), net.clone());
         tokio::spawn(async move {
+            let mut near = std::collections::HashSet::new();
             while let Some(event) = events.recv().await {
+                if let NetworkEvent::Connected { peer, .. } = &event {
+                    near.insert(*peer);
+                    door.gossip_with(near.clone()).await;
+                }
                 let topics = shared.lock().unwrap().happened(event);
                 for topic in topics {
                     door.subscribe(topic).await.unwrap();

@@ -42,6 +42,7 @@ fn secrets(row: &GroupRow) -> impl Iterator<Item = GroupSecret> {
 impl Open {
     /// Listens to the topics of all groups, and to no others.
     pub(in crate::engine) fn follow_topics(&mut self, step: &mut Step<'_>) {
+        self.gossip_with_members(step);
         let joined = self.groups.values().filter(|held| held.is_joined());
         let wanted: std::collections::HashMap<String, GroupId> = joined
             .flat_map(|held| {
@@ -282,6 +283,10 @@ impl Open {
             .filter(|held| held.is_joined() && held.has(&account))
             .map(|held| held.row.group)
             .collect();
+        if !shared.is_empty() {
+            // Their record may name another peer id than the one that was known.
+            self.gossip_with_members(step);
+        }
         for group in shared {
             self.ask_in_turn(step, group, account);
         }

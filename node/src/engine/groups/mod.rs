@@ -5,6 +5,7 @@
 //! author's chain and published; whoever misses one fetches it from any member.
 
 mod admins;
+mod audience;
 mod chat;
 mod commands;
 mod control;

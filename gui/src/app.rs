@@ -73,11 +73,10 @@ impl App {
         let attention = self.bridge.attention();
         attention.set_focused(focused);
         attention.set_detail(self.window.state.preferences.notifications());
-        let people = &self.window.state.people;
-        let muted = people.contacts().iter().filter(|contact| contact.muted_until.is_some());
-        let groups = self.window.state.groups.list.iter().filter(|group| group.muted_until.is_some());
-        let groups = groups.map(|group| group.group_id.clone());
-        attention.set_muted(muted.map(|contact| contact.username.clone()).chain(groups));
+        let State { people, groups, .. } = &self.window.state;
+        let people = people.contacts().iter().filter_map(|contact| Some((&contact.username, contact.muted_until?)));
+        let groups = groups.list.iter().filter_map(|group| Some((&group.group_id, group.muted_until?)));
+        attention.set_muted(people.chain(groups).map(|(conversation, until)| (conversation.clone(), until.0.0)));
     }
 
     /// How many messages of the open conversation are loaded, for measurements.
@@ -176,9 +175,10 @@ impl Window {
             clock,
             conversation: self.state.chat.conversation().map(str::to_owned),
             focus_composer: std::mem::take(&mut self.focus_composer),
+            focus_search: false,
             intents: Vec::new(),
         };
-        keys(&ctx, &self.state, &mut self.views, &mut cx);
+        keys(&ctx, &self.state, &mut cx);
         given(&ctx, &self.state, &mut cx);
         self.views.ui(ui, &mut self.state, &mut cx);
         if let Some(serial) = toasts(&ctx, &mut self.state.notices, clock.now_ms) {

@@ -18,8 +18,8 @@ use crate::theme;
 
 /// A window and what it asked of the node that isn't there.
 pub(crate) struct Bench {
-    window: Window,
-    asks: Vec<Ask>,
+    pub(crate) window: Window,
+    pub(crate) asks: Vec<Ask>,
 }
 
 fn account() -> Account {

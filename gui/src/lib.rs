@@ -16,6 +16,8 @@ pub mod app;
 mod app_tests;
 mod ask;
 pub mod bridge;
+#[cfg(test)]
+mod group_tests;
 pub mod hosting;
 pub mod launch;
 #[cfg(test)]

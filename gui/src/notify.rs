@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use secure_chat_node::api::{Event, Message};
 
 use crate::strings::tr;
+use crate::text::Clock;
 
 /// No more than one notification in this time: a flood of messages is one event for a person.
 const QUIET_FOR: Duration = Duration::from_secs(3);
@@ -35,7 +36,8 @@ pub(crate) enum Detail {
 pub(crate) struct Attention {
     focused: AtomicBool,
     detail: AtomicU8,
-    muted: std::sync::RwLock<std::collections::HashSet<String>>,
+    /// Until when each makes no noise, in milliseconds.
+    muted: std::sync::RwLock<std::collections::HashMap<String, u64>>,
 }
 
 impl Attention {
@@ -49,8 +51,8 @@ impl Attention {
         self.detail.store(detail as u8, Ordering::Relaxed);
     }
 
-    /// The conversations that make no noise.
-    pub(crate) fn set_muted(&self, muted: impl Iterator<Item = String>) {
+    /// The conversations that make no noise, and until when.
+    pub(crate) fn set_muted(&self, muted: impl Iterator<Item = (String, u64)>) {
         if let Ok(mut old) = self.muted.write() {
             old.clear();
             old.extend(muted);
@@ -58,7 +60,8 @@ impl Attention {
     }
 
     fn is_muted(&self, conversation: &str) -> bool {
-        self.muted.read().is_ok_and(|muted| muted.contains(conversation))
+        let now_ms = Clock::system().now_ms;
+        self.muted.read().is_ok_and(|muted| muted.get(conversation).is_some_and(|until| *until > now_ms))
     }
 
     fn detail(&self) -> Detail {
@@ -202,10 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn a_muted_contact_makes_no_noise() {
+    fn a_muted_contact_makes_no_noise_until_the_time_is_over() {
         let desktop = Desktop::new(Arc::default());
-        desktop.attention.set_muted(["bob".to_owned()].into_iter());
+        let now_ms = Clock::system().now_ms;
+        desktop.attention.set_muted([("bob".to_owned(), now_ms + 60_000)].into_iter());
         assert_eq!(desktop.words(&message()), None);
+        desktop.attention.set_muted([("bob".to_owned(), now_ms - 60_000)].into_iter());
+        assert!(desktop.words(&message()).is_some());
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub(crate) struct File {
     /// Where it was saved.
     #[serde(default)]
     pub(crate) path: Option<String>,
+    /// What is here is kept encrypted: fetching it to a path makes a readable copy.
+    #[serde(default)]
+    pub(crate) encrypted: bool,
     #[serde(default)]
     pub(crate) bytes_done: u64,
     /// Why it stands so.
@@ -49,6 +52,13 @@ pub(crate) struct File {
     /// Rendezvous nodes where it waits.
     #[serde(default)]
     pub(crate) stored_at: u64,
+}
+
+impl File {
+    /// Whether it is here whole, and nobody can read it outside of this program.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.encrypted && self.state == "completed"
+    }
 }
 
 /// What is shared, and with whom.
@@ -89,10 +99,10 @@ impl Deed {
 pub(crate) enum Ask {
     List,
     Share(Share),
-    /// `confirm`: it can run something, and the person knows.
+    /// Without a path where the settings say; `confirm`: it can run something, and the person knows.
     Download {
         file_id: String,
-        path: String,
+        path: Option<String>,
         confirm: bool,
     },
     Do {
@@ -121,10 +131,10 @@ impl std::fmt::Debug for Picture {
 pub(crate) enum Answer {
     List(Answered<Vec<File>>),
     Shared(Answered<()>),
+    /// Where it is, unless it was to be kept where the settings say.
     Downloaded {
         file_id: String,
-        path: String,
-        result: Answered<()>,
+        result: Answered<Option<String>>,
     },
     Done {
         file_id: String,
@@ -141,6 +151,11 @@ pub(crate) enum Answer {
 #[derive(Deserialize)]
 struct Files {
     files: Vec<File>,
+}
+
+#[derive(Deserialize)]
+struct Downloaded {
+    path: String,
 }
 
 impl Ask {
@@ -160,8 +175,8 @@ impl Ask {
             }
             Self::Download { file_id, path, confirm } => {
                 let params = json!({"file_id": file_id, "path": path, "confirm": confirm.then_some(true)});
-                let result = by_name::tell(node, "files.download", params).await;
-                Answer::Downloaded { file_id, path, result }
+                let result = by_name::ask::<Downloaded>(node, "files.download", params).await;
+                Answer::Downloaded { file_id, result: result.map(|done| path.map(|_| done.path)) }
             }
             Self::Do { file_id, deed } => {
                 let result = by_name::tell(node, deed.method(), json!({"file_id": file_id})).await;

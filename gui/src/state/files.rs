@@ -205,6 +205,7 @@ impl State {
             "file.completed" => {
                 self.notices.toast(Tone::Good, (tr().file_completed)(&name()), clock.now_ms);
                 self.files.progress.remove(&told.file_id);
+                self.files.errors.remove(&told.file_id);
             }
             "file.failed" => {
                 let reason = told.reason.clone().unwrap_or_else(|| tr().file_failed.to_owned());
@@ -250,13 +251,15 @@ impl State {
                 self.share_next(asks);
             }
             Answer::Shared(Err(error)) => self.files.sharing = Some(Err(error.message)),
-            Answer::Downloaded { file_id, path, result } => {
+            Answer::Downloaded { file_id, result } => {
                 self.files.progress.remove(&file_id);
                 match result {
-                    Ok(()) => {
+                    Ok(path) => {
                         self.files.errors.remove(&file_id);
-                        self.notices.toast(Tone::Good, (tr().file_saved)(&path), clock.now_ms);
-                        self.files.saved.insert(file_id, path);
+                        if let Some(path) = path {
+                            self.notices.toast(Tone::Good, (tr().file_saved)(&path), clock.now_ms);
+                            self.files.saved.insert(file_id, path);
+                        }
                     }
                     Err(error) => {
                         self.files.errors.insert(file_id, error.message);
@@ -265,9 +268,11 @@ impl State {
                 self.read_files(asks);
             }
             Answer::Done { file_id, deed, result } => {
-                if self.toast_error(result, clock).is_some() && matches!(deed, Deed::Cancel | Deed::Delete) {
-                    self.files.progress.remove(&file_id);
+                if self.toast_error(result, clock).is_some() {
                     self.files.errors.remove(&file_id);
+                    if matches!(deed, Deed::Cancel | Deed::Delete) {
+                        self.files.progress.remove(&file_id);
+                    }
                 }
                 self.read_files(asks);
             }
@@ -280,11 +285,15 @@ impl State {
         asks.push(ask::Ask::Share(share).into());
     }
 
-    /// Fetches a file to `path`.
-    pub(super) fn download(&mut self, file_id: String, path: String, confirm: bool, asks: &mut Vec<Ask>) {
+    /// Fetches a file to `path`, or to where the settings say.
+    pub(super) fn download(&mut self, file_id: String, path: Option<String>, confirm: bool, asks: &mut Vec<Ask>) {
         self.files.errors.remove(&file_id);
-        let total = self.files.list.iter().find(|file| file.file_id == file_id).map_or(0, |file| file.size);
-        self.files.progress.insert(file_id.clone(), Progress { total, ..Progress::default() });
+        let file = self.files.get(&file_id);
+        // A copy of what is here already is made at once.
+        if !file.is_some_and(File::is_kept) {
+            let total = file.map_or(0, |file| file.size);
+            self.files.progress.insert(file_id.clone(), Progress { total, ..Progress::default() });
+        }
         asks.push(ask::Ask::Download { file_id, path, confirm }.into());
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use secure_chat_node::api::Message;
 use serde_json::Value;
 
-use super::{DRAFTS_READ_MAX, Overlay, Row, Selection, State, Tab, Timeline, Tone};
+use super::{DRAFTS_READ_MAX, Overlay, Row, Selection, State, Tab, Timeline, Tone, is_muted};
 use crate::ask::groups::{self as ask, Answer, FoundGroup, Group, Link, Member};
 use crate::ask::{Ask, messages};
 use crate::strings::tr;
@@ -50,8 +50,14 @@ impl Groups {
     }
 
     /// Unread messages of groups that are not muted.
-    pub(crate) fn unread(&self) -> u64 {
-        self.list.iter().filter(|group| group.muted_until.is_none()).map(|group| group.unread).sum()
+    pub(crate) fn unread(&self, now_ms: u64) -> u64 {
+        self.list.iter().filter(|group| !is_muted(group.muted_until, now_ms)).map(|group| group.unread).sum()
+    }
+
+    /// Answers that others wait for: to who wants in, and to invites.
+    pub(crate) fn waiting(&self) -> u64 {
+        let invites = self.list.iter().filter(|group| group.state == "invited").count() as u64;
+        invites + self.list.iter().filter(|group| group.leads()).map(|group| group.requests).sum::<u64>()
     }
 
     /// Searches public groups.

@@ -144,9 +144,10 @@ pub(crate) enum Intent {
         pick: desktop::Pick,
         path: String,
     },
+    /// To this path, or to where the settings say.
     Download {
         file_id: String,
-        path: String,
+        path: Option<String>,
         confirm: bool,
     },
     ExportLog {

@@ -31,7 +31,7 @@ pub(crate) use heights::Heights;
 pub(crate) use intent::{Confirm, Effect, Intent, Overlay, Recipient, copied};
 pub(crate) use network::{Network, Reach};
 pub(crate) use notices::{Notices, Tone};
-pub(crate) use people::People;
+pub(crate) use people::{People, is_muted};
 pub(crate) use preferences::{Key, Look, Preferences, SCALES};
 pub(crate) use previews::{Preview, Previews};
 pub(crate) use row::{Quote, Reaction, Row, Shared, text_of};
@@ -395,6 +395,6 @@ impl State {
 /// What tests of the window build their states from.
 #[cfg(test)]
 pub(crate) mod tests {
-    pub(crate) use super::people::tests::contact;
+    pub(crate) use super::people::tests::{contact, message};
     pub(crate) use super::timeline::tests::row;
 }

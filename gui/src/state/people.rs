@@ -1,11 +1,16 @@
 //! Contacts, requests and who is online.
 
-use secure_chat_node::api::{ChatRequest, Contact, ContactState, Message, RequestState, Requests, Status, User};
+use secure_chat_node::api::{At, ChatRequest, Contact, ContactState, Message, RequestState, Requests, Status, User};
 
 /// How long "is writing" is believed without a repetition, in milliseconds.
 const TYPING_FOR_MS: u64 = 6_000;
 /// So many are remembered to be writing.
 const TYPING_MAX: usize = 64;
+
+/// Whether what is muted until then is still so.
+pub(crate) fn is_muted(until: Option<At>, now_ms: u64) -> bool {
+    until.is_some_and(|until| until.0.0 > now_ms)
+}
 
 /// Everybody this account knows of.
 #[derive(Debug, Default)]
@@ -145,8 +150,9 @@ impl People {
     }
 
     /// Unread messages of all conversations that are not muted.
-    pub(crate) fn unread(&self) -> u64 {
-        self.contacts.iter().filter(|contact| contact.muted_until.is_none()).map(|contact| contact.unread).sum()
+    pub(crate) fn unread(&self, now_ms: u64) -> u64 {
+        let heard = |contact: &&Contact| !is_muted(contact.muted_until, now_ms);
+        self.contacts.iter().filter(heard).map(|contact| contact.unread).sum()
     }
 
     /// The keys of a contact changed.

@@ -30,6 +30,11 @@ pub(crate) enum Key {
     Notifications,
     NotificationContent,
     WhoMayRequest,
+    /// Received files are kept encrypted in the data directory.
+    EncryptReceived,
+    /// Others are told where this machine can be reached directly.
+    ShareAddresses,
+    DownloadFolder,
     /// Parts of the setting that belongs to the window.
     Theme,
     Scale,
@@ -52,6 +57,9 @@ impl Key {
             Self::Notifications => "notifications",
             Self::NotificationContent => "notification_content",
             Self::WhoMayRequest => "who_may_request",
+            Self::EncryptReceived => "encrypt_received_files",
+            Self::ShareAddresses => "share_addresses",
+            Self::DownloadFolder => "download_folder",
             Self::Theme => "theme",
             Self::Scale => "scale",
             Self::ReducedMotion => "reduced_motion",

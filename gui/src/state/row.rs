@@ -87,6 +87,12 @@ impl Row {
         }
     }
 
+    /// What the reader has to know before they believe it: that others were told
+    /// something else. Of one that failed, the reason says why.
+    pub(crate) fn warning(&self) -> Option<&str> {
+        self.reason.as_deref().filter(|_| self.state != MessageState::Failed)
+    }
+
     /// What a reply to it shows of it.
     pub(crate) fn quote(&self) -> Quote {
         let text = match &self.file {
@@ -108,7 +114,8 @@ impl Row {
             Some(_) => 60.0,
             None => 0.0,
         };
-        28.0 + file + LINE_PT * (lines + extras) as f32
+        let warning = if self.warning().is_some() { 32.0 } else { 0.0 };
+        28.0 + file + warning + LINE_PT * (lines + extras) as f32
     }
 }
 

@@ -99,6 +99,7 @@ strings! {
     tab_profile: Text = "Profile";
     lock: Text = "Lock";
     lock_hint: Text = "Lock and hide everything  (Ctrl+L)";
+    waiting_here: fn(u64) -> String = |n| format!("{n} new");
     notices: Text = "Notifications";
     notices_short: Text = "Alerts";
     notices_none: Text = "Nothing new. What needs your attention is kept here.";
@@ -230,6 +231,7 @@ strings! {
     spoken_message: fn(&str, &str, &str, &str) -> String = |who, when, state, text| {
         if state.is_empty() { format!("{who}, {when}: {text}") } else { format!("{who}, {when}, {state}: {text}") }
     };
+    spoken_warning: fn(&str, &str) -> String = |warning, message| format!("Warning: {warning} {message}");
     spoken_state: fn(MessageState) -> Text = |state| match state {
         MessageState::Queued => "on its way",
         MessageState::Sent => "sent",
@@ -324,7 +326,7 @@ strings! {
         ("Ctrl+K", "Find a person or an action"),
         ("Ctrl+1 … 6", "Go to a tab"),
         ("Ctrl+N", "New chat"),
-        ("Ctrl+F", "Search in this chat"),
+        ("Ctrl+F", "Search in this chat or page"),
         ("Ctrl+L", "Lock and hide everything"),
         ("Enter", "Send"),
         ("Shift+Enter", "New line"),
@@ -413,6 +415,10 @@ strings! {
     typing_setting_text: Text = "Others see that you are writing";
     presence_setting: Text = "Presence";
     presence_setting_text: Text = "Contacts see when you are online";
+    addresses_setting: Text = "Direct connections";
+    addresses_setting_text: Text = "Contacts learn where your machine can be reached";
+    encrypt_received: Text = "Keep received files encrypted";
+    encrypt_received_text: Text = "Sealed in the data directory, until you save a copy that can be read";
     who_may_request: Text = "Chat requests";
     who_may_request_text: Text = "Who may ask you for a chat";
     requests_everyone: Text = "from everybody";
@@ -481,6 +487,8 @@ strings! {
     group_settings: Text = "Group settings";
     group_leave: Text = "Leave group";
     group_requests: Text = "WANT TO JOIN";
+    group_want_in: fn(u64) -> String =
+        |n| if n == 1 { "1 person wants to join".to_owned() } else { format!("{n} people want to join") };
     group_approve: Text = "Approve";
     group_reject: Text = "Reject";
     group_status: fn(u64, u64) -> String = |members, online| {
@@ -543,6 +551,12 @@ strings! {
     copy_path: Text = "Copy path";
     save: Text = "Save";
     save_as: Text = "Save as…";
+    save_copy: Text = "Save a copy…";
+    save_copy_text: Text = "The file is kept encrypted here. Whoever gets to the folder can read the copy.";
+    keep_encrypted: Text = "Keep it here, encrypted";
+    keep_encrypted_text: Text = "Nobody else on this machine can read it. You can save a readable copy at any time.";
+    or_save_copy: Text = "OR SAVE A COPY THAT CAN BE READ";
+    file_kept: Text = "here, kept encrypted";
     save_anyway: Text = "Save it anyway";
     risky_to_open: Text = "This kind of file can run a program when it is opened. Save it only if you expected it.";
     risky_to_share: Text = "This kind of file can run a program: they will be warned.";
@@ -607,7 +621,7 @@ strings! {
     yes: Text = "yes";
     no: Text = "no";
     suspicious: Text = "Suspicious activity";
-    suspicious_text: Text = "What somebody may have tried. Nothing here got through.";
+    suspicious_text: Text = "What somebody may have tried, and what you should know about it.";
     suspicious_none: Text = "Nothing suspicious.";
     alert_dismiss: Text = "I have seen this";
     times: fn(u64) -> String = |n| format!(" · {n} times");

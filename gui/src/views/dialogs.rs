@@ -10,6 +10,7 @@ use super::group_dialogs::GroupDialog;
 use super::share::ShareDialog;
 use super::{Cx, shortcuts};
 use crate::ask::desktop::Pick;
+use crate::ask::files::File;
 use crate::ask::{contacts, files, groups, messages, network, security};
 use crate::state::{Confirm, Intent, Overlay, State, Tone};
 use crate::strings::tr;
@@ -46,7 +47,7 @@ impl Dialogs {
             }
             match &overlay {
                 Overlay::Share { path, to } => self.share.begin(path, to),
-                Overlay::SaveFile { name, .. } => self.share.begin_save(name),
+                Overlay::SaveFile { name, .. } => self.share.begin_save(name, state),
                 Overlay::EditGroup(group_id) => self.group.begin(group_id.as_deref(), state),
                 _ => {}
             }
@@ -96,7 +97,9 @@ impl Dialogs {
         match overlay {
             Overlay::Share { .. } => dialog(ctx, tr().share_file, 480.0, |ui| share.share(ui, state, first, cx)),
             Overlay::SaveFile { file_id, risky, .. } => {
-                dialog(ctx, tr().save_as, 480.0, |ui| share.save(ui, state, (file_id, *risky), first, cx))
+                let kept = state.files.get(file_id).is_some_and(File::is_kept);
+                let title = if kept { tr().save_copy } else { tr().save_as };
+                dialog(ctx, title, 480.0, |ui| share.save(ui, state, (file_id, *risky), first, cx))
             }
             Overlay::EditGroup(id) => {
                 let title = if id.is_some() { tr().group_settings } else { tr().group_new };

@@ -33,7 +33,7 @@ pub(super) fn files(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
         return;
     }
     tailed(ui, |ui| ui.vertical(heading), |ui| share(ui, PushButton::new(tr().share_file)));
-    filters(ui, state);
+    filters(ui, state, cx);
     let shown = state.files.shown();
     if shown.is_empty() {
         muted(ui, if state.files.loaded { tr().nothing_found } else { tr().files_wait });
@@ -51,7 +51,7 @@ pub(super) fn files(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
     });
 }
 
-fn filters(ui: &mut Ui, state: &mut State) {
+fn filters(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
     let Files { source, query, order, .. } = &mut state.files;
     tailed(
         ui,
@@ -65,7 +65,10 @@ fn filters(ui: &mut Ui, state: &mut State) {
                     *source = other;
                 }
             }
-            Field::new(tr().files_search).hint(tr().files_search).bare().show(ui, query);
+            let field = Field::new(tr().files_search).hint(tr().files_search).bare().show(ui, query);
+            if std::mem::take(&mut cx.focus_search) {
+                field.request_focus();
+            }
         },
         |ui| orders(ui, order),
     );
@@ -153,8 +156,8 @@ fn row(ui: &mut Ui, file: &File, state: &State, cx: &mut Cx) {
         if let Some(progress) = progress {
             bar(ui, progress, file.state == "paused");
         }
-        let error = state.files.errors.get(&file.file_id).or(file.reason.as_ref());
-        if let Some(error) = error.filter(|_| !matches!(file.state.as_str(), "completed" | "downloading")) {
+        let reason = file.reason.as_ref().filter(|_| !matches!(file.state.as_str(), "completed" | "downloading"));
+        if let Some(error) = state.files.errors.get(&file.file_id).or(reason) {
             error_text(ui, error);
         }
     });
@@ -190,7 +193,8 @@ fn buttons(ui: &mut Ui, file: &File, able: &Able, state: &State, cx: &mut Cx) {
     if able.retry && tool(ui, Icon::RotateCw, tr().retry) {
         deeds.push(Deed::Retry);
     }
-    if able.fetch && tool(ui, Icon::Download, tr().save_as) {
+    let save = if file.is_kept() { tr().save_copy } else { tr().save_as };
+    if able.fetch && tool(ui, Icon::Download, save) {
         let name = paths::file_name(&file.name).to_owned();
         let risky = file.warning.is_some() || is_risky(&name);
         cx.say(Intent::Show(Overlay::SaveFile { file_id: file_id(), name, risky }));
@@ -224,9 +228,14 @@ fn detail(file: &File, state: &State, cx: &Cx) -> String {
     if file.mine && file.stored_at > 0 {
         parts.push((tr().file_waits_at)(file.stored_at));
     }
-    parts.push((tr().file_state)(&file.state));
+    parts.push(state_of(file));
     parts.retain(|part| !part.is_empty());
     parts.join(" · ")
+}
+
+/// How it stands, in words.
+pub(super) fn state_of(file: &File) -> String {
+    if file.is_kept() { tr().file_kept.to_owned() } else { (tr().file_state)(&file.state) }
 }
 
 fn bar(ui: &mut Ui, progress: &Progress, paused: bool) {

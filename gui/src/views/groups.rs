@@ -7,7 +7,7 @@ use super::chat::ChatTab;
 use super::group_members;
 use super::{Cx, rail, side_panel};
 use crate::ask::groups::{Ask, Group};
-use crate::state::{Intent, Overlay, Selection, State};
+use crate::state::{Intent, Overlay, Selection, State, is_muted};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, RADIUS_PT, font, icons, medium};
@@ -66,7 +66,11 @@ fn list(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
         });
     });
     if !state.groups.list.is_empty() {
-        Field::new(tr().group_list_search).hint(tr().group_list_search).bare().show(ui, &mut state.groups.query);
+        let field = Field::new(tr().group_list_search).hint(tr().group_list_search).bare();
+        let field = field.show(ui, &mut state.groups.query);
+        if std::mem::take(&mut cx.focus_search) {
+            field.request_focus();
+        }
     }
     let state = &*state;
     ui.spacing_mut().item_spacing.y = 2.0;
@@ -123,7 +127,12 @@ fn row(ui: &mut Ui, group: &Group, at: u64, state: &State, cx: &mut Cx) {
     let p = Palette::of(ui);
     let on = state.chat.selection == Selection::Group(group.group_id.clone());
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW_PT), Sense::click());
-    let spoken = if group.unread > 0 { (tr().spoken_unread)(&group.name, group.unread) } else { group.name.clone() };
+    let mut spoken =
+        if group.unread > 0 { (tr().spoken_unread)(&group.name, group.unread) } else { group.name.clone() };
+    let want_in = (group.leads() && group.requests > 0).then(|| (tr().group_want_in)(group.requests));
+    if let Some(words) = &want_in {
+        spoken = format!("{spoken}, {words}");
+    }
     response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, true, on, &spoken));
     if on || response.hovered() {
         ui.painter().rect_filled(rect, RADIUS_PT, if on { p.surface } else { p.chat });
@@ -136,7 +145,7 @@ fn row(ui: &mut Ui, group: &Group, at: u64, state: &State, cx: &mut Cx) {
     let (left, right) = (rect.left() + 62.0, rect.right() - 10.0);
     let top = rect.top() + 22.0;
     let mut room = right - left - time.size().x - 8.0;
-    if group.muted_until.is_some() {
+    if is_muted(group.muted_until, cx.clock.now_ms) {
         let sign = FontId::new(12.5, icons());
         let x = right - time.size().x - 12.0;
         painter.text(pos2(x, top), Align2::CENTER_CENTER, char::from(Icon::BellOff), sign, p.muted);
@@ -147,7 +156,7 @@ fn row(ui: &mut Ui, group: &Group, at: u64, state: &State, cx: &mut Cx) {
     let named = group.mentions > 0;
     let room = right - left - if group.unread > 0 { 34.0 } else { 0.0 } - if named { 20.0 } else { 0.0 };
     let (words, color) = match state.people.typing(&group.group_id, cx.clock.now_ms).as_slice() {
-        [] => (line(group, state), p.muted),
+        [] => want_in.map_or_else(|| (line(group, state), p.muted), |words| (words, p.accent)),
         who => ((tr().group_typing)(who), p.accent),
     };
     paint_elided(painter, pos2(left, rect.top() + 42.0), &words, font(12.5), color, room);

@@ -39,6 +39,8 @@ pub(crate) struct Cx {
     pub(crate) conversation: Option<String>,
     /// The composer is to take the keyboard.
     pub(crate) focus_composer: bool,
+    /// The search of the list or page is to take the keyboard.
+    pub(crate) focus_search: bool,
     pub(crate) intents: Vec<Intent>,
 }
 

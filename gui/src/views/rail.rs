@@ -19,8 +19,8 @@ pub(super) fn rail(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
     ui.spacing_mut().item_spacing.y = gap;
     for (index, tab) in Tab::shown().enumerate() {
         let count = match tab {
-            Tab::Chat => state.people.unread() + state.people.incoming.len() as u64,
-            Tab::Groups => state.groups.unread(),
+            Tab::Chat => state.people.unread(cx.clock.now_ms) + state.people.incoming.len() as u64,
+            Tab::Groups => state.groups.unread(cx.clock.now_ms) + state.groups.waiting(),
             Tab::Security => state.security.alerts.len() as u64,
             _ => 0,
         };
@@ -90,6 +90,7 @@ fn item(ui: &mut Ui, icon: Icon, name: &str, hint: &str, on: bool, count: u64) -
     painter.text(center + vec2(0.0, below), Align2::CENTER_CENTER, name, FontId::new(11.0, medium()), words);
     if count > 0 {
         badge(ui, pos2(center.x + 13.0, rect.top() + 11.0), count);
+        ui.ctx().accesskit_node_builder(response.id, |node| node.set_description((tr().waiting_here)(count)));
     }
     response.on_hover_text(hint).clicked()
 }

@@ -292,7 +292,7 @@ fn severity(severity: &str, p: &Palette) -> (Icon, egui::Color32) {
 
 fn log(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
     title(ui, tr().log_title, tr().log_text);
-    if filters(ui, &mut state.security.filter, cx.clock.now_ms) {
+    if filters(ui, &mut state.security.filter, cx) {
         cx.say(Intent::FilterLog);
     }
     let security = &state.security;
@@ -314,13 +314,21 @@ fn log(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
 }
 
 /// What of the log is shown; says whether that was changed.
-fn filters(ui: &mut Ui, filter: &mut Filter, now_ms: u64) -> bool {
+fn filters(ui: &mut Ui, filter: &mut Filter, cx: &mut Cx) -> bool {
+    let now_ms = cx.clock.now_ms;
     let mut typed = false;
     let mut chosen = false;
     let (query, severity, since) = (&mut filter.query, &mut filter.severity, &mut filter.since);
     tailed(
         ui,
-        |ui| typed = Field::new(tr().log_search).hint(tr().log_search).bare().show(ui, query).changed(),
+        |ui| {
+            let field = Field::new(tr().log_search).hint(tr().log_search).bare().show(ui, query);
+            if std::mem::take(&mut cx.focus_search) {
+                field.request_focus();
+                field.scroll_to_me(None);
+            }
+            typed = field.changed();
+        },
         |ui| {
             let name = (tr().severity)(*severity);
             let choice = ComboBox::from_id_salt("severity").selected_text(name).width(130.0).show_ui(ui, |ui| {

@@ -70,6 +70,8 @@ fn privacy(ui: &mut Ui, state: &State, cx: &mut Cx) {
         (Key::ReadReceipts, tr().receipts, tr().receipts_text),
         (Key::Typing, tr().typing_setting, tr().typing_setting_text),
         (Key::SharePresence, tr().presence_setting, tr().presence_setting_text),
+        (Key::ShareAddresses, tr().addresses_setting, tr().addresses_setting_text),
+        (Key::EncryptReceived, tr().encrypt_received, tr().encrypt_received_text),
     ] {
         // A setting that the node doesn't know is not shown.
         let Some(on) = preferences.switch(key) else { continue };

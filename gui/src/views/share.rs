@@ -7,10 +7,10 @@ use secure_chat_node::api::ContactState;
 use super::Cx;
 use super::paths::{in_downloads, path_field};
 use crate::ask::desktop::Pick;
-use crate::ask::files::Share;
-use crate::state::{Intent, Recipient, State, is_risky};
+use crate::ask::files::{File, Share};
+use crate::state::{Intent, Key, Recipient, State, is_risky};
 use crate::strings::tr;
-use crate::widgets::{Field, PushButton, error_text, muted};
+use crate::widgets::{Field, PushButton, error_text, muted, section};
 
 /// What is being filled in.
 #[derive(Default)]
@@ -42,8 +42,8 @@ impl ShareDialog {
     }
 
     /// The question where to save opens with this.
-    pub(super) fn begin_save(&mut self, name: &str) {
-        self.save_to = in_downloads(None, name);
+    pub(super) fn begin_save(&mut self, name: &str, state: &State) {
+        self.save_to = in_downloads(state.preferences.word(Key::DownloadFolder), name);
     }
 
     /// What to share with whom.
@@ -124,18 +124,40 @@ impl ShareDialog {
         if risky {
             error_text(ui, tr().risky_to_open);
         }
+        let kept = state.files.get(file_id).is_some_and(File::is_kept);
+        // One of two ways to save it is the one that is meant to be taken.
+        let keeps = !kept && state.preferences.switch(Key::EncryptReceived) == Some(true);
+        if kept {
+            muted(ui, tr().save_copy_text);
+        } else if keeps {
+            muted(ui, tr().keep_encrypted_text);
+            let keep = PushButton::new(tr().keep_encrypted).primary().icon(Icon::LockKeyhole).wide();
+            let keep = ui.add(keep);
+            if first {
+                keep.request_focus();
+            }
+            if keep.clicked() {
+                cx.say(Intent::Download { file_id: file_id.to_owned(), path: None, confirm: risky });
+            }
+            ui.add_space(6.0);
+            section(ui, tr().or_save_copy);
+        }
         let field = Field::new(tr().file_path);
         let field = path_field(ui, field, &mut self.save_to, Pick::Save, state, cx);
-        if first {
+        if first && !keeps {
             field.request_focus();
         }
         let enter = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
         let ready = !self.save_to.trim().is_empty();
         let label = if risky { tr().save_anyway } else { tr().save };
         let button = PushButton::new(label).icon(Icon::Download).wide().enabled(ready);
-        let button = if risky { button.danger() } else { button.primary() };
+        let button = match (risky, keeps) {
+            (true, _) => button.danger(),
+            (false, true) => button,
+            (false, false) => button.primary(),
+        };
         if (ui.add(button).clicked() || (enter && !risky)) && ready {
-            let path = self.save_to.trim().to_owned();
+            let path = Some(self.save_to.trim().to_owned());
             cx.say(Intent::Download { file_id: file_id.to_owned(), path, confirm: risky });
         }
     }

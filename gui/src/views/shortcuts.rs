@@ -2,13 +2,13 @@
 
 use egui::{Context, Key, Modifiers, RichText, Ui};
 
-use super::{Cx, Views};
+use super::Cx;
 use crate::state::{Intent, Overlay, State, Tab};
 use crate::strings::tr;
 use crate::theme::Palette;
 
 /// Reads the keys that work everywhere.
-pub(crate) fn keys(ctx: &Context, state: &State, views: &mut Views, cx: &mut Cx) {
+pub(crate) fn keys(ctx: &Context, state: &State, cx: &mut Cx) {
     if state.opened().is_none_or(|opened| opened.onboarding.is_some()) {
         return;
     }
@@ -29,11 +29,11 @@ pub(crate) fn keys(ctx: &Context, state: &State, views: &mut Views, cx: &mut Cx)
     if pressed(Key::N) {
         cx.say(Intent::Show(Overlay::NewChat { to: String::new() }));
     }
-    if pressed(Key::F) && state.tab == Tab::Chat {
-        if state.chat.conversation().is_some() {
-            cx.say(Intent::ToggleSearch);
-        } else {
-            views.chat.focus_list_search();
+    if pressed(Key::F) {
+        // What is open is searched; without that, the list beside it or the page.
+        match state.tab {
+            Tab::Chat | Tab::Groups if state.chat.conversation().is_some() => cx.say(Intent::ToggleSearch),
+            _ => cx.focus_search = true,
         }
     }
 }

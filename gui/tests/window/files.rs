@@ -59,3 +59,60 @@ fn a_file_is_fetched_with_its_progress_in_sight_paused_continued_and_deleted() {
     say(&mut alice, "seen it");
     deleted();
 }
+
+/// Whether anything below a folder holds these bytes.
+fn holds(folder: &std::path::Path, wanted: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return holds(&path, wanted);
+        }
+        std::fs::read(&path).unwrap().windows(wanted.len()).any(|bytes| bytes == wanted)
+    })
+}
+
+#[test]
+fn what_is_received_is_kept_encrypted_until_a_copy_is_saved() {
+    const LETTER: &[u8] = b"%PDF-1.7 Dear Director, I resign.";
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    let (theirs, saved) = (town.folders.path().join("letter.pdf"), town.folders.path().join("copy of letter.pdf"));
+    let content = LETTER.repeat(20_000);
+    std::fs::write(&theirs, &content).unwrap();
+
+    tab(&mut alice, "Profile");
+    let switch = |alice: &Harness<'static, App>| {
+        let node = alice.query_by_role_and_label(Role::Switch, "Keep received files encrypted")?;
+        Some((node.accesskit_node().toggled(), node.click_accesskit()))
+    };
+    let (before, ()) = until(&mut alice, "the setting", switch);
+    until(&mut alice, "the other setting", |alice| {
+        let node = alice.query_by_role_and_label(Role::Switch, "Keep received files encrypted")?;
+        (node.accesskit_node().toggled() != before).then_some(())
+    });
+    let path = theirs.display().to_string();
+    town.runtime.block_on(bob.files_share(path, Some("alice".to_owned()), None, None, None, None)).unwrap();
+
+    tab(&mut alice, "Chat");
+    button(&mut alice, "Download: letter.pdf");
+    button(&mut alice, "Keep it here, encrypted");
+    until(&mut alice, "the way to a copy", |alice| alice.query_by_label("Save a copy…: letter.pdf").map(|_| ()));
+    let alices = town.folders.path().join("alice");
+    assert!(!holds(&alices, &LETTER[9..25]), "nobody else can read it");
+
+    // A place where nothing can be written is said where the file is, and the copy can be tried again.
+    tab(&mut alice, "Files");
+    until_label_contains(&mut alice, "here, kept encrypted");
+    button(&mut alice, "Save a copy…: letter.pdf");
+    retype(&mut alice, "Path of the file", "/no/such/folder/letter.pdf");
+    button(&mut alice, "Save");
+    until_label_contains(&mut alice, "/no/such/folder");
+    button(&mut alice, "Save a copy…: letter.pdf");
+    retype(&mut alice, "Path of the file", &saved.display().to_string());
+    button(&mut alice, "Save");
+    until_label_contains(&mut alice, "Saved as");
+    assert!(std::fs::read(&saved).unwrap() == content, "byte for byte");
+    assert!(!holds(&alices, &LETTER[9..25]), "what is here stays sealed");
+    tab(&mut alice, "Chat");
+    until(&mut alice, "the way to the copy", |alice| alice.query_by_label("Open folder: letter.pdf").map(|_| ()));
+}

@@ -29,12 +29,15 @@ pub(super) struct Attachment<'a> {
     file: Option<&'a File>,
     progress: Option<&'a Progress>,
     saved: Option<&'a str>,
+    /// Why it could not be fetched.
+    error: Option<&'a str>,
     picture: Option<Shown>,
 }
 
 /// What the button of the card does.
 enum Deal {
     Fetch,
+    SaveCopy,
     Cancel,
     Retry,
     OpenFolder(String),
@@ -45,7 +48,9 @@ impl<'a> Attachment<'a> {
     pub(super) fn new(shared: &'a Shared, files: &'a Files, picture: Option<Shown>) -> Self {
         let file = files.get(&shared.file_id);
         let saved = files.saved.get(&shared.file_id).or_else(|| file.and_then(|file| file.path.as_ref()));
-        Self { shared, file, progress: files.progress.get(&shared.file_id), saved: saved.map(String::as_str), picture }
+        let error = files.errors.get(&shared.file_id).map(String::as_str);
+        let progress = files.progress.get(&shared.file_id);
+        Self { shared, file, progress, saved: saved.map(String::as_str), error, picture }
     }
 
     /// The room that it takes, no wider than `room` points.
@@ -86,7 +91,12 @@ impl<'a> Attachment<'a> {
         let room = card.right() - left - if deal.is_some() { 42.0 } else { 10.0 };
         let name = FontId::new(13.5, medium());
         paint_elided(ui.painter(), pos2(left, card.center().y - 9.0), &self.shared.name, name, strong, room);
-        paint_elided(ui.painter(), pos2(left, card.center().y + 9.0), &self.detail(), font(12.0), weak, room);
+        let (detail, color) = match self.error {
+            Some(error) => (error.to_owned(), if mine { p.on_own } else { p.danger }),
+            None => (self.detail(), weak),
+        };
+        paint_elided(ui.painter(), pos2(left, card.center().y + 9.0), &detail, font(12.0), color, room);
+        self.explain(ui, card);
         if let Some(deal) = deal {
             self.button(ui, card, deal, mine, cx);
         }
@@ -96,6 +106,14 @@ impl<'a> Attachment<'a> {
             let done = Rect::from_min_size(track.min, vec2(track.width() * progress.share(), track.height()));
             ui.painter().rect_filled(done, 2.0, if mine { p.on_own } else { p.accent });
         }
+    }
+
+    /// An error that has no room on the card stands under the pointer, and is said.
+    fn explain(&self, ui: &Ui, card: Rect) {
+        let Some(error) = self.error else { return };
+        let response = ui.interact(card, ui.scope_id().with("why"), Sense::hover());
+        response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, error));
+        response.on_hover_text(text::displayed(error));
     }
 
     /// Size and how it stands; while it moves, how far and how fast.
@@ -108,7 +126,7 @@ impl<'a> Attachment<'a> {
                 speed => format!("{done} · {}", (tr().per_second)(&text::bytes(speed))),
             };
         }
-        let state = self.file.map_or_else(String::new, |file| (tr().file_state)(&file.state));
+        let state = self.file.map_or_else(String::new, files_view::state_of);
         if state.is_empty() { size } else { format!("{size} · {state}") }
     }
 
@@ -118,6 +136,7 @@ impl<'a> Attachment<'a> {
         }
         let file = self.file?;
         match file.state.as_str() {
+            "completed" if file.is_kept() && self.saved.is_none() => Some(Deal::SaveCopy),
             "completed" => {
                 let folder = std::path::Path::new(self.saved?).parent()?;
                 Some(Deal::OpenFolder(folder.display().to_string()))
@@ -132,6 +151,7 @@ impl<'a> Attachment<'a> {
         let p = Palette::of(ui);
         let (icon, words) = match &deal {
             Deal::Fetch => (Icon::Download, tr().download),
+            Deal::SaveCopy => (Icon::Download, tr().save_copy),
             Deal::Cancel => (Icon::X, tr().file_cancel),
             Deal::Retry => (Icon::RotateCw, tr().retry),
             Deal::OpenFolder(_) => (Icon::FolderOpen, tr().open_folder),
@@ -161,7 +181,7 @@ impl<'a> Attachment<'a> {
     fn act(&self, deal: Deal, cx: &mut Cx) {
         let file_id = self.shared.file_id.clone();
         match deal {
-            Deal::Fetch => {
+            Deal::Fetch | Deal::SaveCopy => {
                 let name = paths::file_name(&self.shared.name).to_owned();
                 let risky = self.file.is_some_and(|file| file.warning.is_some()) || is_risky(&name);
                 cx.say(Intent::Show(Overlay::SaveFile { file_id, name, risky }));

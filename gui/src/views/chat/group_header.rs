@@ -1,16 +1,20 @@
 //! The head of a group's conversation: which group, who is in it, and what can be done about it.
 
-use egui::{Align, FontId, Layout, Popup, RichText, Ui};
+use egui::{Align, FontId, Layout, Popup, RichText, Ui, vec2};
 use lucide_icons::Icon;
 use secure_chat_node::api::At;
+use secure_chat_protocol::id::Timestamp;
 
 use crate::ask::groups::{Ask, Group};
-use crate::state::{Confirm, Intent, Overlay, Recipient, State, Tab};
+use crate::state::{Confirm, Intent, Overlay, Recipient, State, Tab, is_muted};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, semibold};
 use crate::views::Cx;
 use crate::widgets::{avatar, icon_button, menu_item, sign};
+
+/// Milliseconds in an hour.
+const HOUR_MS: u64 = 3_600_000;
 
 /// Shows the head.
 pub(super) fn group_header(ui: &mut Ui, group_id: &str, state: &mut State, cx: &mut Cx) {
@@ -42,7 +46,7 @@ pub(super) fn group_header(ui: &mut Ui, group_id: &str, state: &mut State, cx: &
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
             more(ui, &group, cx);
-            toggled = icon_button(ui, Icon::Users, tr().members).clicked();
+            toggled = members_button(ui, &group);
             if Tab::Files.is_here() && icon_button(ui, Icon::Paperclip, tr().share_file).clicked() {
                 let to = Recipient::Group(group.group_id.clone());
                 cx.say(Intent::Show(Overlay::Share { path: String::new(), to }));
@@ -53,6 +57,18 @@ pub(super) fn group_header(ui: &mut Ui, group_id: &str, state: &mut State, cx: &
         });
     });
     state.groups.members_open ^= toggled;
+}
+
+/// Opens the list of members; a dot says that somebody waits to get in.
+fn members_button(ui: &mut Ui, group: &Group) -> bool {
+    let button = icon_button(ui, Icon::Users, tr().members);
+    if !group.leads() || group.requests == 0 {
+        return button.clicked();
+    }
+    let at = button.rect.right_top() + vec2(-8.0, 8.0);
+    ui.painter().circle_filled(at, 4.5, Palette::of(ui).accent);
+    let name = format!("{}, {}", tr().members, (tr().group_want_in)(group.requests));
+    button.accessible_name(name).clicked()
 }
 
 fn more(ui: &mut Ui, group: &Group, cx: &mut Cx) {
@@ -69,12 +85,17 @@ fn more(ui: &mut Ui, group: &Group, cx: &mut Cx) {
                 cx.say(Intent::Show(Overlay::EditGroup(Some(group_id()))));
             }
         }
-        if group.muted_until.is_some() {
+        if is_muted(group.muted_until, cx.clock.now_ms) {
             if menu_item(ui, Icon::Bell, tr().unmute, false).clicked() {
                 cx.say(Ask::Mute { group_id: group_id(), until: Some(At::default()) });
             }
-        } else if menu_item(ui, Icon::BellOff, tr().mute_for_good, false).clicked() {
-            cx.say(Ask::Mute { group_id: group_id(), until: None });
+        } else {
+            for (hours, name) in [(Some(8), tr().mute_8_hours), (None, tr().mute_for_good)] {
+                if menu_item(ui, Icon::BellOff, name, false).clicked() {
+                    let until = hours.map(|hours: u64| At(Timestamp(cx.clock.now_ms + hours * HOUR_MS)));
+                    cx.say(Ask::Mute { group_id: group_id(), until });
+                }
+            }
         }
         if !group.is_in() {
             if menu_item(ui, Icon::Trash2, tr().group_delete_here, true).clicked() {

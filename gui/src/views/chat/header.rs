@@ -6,7 +6,7 @@ use secure_chat_node::api::{At, Contact, ContactState, Status};
 use secure_chat_protocol::id::Timestamp;
 
 use crate::ask::contacts;
-use crate::state::{Confirm, Intent, Overlay, Recipient, State, Tab};
+use crate::state::{Confirm, Intent, Overlay, Recipient, State, Tab, is_muted};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, semibold};
@@ -108,7 +108,7 @@ fn more(ui: &mut Ui, contact: &Contact, cx: &mut Cx) {
         if menu_item(ui, Icon::Copy, tr().copy_fingerprint, false).clicked() {
             cx.say(Intent::Copy { text: contact.fingerprint.clone(), said: tr().copied });
         }
-        if contact.muted_until.is_some() {
+        if is_muted(contact.muted_until, cx.clock.now_ms) {
             if menu_item(ui, Icon::Bell, tr().unmute, false).clicked() {
                 cx.say(contacts::Ask::Mute { user: user(), until: Some(At::default()) });
             }

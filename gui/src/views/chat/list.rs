@@ -5,7 +5,7 @@ use egui::{Align2, FontId, Key, Rect, Role, ScrollArea, Sense, Ui, WidgetInfo, p
 use lucide_icons::Icon;
 use secure_chat_node::api::{ChatRequest, Contact, ContactState, Message, MessageState};
 
-use crate::state::{Intent, Overlay, Selection, State, text_of};
+use crate::state::{Intent, Overlay, Selection, State, is_muted, text_of};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, RADIUS_PT, font, icons, medium};
@@ -18,7 +18,6 @@ const ROW_PT: f32 = 62.0;
 /// What the list remembers.
 #[derive(Default)]
 pub(super) struct PeopleList {
-    pub(super) focus_search: bool,
     /// The row that the arrow keys are on.
     at: usize,
 }
@@ -53,7 +52,7 @@ impl PeopleList {
     fn search(&mut self, ui: &mut Ui, state: &mut State, cx: &mut Cx) {
         let search = &mut state.chat.search_all;
         let response = Field::new(tr().search).hint(tr().search_hint).bare().show(ui, &mut search.query);
-        if std::mem::take(&mut self.focus_search) {
+        if std::mem::take(&mut cx.focus_search) {
             response.request_focus();
         }
         if response.changed() {
@@ -175,7 +174,7 @@ fn contact_row(ui: &mut Ui, contact: &Contact, state: &State, cx: &mut Cx) {
         _ if contact.verified => sign(Icon::ShieldCheck, p.ok),
         _ => {}
     }
-    if contact.muted_until.is_some() {
+    if is_muted(contact.muted_until, cx.clock.now_ms) {
         sign(Icon::BellOff, p.muted);
     }
     let mut room = right - left;

@@ -20,7 +20,7 @@ use crate::strings::tr;
 use crate::text;
 use crate::theme::{BUBBLE_MAX_PT, BUBBLE_MAX_SHARE, BUBBLE_RADIUS_PT, Palette, font, icons, medium, semibold};
 use crate::views::Cx;
-use crate::widgets::{elided, focus_ring, paint_elided};
+use crate::widgets::{focus_ring, paint_elided};
 
 /// Space between text and the edge of its bubble, in points.
 const PAD: Vec2 = vec2(14.0, 9.0);
@@ -31,7 +31,7 @@ const RUN_MS: u64 = 5 * 60_000;
 /// The height of what a reply quotes, in points.
 const QUOTE_PT: f32 = 44.0;
 /// Room kept right of own bubbles for the scroll bar, in points.
-const BESIDE_PT: f32 = 14.0;
+pub(super) const BESIDE_PT: f32 = 14.0;
 
 /// A message and what stands around it.
 pub(super) struct MessageRow<'a> {
@@ -100,9 +100,7 @@ impl MessageRow<'_> {
         if !self.row.reactions.is_empty() {
             y += self.reactions(ui, &bubble, cx);
         }
-        if self.row.state == MessageState::Failed {
-            y += self.failure(ui, y, cx);
-        }
+        y += self.trouble(ui, y, cx);
         if self.after.is_none() {
             y += 10.0;
         }
@@ -299,32 +297,6 @@ impl MessageRow<'_> {
         }
     }
 
-    /// Why it failed, and the way to try again.
-    fn failure(&self, ui: &mut Ui, top: f32, cx: &mut Cx) -> f32 {
-        let p = Palette::of(ui);
-        let full = ui.max_rect();
-        let reason = self.row.reason.as_deref().unwrap_or(tr().not_delivered);
-        let retry = ui.painter().layout_no_wrap(tr().retry.to_owned(), FontId::new(13.0, semibold()), p.accent);
-        let retry_rect = Rect::from_min_size(
-            pos2(full.right() - BESIDE_PT - retry.size().x - 16.0, top + 2.0),
-            vec2(retry.size().x + 16.0, 36.0),
-        );
-        let words = elided(ui.painter(), reason, font(12.5), p.danger, full.width() * BUBBLE_MAX_SHARE);
-        let left = retry_rect.left() - words.size().x - 4.0;
-        ui.painter().galley(pos2(left, retry_rect.center().y - words.size().y / 2.0), words, p.danger);
-        let response = ui.interact(retry_rect, ui.scope_id().with("retry"), Sense::click()).on_hover_text(reason);
-        response.widget_info(|| WidgetInfo::labeled(Role::Button, true, tr().retry));
-        if response.hovered() {
-            ui.painter().rect_filled(retry_rect, 8.0, p.hover);
-        }
-        focus_ring(ui, &response, retry_rect, 8);
-        ui.painter().galley(retry_rect.center() - retry.size() / 2.0, retry, p.accent);
-        if response.on_hover_cursor(egui::CursorIcon::PointingHand).clicked() {
-            cx.say(Intent::Retry { local: self.row.local, message_id: self.row.id.clone() });
-        }
-        38.0
-    }
-
     /// What a screen reader says.
     fn spoken(&self, cx: &Cx) -> String {
         let who = if self.row.mine { tr().you } else { &self.row.from };
@@ -336,7 +308,8 @@ impl MessageRow<'_> {
             (_, text) => text,
         };
         let state = if self.row.mine { (tr().spoken_state)(self.row.state) } else { "" };
-        (tr().spoken_message)(who, &when, state, words)
+        let spoken = (tr().spoken_message)(who, &when, state, words);
+        self.row.warning().map_or_else(|| spoken.clone(), |warning| (tr().spoken_warning)(warning, &spoken))
     }
 }
 

@@ -10,6 +10,7 @@ mod mention;
 mod message;
 mod message_menu;
 mod message_text;
+mod message_trouble;
 mod pictures;
 mod search_bar;
 
@@ -44,11 +45,6 @@ impl ChatTab {
     /// Shows one conversation: of a group, by its id.
     pub(crate) fn conversation(&mut self, ui: &mut Ui, name: &str, state: &mut State, cx: &mut Cx) {
         self.conversation.ui(ui, name, state, cx);
-    }
-
-    /// Puts the keyboard into the search of the list.
-    pub(crate) fn focus_list_search(&mut self) {
-        self.list.focus_search = true;
     }
 
     /// Where the conversation is to be moved, for measurements.

@@ -3,10 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use secure_chat_node::api::{ApiError, ErrorKind, NodeHandle};
+use secure_chat_node::api::{AccountState, ApiError, ErrorKind, NodeHandle};
 use secure_chat_node::config::{NodeConfig, Transport};
 use secure_chat_node::engine::Node;
 use secure_chat_node::store::fault::{Faults, FaultyDisk};
@@ -163,4 +163,86 @@ async fn an_account_that_dies_while_it_is_restored_opens_or_was_never_there() {
         },
     )
     .await;
+}
+
+fn database(dir: &Path) -> PathBuf {
+    let folders = std::fs::read_dir(dir.join("accounts")).unwrap().map(|entry| entry.unwrap().path());
+    folders.into_iter().find(|path| path.is_dir()).unwrap().join("state.redb")
+}
+
+/// An account whose database is older than its other files know.
+async fn turned_back(dir: &Path) {
+    with_account(dir).await;
+    let old = std::fs::read(database(dir)).unwrap();
+    let alice = peer(dir, &Faults::default());
+    alice.account_unlock(PASSWORD, None).await.unwrap();
+    alice.settings_set("typing", false).await.unwrap();
+    alice.shutdown().await;
+    std::fs::write(database(dir), old).unwrap();
+}
+
+async fn rollbacks_told(of: &NodeHandle) -> usize {
+    let alerts = of.security_alerts().await.unwrap().alerts;
+    alerts.iter().filter(|alert| alert.kind == "vault.rolled_back").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_is_dealt_with_and_told_once_whatever_dies_while_that_is_done() {
+    at_every_write(
+        turned_back,
+        async |alice, faults, writes| {
+            faults.cut_after_operations(writes);
+            let opened = alice.account_unlock(PASSWORD, None).await.map(drop);
+            let open = alice.account_status().await.unwrap().state == AccountState::Unlocked;
+            assert_eq!(open, opened.is_ok(), "told one thing, found another ({writes} writes)");
+            opened
+        },
+        async |alice, _, writes| {
+            alice.account_unlock(PASSWORD, None).await.unwrap_or_else(|error| panic!("{writes} writes: {error:?}"));
+            assert_eq!(rollbacks_told(alice).await, 1, "after {writes} writes");
+        },
+    )
+    .await;
+}
+
+/// Between two lengths of a disk that is full, in bytes.
+const ROOM_STRIDE: u64 = 16 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unlock_that_finds_no_room_leaves_the_account_locked_and_works_once_there_is_some() {
+    for room in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        turned_back(dir.path()).await;
+        let faults = Faults::default();
+        let alice = peer(dir.path(), &faults);
+        faults.full_after_bytes(room * ROOM_STRIDE);
+        let opened = alice.account_unlock(PASSWORD, None).await.map(drop);
+        let state = alice.account_status().await.unwrap().state;
+        faults.make_room();
+        let Err(error) = &opened else {
+            assert!(room > 0, "nothing is written without room");
+            return;
+        };
+        assert_eq!(state, AccountState::Locked, "after {error:?}, with room for {room} strides");
+        alice.account_unlock(PASSWORD, None).await.unwrap_or_else(|error| panic!("room for {room}: {error:?}"));
+        assert_eq!(rollbacks_told(&alice).await, 1, "with room for {room} strides");
+        alice.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_for_whose_new_vault_there_is_no_room_stays_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    let alice = peer(dir.path(), &faults);
+    alice.account_create("alice", PASSWORD).await.unwrap();
+    alice.settings_set("typing", false).await.unwrap();
+    faults.full_at_length(0);
+    let refused = alice.account_rekey(PASSWORD).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::DiskFull);
+    assert_eq!(alice.account_status().await.unwrap().state, AccountState::Unlocked);
+    assert_eq!(alice.settings_get("typing".to_owned()).await.unwrap().settings["typing"], false);
+    faults.make_room();
+    alice.account_rekey(PASSWORD).await.unwrap();
+    assert_eq!(alice.account_status().await.unwrap().state, AccountState::Unlocked);
 }

@@ -217,7 +217,16 @@ impl Engine {
         self.generation = self.generation.saturating_add(1);
         self.open = Some(open);
         inboxes.network = Some(events);
-        self.first_step(Beginning { created, restored, wrong, rolled_back, keys_lost })?;
+        if let Err(error) = self.first_step(&Beginning { created, restored, wrong, rolled_back, keys_lost }) {
+            // Whoever is told that it is not open must find it closed.
+            if let Some(open) = self.open.take() {
+                self.forget(open);
+            }
+            inboxes.network = None;
+            self.wiped().await;
+            return Err(error);
+        }
+        self.step(vec![super::Input::Tick]);
         let view = self.open.as_ref().map(|open| account_view(open)).ok_or_else(ApiError::locked)?;
         self.tell(Event::AccountUnlocked(view.clone()));
         Ok(view)
@@ -249,21 +258,15 @@ impl Engine {
         Ok(network)
     }
 
-    /// What is written when an account was opened.
-    fn first_step(&mut self, beginning: Beginning) -> Result<(), ApiError> {
-        let Beginning { created, restored, wrong, rolled_back, keys_lost } = beginning;
-        let Some(open) = self.open.as_mut() else { return Err(ApiError::locked()) };
-        let vault = Arc::clone(&open.vault);
-        let mut txn = vault.begin();
-        if keys_lost {
-            txn.put(Table::Prekeys, b"own", open.prekeys.to_secret_bytes().expose());
-        }
-        if rolled_back {
-            txn.rollback_handled();
-        }
-        vault.commit(txn).map_err(|error| storage(&error))?;
-        self.step(vec![super::Input::Tick]);
-        self.own_step(|open, step| {
+    /// What is written when an account was opened, all at once and before anything else: a rollback
+    /// counts as dealt with in the very commit that deals with it, and no session of before is used.
+    fn first_step(&mut self, beginning: &Beginning) -> Result<(), ApiError> {
+        let &Beginning { created, restored, wrong, rolled_back, keys_lost } = beginning;
+        self.in_step(|_, open, step| {
+            step.prekeys |= keys_lost;
+            if rolled_back {
+                step.txn.rollback_handled();
+            }
             if created {
                 open.audit(step, "account.created", Severity::Info, "The account was created.");
             } else {
@@ -291,8 +294,7 @@ impl Engine {
                 open.replace_all_sessions(step);
             }
             open.set_homes(step);
-        });
-        Ok(())
+        })
     }
 
     /// Locks the account: closes the network and the vault, and forgets everything.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rand::Rng;
 use secure_chat_protocol::id::Timestamp;
 use secure_chat_protocol::validate::check_password;
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::account::{missing, unlock};
@@ -55,13 +56,18 @@ fn when_closed<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> Result<
     }
 }
 
-/// An answer that tells less than the one that comes.
-fn only_done(reply: Reply<Done>, runtime: &tokio::runtime::Handle) -> Reply<Account> {
-    let (full, answer) = tokio::sync::oneshot::channel::<Result<Account, ApiError>>();
+/// An answer that tells less than the one that comes, or what failed before it.
+fn only_done(
+    reply: Reply<Done>,
+    mut failed: oneshot::Receiver<ApiError>,
+    runtime: &tokio::runtime::Handle,
+) -> Reply<Account> {
+    let (full, answer) = oneshot::channel::<Result<Account, ApiError>>();
     runtime.spawn(async move {
-        let result = answer.await.unwrap_or_else(|_| Err(ApiError::stopped()));
+        let opened = answer.await.unwrap_or_else(|_| Err(ApiError::stopped()));
+        let result = opened.and_then(|_| failed.try_recv().map_or(Ok(Done {}), Err));
         // Whoever asked may have gone.
-        let _ = reply.send(result.map(|_| Done {}));
+        let _ = reply.send(result);
     });
     full
 }
@@ -138,13 +144,16 @@ impl Engine {
             open.audit(step, "account.rekeyed", Severity::Info, "The whole vault is sealed anew under fresh keys.");
         });
         self.lock(inboxes).await;
-        let reply = only_done(reply, &self.runtime);
+        let (tell_failure, failed) = oneshot::channel();
+        let reply = only_done(reply, failed, &self.runtime);
         self.begin_opening(reply, None, move |config, (dir, store)| {
             let sealed = when_closed(|| rekey(&dir, &account, password.expose(), config.kdf, &store));
+            if let Err(error) = sealed {
+                // Whoever asked may have gone.
+                let _ = tell_failure.send(storage(&error));
+            }
             // Whatever happened, one of the two vaults is there: it is opened again.
-            let opened = unlock(&dir, &account, &password, store, config.clock.now());
-            sealed.map_err(|error| storage(&error))?;
-            opened
+            unlock(&dir, &account, &password, store, config.clock.now())
         });
     }
 

@@ -349,6 +349,7 @@ impl Open {
             home.retry_at = Some(Instant::now());
         }
         self.retry_homes(step);
+        self.follow_topics(step);
         step.deliver.extend(self.outbox.recipients());
     }
 

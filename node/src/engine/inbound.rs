@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use secure_chat_protocol::crypto::kdf;
 use secure_chat_protocol::id::{AccountId, MessageId};
 use secure_chat_protocol::limits::{DAY_MS, HOUR_MS, PEER_FRAME_MAX_BYTES, REQUESTS_WAITING_MAX};
-use secure_chat_protocol::prekey::BundleIn;
+use secure_chat_protocol::prekey::{BundleIn, PreKeys};
 use secure_chat_protocol::sealed::{EnvelopeIn, open};
 use secure_chat_protocol::session::{DecryptError, Decrypted, SessionSet, peek_initial};
 use secure_chat_protocol::wire::codec::{self, Bytes};
@@ -14,6 +14,7 @@ use secure_chat_protocol::wire::peer::{DeliveryStatus, PeerRefusal, PeerRequest,
 use secure_chat_protocol::wire::rendezvous::StoredEnvelope;
 
 use super::audit::Severity;
+use super::groups::Group;
 use super::state::{Open, rng};
 use super::step::Step;
 use crate::api::Event;
@@ -370,6 +371,9 @@ impl Open {
             self.observe(step, &Signal::RequestsFull);
             return DeliveryStatus::Full;
         }
+        // Who comes early comes again, with the same bytes: then their keys must still be there.
+        let may_be_early = self.groups.values().any(Group::is_coming);
+        let before = may_be_early.then(|| self.prekeys.to_secret_bytes());
         let mut sessions = SessionSet::new(self.me, from);
         let opened = match sessions.decrypt(&self.identity, &mut self.prekeys, ciphertext, step.now) {
             Ok(opened) => opened,
@@ -388,6 +392,9 @@ impl Open {
         if !heard {
             return match &message.body {
                 Content::Group { group, payload } if self.comes_early(*group, &payload.0) => {
+                    if let Some(before) = before.and_then(|bytes| PreKeys::from_secret_bytes(bytes.expose()).ok()) {
+                        self.prekeys = before;
+                    }
                     DeliveryStatus::SlowDown { retry_after_ms: 1_000 }
                 }
                 _ => DeliveryStatus::Invalid,

@@ -1,6 +1,6 @@
 //! One step: what it stages, and what it does once that is durable.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -44,6 +44,8 @@ pub(crate) struct Step<'v> {
     pub(crate) files: BTreeSet<FileId>,
     /// The own record has to be made anew.
     pub(crate) new_record: bool,
+    /// What was listened to before, where the step changed it: so it still is if it is not stored.
+    pub(crate) topics_before: Option<HashMap<String, GroupId>>,
     events: Vec<Event>,
     works: Vec<BoxFuture<'static, Work>>,
     answers: Vec<(Responder, PeerResponse)>,
@@ -65,6 +67,7 @@ impl<'v> Step<'v> {
             delivered: BTreeMap::new(),
             files: BTreeSet::new(),
             new_record: false,
+            topics_before: None,
             events: Vec::new(),
             works: Vec::new(),
             answers: Vec::new(),
@@ -106,7 +109,8 @@ impl Engine {
         if inputs.is_empty() {
             return;
         }
-        self.in_step(|engine, open, step| {
+        // Whoever asked was told of a failure, and memory is as the disk is.
+        let _ = self.in_step(|engine, open, step| {
             for input in inputs {
                 match input {
                     Input::Command(command) => engine.command(open, step, *command),
@@ -129,12 +133,16 @@ impl Engine {
 
     /// A step of the engine's own.
     pub(crate) fn own_step(&mut self, act: impl FnOnce(&mut Open, &mut Step<'_>)) {
-        self.in_step(|_, open, step| act(open, step));
+        // As in `step`.
+        let _ = self.in_step(|_, open, step| act(open, step));
     }
 
     /// Stages what `act` does, commits it, and then acts.
-    fn in_step(&mut self, act: impl FnOnce(&mut Self, &mut Open, &mut Step<'_>)) {
-        let Some(mut open) = self.open.take() else { return };
+    ///
+    /// # Errors
+    /// When it could not be stored: nothing of it happened. The account may be locked then.
+    pub(crate) fn in_step(&mut self, act: impl FnOnce(&mut Self, &mut Open, &mut Step<'_>)) -> Result<(), ApiError> {
+        let Some(mut open) = self.open.take() else { return Err(ApiError::locked()) };
         let vault = Arc::clone(&open.vault);
         let (now, jumped) = open.tell_time(self.config.clock.now());
         let mut step = Step::new(vault.begin(), now);
@@ -144,18 +152,22 @@ impl Engine {
         open.expire_files(&mut step);
         act(self, &mut open, &mut step);
         let outcome = open.finish(&mut step).map_err(|error| storage(&error));
-        let Step { txn, events, works, answers, finishes, .. } = step;
+        let Step { txn, events, works, answers, finishes, topics_before, .. } = step;
         let outcome = outcome.and_then(|()| vault.commit(txn).map_err(|error| storage(&error)));
         match outcome {
             Ok(()) => {
                 self.open = Some(open);
                 self.act(events, works, answers, finishes);
+                Ok(())
             }
             Err(error) => {
                 // Nothing of this step is on disk: memory goes back to what is.
                 tracing::error!(%error, "a step could not be stored");
                 finishes.into_iter().for_each(|finish| finish(Some(&error)));
                 drop(answers);
+                if let Some(before) = topics_before {
+                    open.topics = before;
+                }
                 match open.reload() {
                     Ok(()) => {
                         open.recover_soon();
@@ -166,6 +178,7 @@ impl Engine {
                         self.forget(open);
                     }
                 }
+                Err(error)
             }
         }
     }

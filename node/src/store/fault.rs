@@ -28,6 +28,7 @@ struct FaultState {
     cut_at_sync: AtomicU64,
     room_bytes: AtomicU64,
     length_max_bytes: AtomicU64,
+    refuse_one: AtomicBool,
 }
 
 impl Default for Faults {
@@ -40,6 +41,7 @@ impl Default for Faults {
             cut_at_sync: AtomicU64::new(u64::MAX),
             room_bytes: AtomicU64::new(u64::MAX),
             length_max_bytes: AtomicU64::new(u64::MAX),
+            refuse_one: AtomicBool::new(false),
         }))
     }
 }
@@ -68,6 +70,11 @@ impl Faults {
     /// No file can become longer than `bytes`.
     pub fn full_at_length(&self, bytes: u64) {
         self.0.length_max_bytes.store(bytes, Ordering::SeqCst);
+    }
+
+    /// The next write finds no room, and those after it do: one step fails, and the vault goes on.
+    pub fn refuse_one_write(&self) {
+        self.0.refuse_one.store(true, Ordering::SeqCst);
     }
 
     /// There is room again.
@@ -110,6 +117,9 @@ impl Faults {
 
     fn write(&self, bytes: usize) -> io::Result<()> {
         self.operation()?;
+        if self.0.refuse_one.swap(false, Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let bytes = bytes as u64;
         let take = |room: u64| if room == u64::MAX { Some(room) } else { room.checked_sub(bytes) };
         match self.0.room_bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {

@@ -13,6 +13,7 @@
 
 #[allow(dead_code, reason = "attacks on files need more of it")]
 mod mallory;
+mod retries;
 
 use std::collections::BTreeSet;
 

@@ -61,6 +61,8 @@ struct State {
     sent: HashMap<AccountId, u64>,
     /// What she says to have, to each who asks.
     answers: HashMap<AccountId, Vec<Bytes>>,
+    /// Topics that others listen to.
+    listened: BTreeSet<String>,
     /// Requests that are never answered, once she is silent.
     ignored: Option<Vec<Responder>>,
     /// Where streams go on which somebody fetches files.
@@ -116,6 +118,7 @@ impl Mallory {
             groups: HashMap::new(),
             sent: HashMap::new(),
             answers: HashMap::new(),
+            listened: BTreeSet::new(),
             ignored: None,
             streams: None,
             rng,
@@ -285,31 +288,58 @@ impl Mallory {
     }
 
     async fn deliver(&self, to: AccountId, body: Content) -> DeliveryStatus {
+        let ciphertext = self.seal(to, body, true).await;
+        self.hand_over(to, &ciphertext).await.expect("not delivered")
+    }
+
+    /// Something about a group for a member, encrypted and not sent yet; a first message without a
+    /// kit comes `with_kit` false.
+    pub(crate) async fn seals(&self, to: AccountId, group: GroupId, said: GroupControl, with_kit: bool) -> Vec<u8> {
+        self.seal(to, Content::Group { group, payload: Bytes(said.encode().unwrap()) }, with_kit).await
+    }
+
+    async fn seal(&self, to: AccountId, body: Content, with_kit: bool) -> Vec<u8> {
         let (peer, addresses) = self.lock().routes.get(&to).cloned().expect("no route");
         let hello = self.lock().hello();
         self.net.request(peer, addresses, PeerRequest::Hello(hello)).await.unwrap();
         if !self.lock().sessions.get(&to).is_some_and(SessionSet::can_encrypt) {
             let answer = self.net.request(peer, Vec::new(), PeerRequest::Bundle).await.unwrap();
             let PeerResponse::Bundle { bundle } = answer else { panic!("no bundle: {answer:?}") };
-            let bundle = codec::decode::<BundleIn>(&bundle.0, FRAME).unwrap().verify(now(), Some(to)).unwrap();
+            let mut bundle = codec::decode::<BundleIn>(&bundle.0, FRAME).unwrap();
+            bundle.kit = bundle.kit.filter(|_| with_kit);
+            let bundle = bundle.verify(now(), Some(to)).unwrap();
             let state = &mut *self.lock();
             let sessions = state.sessions.entry(to).or_insert_with(|| SessionSet::new(self.me, to));
             sessions.initiate(&state.identity, &bundle, now(), &mut state.rng).unwrap();
         }
-        let ciphertext = {
-            let state = &mut *self.lock();
-            let seq = state.sent.entry(to).or_insert(0);
-            *seq += 1;
-            let (seq, id) = (*seq, MessageId::random(&mut state.rng));
-            let message = MessageIn { version: MESSAGE_VERSION, id, seq, floor: seq, sent: now(), record_seq: 1, body };
-            let sessions = state.sessions.get_mut(&to).unwrap();
-            sessions.encrypt(&message.encode().unwrap(), now(), &mut state.rng).unwrap()
-        };
-        let request = PeerRequest::Deliver { messages: vec![Bytes(ciphertext)] };
-        match self.net.request(peer, Vec::new(), request).await.unwrap() {
-            PeerResponse::Delivered { statuses } => statuses[0],
-            other => panic!("not delivered: {other:?}"),
+        let state = &mut *self.lock();
+        let seq = state.sent.entry(to).or_insert(0);
+        *seq += 1;
+        let (seq, id) = (*seq, MessageId::random(&mut state.rng));
+        let message = MessageIn { version: MESSAGE_VERSION, id, seq, floor: seq, sent: now(), record_seq: 1, body };
+        let sessions = state.sessions.get_mut(&to).unwrap();
+        sessions.encrypt(&message.encode().unwrap(), now(), &mut state.rng).unwrap()
+    }
+
+    /// Delivers what was sealed, perhaps again; nothing when it was not answered.
+    pub(crate) async fn hand_over(&self, to: AccountId, ciphertext: &[u8]) -> Option<DeliveryStatus> {
+        let (peer, addresses) = self.lock().routes.get(&to).cloned().expect("no route");
+        let request = PeerRequest::Deliver { messages: vec![Bytes(ciphertext.to_vec())] };
+        match self.net.request(peer, addresses, request).await {
+            Ok(PeerResponse::Delivered { statuses }) => statuses.first().copied(),
+            _ => None,
         }
+    }
+
+    /// Waits until somebody listens to a topic.
+    pub(crate) async fn listened_to(&self, topic: &str) {
+        let mut changed = self.changed.clone();
+        let wait = async {
+            while !self.lock().listened.contains(topic) {
+                changed.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("nobody listens");
     }
 
     /// Says who she is, and asks who is there.
@@ -448,6 +478,7 @@ impl State {
                     let _ = door.send(stream);
                 }
             }
+            NetworkEvent::GossipSubscribed { topic, .. } => drop(self.listened.insert(topic)),
             NetworkEvent::Gossip { data, .. } => {
                 for inside in self.groups.values_mut() {
                     let secrets = inside.secrets.iter().map(|secret| GroupSecret::from_wire(*secret));

@@ -204,10 +204,11 @@ impl Open {
         };
         let id = MessageId::random(&mut rng());
         let body = content(FileControl::Shared(Box::new(manifest.clone())))?;
-        let mut seq = 0;
-        if group.is_none() {
-            seq = self.enqueue(step, peer, id, body.clone(), true)?.1;
-        }
+        // What is not said is not shown.
+        let seq = match group {
+            Some(group) => self.say(step, group, id, body).map(|()| 0)?,
+            None => self.enqueue(step, peer, id, body, true)?.1,
+        };
         let row = FileRow {
             manifest,
             mine: true,
@@ -240,9 +241,6 @@ impl Open {
         let message = MessageRef { author: self.me, id };
         let conversation = group.map_or(peer, |group| AccountId(group.0));
         self.append(step, conversation, message, &stored).map_err(|error| storage(&error))?;
-        if let Some(group) = group {
-            self.say(step, group, id, body)?;
-        }
         let subject = group.is_none().then(|| peer.to_string());
         self.audit_about(step, "file.shared", Severity::Info, subject, "A file was shared.");
         Ok(FileShared { file_id: sharing.file.to_string(), message_id: message_name(message) })

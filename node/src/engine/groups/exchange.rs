@@ -52,10 +52,11 @@ impl Open {
             .collect();
         let old: Vec<String> = self.topics.keys().filter(|topic| !wanted.contains_key(*topic)).cloned().collect();
         let new: Vec<String> = wanted.keys().filter(|topic| !self.topics.contains_key(*topic)).cloned().collect();
-        self.topics = wanted;
+        let before = std::mem::replace(&mut self.topics, wanted);
         if old.is_empty() && new.is_empty() {
             return;
         }
+        step.topics_before.get_or_insert(before);
         let net = self.net.clone();
         step.work(async move {
             for topic in new {

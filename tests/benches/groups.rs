@@ -22,6 +22,9 @@ const MEMBERS: usize = 50;
 const MESSAGES: usize = 1_000;
 /// Messages in a second, unless `RATE` in the environment says otherwise.
 const RATE: u32 = 50;
+/// The numbers of the messages before which some leave and come back.
+const LEAVE: usize = MESSAGES / 4;
+const RETURN: usize = MESSAGES * 3 / 5;
 /// Members who are away for part of it.
 const AWAY: usize = 5;
 /// An admin lets in 40 strangers in 10 s: joins are spaced so that none is put off.
@@ -85,6 +88,7 @@ async fn gather(crowd: &mut Crowd, members: usize) -> anyhow::Result<String> {
 
 /// What was said in a run, and who was to hear it at once.
 struct Said {
+    number: usize,
     at: Instant,
     from: usize,
     online: BTreeSet<usize>,
@@ -106,16 +110,16 @@ async fn chat(shape: Shape, title: &str) -> anyhow::Result<()> {
     let mut sends = Vec::new();
     for number in 0..MESSAGES {
         tokio::time::sleep_until((began + every * u32::try_from(number)?).into()).await;
-        if number == MESSAGES / 4 {
+        if number == LEAVE {
             crowd.leave(&leaving);
         }
-        if number == MESSAGES * 3 / 5 {
+        if number == RETURN {
             crowd.come_back(&leaving);
         }
         let from = *staying.choose(&mut rng).context("nobody is there")?;
         let text = format!("{number} {}", "the river and the woods ".repeat(rng.random_range(1..11)));
         let online = staying.iter().copied().filter(|who| *who != from).collect();
-        said.insert(text.clone(), Said { at: Instant::now(), from, online });
+        said.insert(text.clone(), Said { number, at: Instant::now(), from, online });
         sends.push(crowd.send(from, &group, text));
     }
     for send in sends {
@@ -137,6 +141,7 @@ fn report(
     expected: usize,
 ) {
     let (mut last, mut each, mut late) = (Vec::new(), Vec::new(), 0);
+    let mut parts = [const { Vec::new() }; 3];
     for (text, message) in said {
         let times: Vec<Duration> = message
             .online
@@ -145,12 +150,18 @@ fn report(
             .collect();
         late += usize::from(times.iter().any(|time| ms(*time) > 100.0));
         last.extend(times.iter().max());
+        let part = usize::from(message.number >= LEAVE) + usize::from(message.number >= RETURN);
+        parts[part].extend(times.iter().max());
         each.extend(times);
     }
     let [p50, p95, p99, most] = percentiles(last);
     println!(
         "to the last online member         p50 {p50:>8.1}   p95 {p95:>8.1}   p99 {p99:>8.1}   most {most:>8.1} ms   (p99 to reach: 100)"
     );
+    for (part, times) in ["all there", "some away", "some back"].into_iter().zip(parts) {
+        let [p50, p95, p99, most] = percentiles(times);
+        println!("  while {part:<26}  p50 {p50:>8.1}   p95 {p95:>8.1}   p99 {p99:>8.1}   most {most:>8.1} ms");
+    }
     let [p50, p95, p99, most] = percentiles(each);
     println!(
         "to each online member             p50 {p50:>8.1}   p95 {p95:>8.1}   p99 {p99:>8.1}   most {most:>8.1} ms"

@@ -163,7 +163,7 @@ pub const GROUP_LOGS_EVERY_MS: u64 = 60 * SECOND_MS;
 /// After an own message, members are asked whether it came, this much later.
 pub const GROUP_SYNC_SOON_MS: u64 = 500;
 /// Whoever is connected for less than this may not have said yet what they listen to.
-pub const GROUP_SUBSCRIBED_AFTER_MS: u64 = 3 * SECOND_MS;
+pub const GROUP_SUBSCRIBED_AFTER_MS: u64 = SECOND_MS;
 /// Whoever writes much compares no more often than this.
 pub const GROUP_SYNC_APART_MS: u64 = 5 * SECOND_MS;
 /// Messages that one member may publish in [`GROUP_PACE_MS`] before the rest is put off.

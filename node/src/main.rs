@@ -1,6 +1,6 @@
 //! The headless peer: JSON-RPC, an interactive prompt, and its status.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -127,6 +127,10 @@ async fn serve_socket(node: NodeHandle, _: &Path, _: &Path, _: Stop) -> anyhow::
 
 fn print_status(data_dir: &Path, json: bool) -> anyhow::Result<bool> {
     let status = status::status(data_dir)?;
-    println!("{}", if json { status.to_string() } else { status::in_words(&status) });
-    Ok(true)
+    let said = if json { status.to_string() } else { status::in_words(&status) };
+    match writeln!(std::io::stdout().lock(), "{said}") {
+        // Whoever reads may have seen enough, as `grep -q` has.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(true),
+        written => Ok(written.map(|()| true)?),
+    }
 }

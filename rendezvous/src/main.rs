@@ -69,12 +69,17 @@ async fn serve(config: RendezvousConfig) -> anyhow::Result<()> {
 }
 
 fn print_listening(peer_id: &str, address: &str) -> anyhow::Result<()> {
-    use std::io::Write;
-    let line = serde_json::json!({ "event": "listening", "peer_id": peer_id, "address": address });
+    Ok(print(&serde_json::json!({ "event": "listening", "peer_id": peer_id, "address": address }).to_string())?)
+}
+
+/// Prints lines. Whoever reads may have seen enough and be gone, as `head` and `grep -q` are: no error.
+fn print(lines: &str) -> std::io::Result<()> {
+    use std::io::{ErrorKind, Write};
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")?;
-    out.flush()?;
-    Ok(())
+    match writeln!(out, "{}", lines.trim_end()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// Ends at Ctrl-C or, where there is such a thing, SIGTERM. Signals count from the moment of this call.
@@ -95,19 +100,15 @@ fn stop_asked() -> anyhow::Result<impl Future<Output = ()>> {
 
 fn check_config(config: &RendezvousConfig) -> anyhow::Result<()> {
     config.check()?;
-    println!("data directory   {}", config.data_dir.display());
-    println!("identity key     {}", config.identity_path().display());
-    println!("database         {}", config.database_path().display());
-    println!("file chunks      {}", config.chunks_path().display());
-    for address in &config.listen {
-        println!("listens on       {address}");
-    }
-    for address in &config.external {
-        println!("reached at       {address}");
-    }
-    if let Some(metrics) = config.metrics {
-        println!("metrics          http://{metrics}/metrics");
-    }
-    println!("the configuration is fine");
-    Ok(())
+    let mut lines = vec![
+        format!("data directory   {}", config.data_dir.display()),
+        format!("identity key     {}", config.identity_path().display()),
+        format!("database         {}", config.database_path().display()),
+        format!("file chunks      {}", config.chunks_path().display()),
+    ];
+    lines.extend(config.listen.iter().map(|address| format!("listens on       {address}")));
+    lines.extend(config.external.iter().map(|address| format!("reached at       {address}")));
+    lines.extend(config.metrics.map(|metrics| format!("metrics          http://{metrics}/metrics")));
+    lines.push("the configuration is fine".to_owned());
+    Ok(print(&lines.join("\n"))?)
 }

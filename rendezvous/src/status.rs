@@ -25,8 +25,7 @@ pub(crate) async fn ask(address: &str, json: bool) -> anyhow::Result<()> {
     let info = tokio::time::timeout(PATIENCE, info(peer, address.clone()))
         .await
         .with_context(|| format!("{address} did not answer within {} seconds", PATIENCE.as_secs()))??;
-    print(&address, peer, &info, started.elapsed(), json);
-    Ok(())
+    Ok(print(&address, peer, &info, started.elapsed(), json)?)
 }
 
 async fn info(peer: PeerId, address: Multiaddr) -> anyhow::Result<NodeInfo> {
@@ -71,7 +70,7 @@ fn client() -> anyhow::Result<Swarm<request_response::Behaviour<RequestCodec>>> 
         .build())
 }
 
-fn print(address: &Multiaddr, peer: PeerId, info: &NodeInfo, took: Duration, json: bool) {
+fn print(address: &Multiaddr, peer: PeerId, info: &NodeInfo, took: Duration, json: bool) -> std::io::Result<()> {
     let now = i128::from(info.now.0).saturating_mul(1_000_000);
     let now = time::OffsetDateTime::from_unix_timestamp_nanos(now)
         .ok()
@@ -89,13 +88,11 @@ fn print(address: &Multiaddr, peer: PeerId, info: &NodeInfo, took: Duration, jso
             "work_bits": info.work_bits,
             "answered_ms": answered_ms,
         });
-        println!("{line}");
-    } else {
-        println!("{address}");
-        println!("  version          {version}");
-        println!("  its clock        {now}");
-        println!("  longest envelope {} bytes", info.envelope_max_bytes);
-        println!("  strangers' work  {} bits", info.work_bits);
-        println!("  answered in      {answered_ms} ms (with the connection)");
+        return crate::print(&line.to_string());
     }
+    crate::print(&format!(
+        "{address}\n  version          {version}\n  its clock        {now}\n  longest envelope {} bytes\n  \
+         strangers' work  {} bits\n  answered in      {answered_ms} ms (with the connection)",
+        info.envelope_max_bytes, info.work_bits
+    ))
 }

@@ -180,3 +180,17 @@ async fn at_its_usual_level_the_log_names_nobody() {
         assert!(!text.contains(secret), "{secret} is named in:\n{text}");
     }
 }
+
+#[tokio::test]
+#[cfg(unix)]
+async fn who_has_read_enough_of_what_is_printed_may_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = Program::start(directory.path(), &[]).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    for options in [vec!["check-config"], vec!["status", "--address", &running.address]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(elsewhere.path(), &options).stdout(writer).output().await.unwrap();
+        assert!(output.status.success(), "{options:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

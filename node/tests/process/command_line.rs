@@ -63,3 +63,15 @@ fn the_status_of_an_empty_data_directory_says_so_and_makes_nothing() {
     assert_eq!(status["account"]["state"], "none");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+#[test]
+#[cfg(unix)]
+fn who_has_read_enough_of_the_status_may_go() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [["status"].as_slice(), &["status", "--json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = program(dir.path(), arguments).stdout(writer).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -341,6 +341,56 @@ async fn a_file_that_is_whole_when_it_is_halted_is_here_and_is_not_fetched_again
     assert_eq!(to.names(), ["a (1).zip", "a.zip"]);
 }
 
+async fn joins(owner: &mut Persona, other: &mut Persona, group: &str) {
+    become_contacts(owner, other).await.unwrap();
+    owner.handle().unwrap().groups_invite(group, Some(other.name.clone()), None).await.unwrap();
+    other.until(|event| matches!(event, Event::GroupInvited { .. }).then_some(())).await.unwrap();
+    other.handle().unwrap().groups_join(Some(group.to_owned()), None::<String>).await.unwrap();
+    other.until(|event| matches!(event, Event::GroupJoined(_)).then_some(())).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_who_comes_in_the_middle_hands_over_the_rest() {
+    const CHUNKS: usize = 200;
+    let transfers = Transfers::of_this_process().await;
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    alice.handle().unwrap().settings_set("upload_max_bytes", serde_json::json!(0)).await.unwrap();
+    let made = alice.handle().unwrap().groups_create("Hikers", None::<String>, false, JoinPolicy::Invite);
+    let group = made.await.unwrap().group_id;
+    joins(&mut alice, &mut bob, &group).await;
+    joins(&mut alice, &mut carol, &group).await;
+    become_contacts(&mut bob, &mut carol).await.unwrap();
+    let (from, bobs, carols) = (Folder::new(), Folder::new(), Folder::new());
+    let content = bytes(CHUNKS * CHUNK_BYTES, 9);
+    let path = from.write("film.mp4", &content).to_string_lossy().into_owned();
+    let shared =
+        alice.handle().unwrap().files_share(path, None::<String>, Some(group), None, None::<String>, None::<bool>);
+    let file = shared.await.unwrap().file_id;
+    offered(&mut bob).await;
+    offered(&mut carol).await;
+    answered(download(&bob, &file, &bobs)).await.unwrap();
+    away(&mut bob, &mut carol).await;
+    transfers.hold_at(WRITTEN, Some(10));
+    let waiting = download(&carol, &file, &carols);
+    transfers.standing(1).await;
+    bob.back().await.unwrap();
+    carol
+        .until(|event| match event {
+            Event::PresenceChanged { username, status: Status::Online, .. } => (username == "bob").then_some(()),
+            _ => None,
+        })
+        .await
+        .unwrap();
+    says(&bob, &mut carol, "here I am").await;
+    transfers.release();
+    let done = answered(waiting).await.unwrap();
+    assert_eq!(done.holders, 2, "Alice, and Bob who came in the middle");
+    assert_eq!(std::fs::read(done.path).unwrap(), content);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_deletes_a_group_s_file_hands_on_nothing_more_of_it() {
     const CHUNKS: usize = 200;
@@ -353,11 +403,7 @@ async fn whoever_deletes_a_group_s_file_hands_on_nothing_more_of_it() {
     let made = alice.handle().unwrap().groups_create("Hikers", None::<String>, false, JoinPolicy::Invite);
     let group = made.await.unwrap().group_id;
     for other in [&mut bob, &mut carol] {
-        become_contacts(&mut alice, other).await.unwrap();
-        alice.handle().unwrap().groups_invite(&group, Some(other.name.clone()), None).await.unwrap();
-        other.until(|event| matches!(event, Event::GroupInvited { .. }).then_some(())).await.unwrap();
-        other.handle().unwrap().groups_join(Some(group.clone()), None::<String>).await.unwrap();
-        other.until(|event| matches!(event, Event::GroupJoined(_)).then_some(())).await.unwrap();
+        joins(&mut alice, other, &group).await;
     }
     let (from, bobs, carols) = (Folder::new(), Folder::new(), Folder::new());
     let content = bytes(CHUNKS * CHUNK_BYTES, 9);

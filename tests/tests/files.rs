@@ -207,7 +207,7 @@ async fn a_download_goes_on_where_the_death_of_either_side_left_it() {
 #[tokio::test]
 async fn a_changed_source_never_leaves_under_the_old_key() {
     let net = TestNet::new().unwrap();
-    let (alice, mut bob) = two(&net).await;
+    let (mut alice, mut bob) = two(&net).await;
     let (from, to) = (Folder::new(), Folder::new());
     let path = from.write("a.txt", &bytes(600_000, 1));
     let file = share(&alice, "bob", &path).await.unwrap();
@@ -218,6 +218,15 @@ async fn a_changed_source_never_leaves_under_the_old_key() {
     assert_eq!(error.kind, ErrorKind::Conflict);
     assert!(error.message.contains("changed"), "{}", error.message);
     assert_eq!(state(bob.handle().unwrap(), &file).await, Some(FileState::Failed));
+    // Who shared it hears of it too.
+    let noticed = |wanted| {
+        move |event| match event {
+            Event::FileState(view) => (view.state == wanted).then_some(view.reason),
+            _ => None,
+        }
+    };
+    let reason = alice.until(noticed(FileState::Changed)).await.unwrap().unwrap();
+    assert!(reason.contains("Share it again"), "{reason}");
     // As it was: it is the same file again.
     std::fs::write(&path, bytes(600_000, 1)).unwrap();
     bob.handle().unwrap().files_retry(file.clone()).await.unwrap();
@@ -226,6 +235,7 @@ async fn a_changed_source_never_leaves_under_the_old_key() {
         _ => None,
     });
     assert_eq!(std::fs::read(done.await.unwrap().path).unwrap(), bytes(600_000, 1));
+    assert_eq!(alice.until(noticed(FileState::Shared)).await.unwrap(), None);
 }
 
 #[tokio::test]

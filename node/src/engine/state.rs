@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::CryptoRng;
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::crypto::secret::Secret;
-use secure_chat_protocol::id::{AccountId, FileId, GroupId, MessageId, Timestamp};
+use secure_chat_protocol::id::{AccountId, GroupId, MessageId, Timestamp};
 use secure_chat_protocol::identity::IdentityKeyPair;
 use secure_chat_protocol::limits::{ADDRESSES_MAX, HOMES_MAX};
 use secure_chat_protocol::prekey::PreKeys;
@@ -26,7 +26,6 @@ use super::homes::Home;
 use super::step::Step;
 use crate::api::{ApiError, ErrorKind, TrafficPoint};
 use crate::config::NodeConfig;
-use crate::files::row::FileRow;
 use crate::messaging::clock::ClockWatch;
 use crate::messaging::contact::Contact;
 use crate::messaging::outbox::{Outbox, Outgoing};
@@ -62,7 +61,7 @@ pub(crate) struct Held {
     pub(crate) requests: BTreeMap<MessageId, Request>,
     pub(crate) outbox: Outbox,
     pub(crate) groups: BTreeMap<GroupId, Group>,
-    pub(crate) files: BTreeMap<FileId, FileRow>,
+    pub(crate) files: super::files::Rows,
     pub(crate) audit: AuditTail,
     pub(crate) quarantine: BTreeMap<MessageId, Vec<Reason>>,
     /// What the clock showed when it was last believed.

@@ -19,7 +19,9 @@ use secure_chat_protocol::wire::transfer::{ANSWER_HEADER_BYTES, AnswerHeader, Fe
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::form::Form;
-use super::limits::{BATCH_CHUNKS, CHUNKS_IN_MEMORY_BYTES, HOLDER_SILENT_MAX, NODE_REQUESTS_AT_ONCE_MAX};
+use super::limits::{
+    BATCH_CHUNKS, CHUNKS_IN_MEMORY_BYTES, HOLDER_SILENT_MAX, HOLDERS_AT_ONCE_MAX, NODE_REQUESTS_AT_ONCE_MAX,
+};
 use super::plan::{Plan, Window};
 use super::target::{self, Target, TargetError};
 use super::write::{Arrived, Buffer, Buffers, write};
@@ -428,12 +430,17 @@ struct Run {
 }
 
 impl Run {
-    /// Fetches from all holders at once, until nothing is left or nobody is.
+    /// Fetches from several holders at once, until nothing is left or nobody is.
     async fn all(self, holders: Vec<Holder>, mut more: mpsc::Receiver<Holder>) -> Option<FetchError> {
-        let mut running: FuturesUnordered<_> = holders.into_iter().map(|holder| self.ask_holder(holder)).collect();
+        let (mut waiting, mut running) = (VecDeque::from(holders), FuturesUnordered::new());
         let mut last = None;
         let mut open = true;
         loop {
+            while running.len() < HOLDERS_AT_ONCE_MAX
+                && let Some(holder) = waiting.pop_front()
+            {
+                running.push(self.ask_holder(holder));
+            }
             tokio::select! {
                 ended = running.next() => match ended {
                     Some(None) => {}
@@ -444,7 +451,7 @@ impl Run {
                     None => return last,
                 },
                 holder = more.recv(), if open => match holder {
-                    Some(holder) => running.push(self.ask_holder(holder)),
+                    Some(holder) => waiting.push_back(holder),
                     None => open = false,
                 },
             }

@@ -8,6 +8,10 @@ pub const FILES_MAX: usize = 20_000;
 pub const DOWNLOADS_AT_ONCE_MAX: usize = 4;
 /// So many of them from one sharer: one who is slow, or shares much, keeps nobody else waiting.
 pub const DOWNLOADS_OF_ONE_SHARER_MAX: usize = 3;
+/// Holders that one file is fetched from at once; others take their place when they end.
+pub const HOLDERS_AT_ONCE_MAX: usize = 8;
+/// Peers that one attempt asks, those included who came later.
+pub const HOLDERS_ASKED_MAX: usize = 32;
 /// Files that are read for the first time at once.
 pub const PREPARED_AT_ONCE_MAX: usize = 2;
 /// Commands that wait for one download to end.
@@ -63,3 +67,9 @@ pub const COUNTS_EVERY: Duration = Duration::from_secs(600);
 pub const COUNTS_AT_ONCE_MAX: usize = 64;
 /// A node that asks to slow down is asked again so often.
 pub const SLOW_DOWNS_MAX: u32 = 30;
+/// Files that nodes are asked to delete at once.
+pub const DOOMED_AT_ONCE_MAX: usize = 16;
+/// What was on its way to a node when it was to be deleted is deleted once more after this time, in milliseconds.
+pub const DOOMED_AGAIN_MS: u64 = 30_000;
+/// Longest wait before a node that did not delete is asked again, in milliseconds.
+pub const DOOMED_RETRY_MAX_MS: u64 = 3_600_000;

@@ -86,6 +86,43 @@ impl Upload {
 enum Stored {
     File(Box<FileRow>),
     Leaves(Bytes),
+    Doomed(Box<DoomedRow>),
+}
+
+/// What waits at rendezvous nodes of a file that is gone, and is to go too.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DoomedRow {
+    /// The file that it was.
+    pub(crate) file: FileId,
+    /// Where it waits.
+    pub(crate) uploads: Vec<Upload>,
+    /// It expires there by then.
+    pub(crate) until: Timestamp,
+    /// Once is not enough.
+    pub(crate) again: bool,
+}
+
+impl DoomedRow {
+    /// For the vault.
+    ///
+    /// # Errors
+    /// [`EncodeError`]
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        codec::encode(&Stored::Doomed(Box::new(self.clone())), ROW_MAX_BYTES)
+    }
+}
+
+/// Where that stands.
+pub(crate) fn doomed_key(file: FileId) -> Vec<u8> {
+    [b"doomed".as_slice(), file.as_ref()].concat()
+}
+
+/// A row of the table of files.
+pub(crate) enum Row {
+    /// A file.
+    File(Box<FileRow>),
+    /// What is left of one at nodes.
+    Doomed(Box<DoomedRow>),
 }
 
 impl FileRow {
@@ -120,9 +157,10 @@ pub(crate) fn is_over(expires: Option<Timestamp>, now: Timestamp, doubtful: bool
 ///
 /// # Errors
 /// [`DecodeError`]
-pub(crate) fn decode(row: &[u8]) -> Result<Option<FileRow>, DecodeError> {
+pub(crate) fn decode(row: &[u8]) -> Result<Option<Row>, DecodeError> {
     match codec::decode_own(row, ROW_MAX_BYTES)? {
-        Stored::File(file) => Ok(Some(*file)),
+        Stored::File(file) => Ok(Some(Row::File(file))),
+        Stored::Doomed(doomed) => Ok(Some(Row::Doomed(doomed))),
         Stored::Leaves(_) => Ok(None),
     }
 }

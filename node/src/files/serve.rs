@@ -30,13 +30,17 @@ struct Frame {
     body: Vec<u8>,
 }
 
-/// Serves one stream of somebody, until it ends.
-pub(crate) async fn serve(stream: PeerStream, reader: AccountId, shelf: Shelf, vault: Weak<Vault>) {
+/// Own files of which one stream tells that they were changed.
+const CHANGED_MAX: usize = 64;
+
+/// Serves one stream of somebody, until it ends. Returns the own files that turned out to be others than those
+/// that were shared.
+pub(crate) async fn serve(stream: PeerStream, reader: AccountId, shelf: Shelf, vault: Weak<Vault>) -> Vec<FileId> {
     let (mut incoming, mut outgoing) = stream.split();
     let (to_desk, requests) = mpsc::channel(REQUESTS_WAITING_MAX);
     let (to_wire, mut frames) = mpsc::channel::<Frame>(FRAMES_AHEAD);
     let (used, free) = mpsc::channel(FRAMES_AHEAD.saturating_add(2));
-    let desk = Desk { shelf, vault, reader, open: None };
+    let desk = Desk { shelf, vault, reader, open: None, changed: Vec::new() };
     let working = crate::stack::spawn_blocking(move || desk.work(requests, &to_wire, free));
     let taking = async {
         while let Ok(Some(request)) = read_request(&mut incoming).await {
@@ -72,7 +76,7 @@ pub(crate) async fn serve(stream: PeerStream, reader: AccountId, shelf: Shelf, v
     }
     drop(frames);
     // It ends with its channels.
-    let _ = working.await;
+    working.await.unwrap_or_default()
 }
 
 /// A reader who takes nothing for this time is given up: it would hold a thread and buffers.
@@ -105,6 +109,8 @@ struct Desk {
     vault: Weak<Vault>,
     reader: AccountId,
     open: Option<Opened>,
+    /// Own files that were found to be others now.
+    changed: Vec<FileId>,
 }
 
 struct Opened {
@@ -120,13 +126,13 @@ impl Desk {
         mut requests: mpsc::Receiver<FetchRequest>,
         to_wire: &mpsc::Sender<Frame>,
         mut free: mpsc::Receiver<Vec<u8>>,
-    ) {
+    ) -> Vec<FileId> {
         while let Some(request) = requests.blocking_recv() {
             let gone = match request {
                 FetchRequest::Leaves { file } => {
                     let frame = match self.opened(file) {
                         Ok(opened) => leaves_frame(&opened.leaves),
-                        Err(refusal) => refused(refusal),
+                        Err(refusal) => self.refuse(file, refusal),
                     };
                     to_wire.blocking_send(frame).is_err()
                 }
@@ -135,9 +141,19 @@ impl Desk {
                 }
             };
             if gone {
-                return;
+                break;
             }
         }
+        self.changed
+    }
+
+    /// Says why not. That a file was changed its sharer is to hear as well.
+    fn refuse(&mut self, file: FileId, refusal: FetchRefusal) -> Frame {
+        self.open = None;
+        if refusal == FetchRefusal::Changed && self.changed.len() < CHANGED_MAX && !self.changed.contains(&file) {
+            self.changed.push(file);
+        }
+        refused(refusal)
     }
 
     fn send_chunks(
@@ -155,10 +171,7 @@ impl Desk {
                     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
                     Frame { header: AnswerHeader::Chunk { index, length }, body }
                 }
-                Err(refusal) => {
-                    self.open = None;
-                    return to_wire.blocking_send(refused(refusal)).map_err(|_| ());
-                }
+                Err(refusal) => return to_wire.blocking_send(self.refuse(file, refusal)).map_err(|_| ()),
             };
             to_wire.blocking_send(frame).map_err(|_| ())?;
         }

@@ -200,11 +200,16 @@ impl Reading {
     }
 }
 
-/// Deletes what was left at a node.
-pub(crate) async fn delete(home: Address, keys: &BlobKeys, paid: bool, net: &NetworkHandle) {
+/// Deletes what was left at a node. Whether it is gone there.
+pub(crate) async fn delete(home: Address, keys: &BlobKeys, paid: bool, net: &NetworkHandle) -> bool {
     let request = Request::Blob(BlobRequest::Delete { blob: keys.blob_id(), owner_token: keys.owner_token() });
     let deleted = if paid { net.deposit(home, request).await } else { net.rendezvous(home, request).await };
-    if let Err(error) = deleted {
-        tracing::debug!(%error, "a blob could not be deleted; it expires");
+    match deleted {
+        Ok(Response::Done | Response::Refused(Refusal::NotFound)) => true,
+        Ok(_) => false,
+        Err(error) => {
+            tracing::debug!(%error, "a blob could not be deleted yet");
+            false
+        }
     }
 }

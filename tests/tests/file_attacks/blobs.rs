@@ -26,6 +26,10 @@ pub(crate) struct Kept {
     pub(crate) blobs: BTreeMap<BlobId, Blob>,
     /// Every request as it came, in its encoding.
     pub(crate) heard: Vec<Vec<u8>>,
+    /// It does not delete, and says so.
+    pub(crate) keeps: bool,
+    /// How often it was asked to.
+    pub(crate) deletes: usize,
 }
 
 /// A clone shares what is kept.
@@ -93,6 +97,10 @@ impl Kept {
                 blob.map_or(missing, |blob| Response::Blob(blob.state()))
             }
             BlobRequest::Delete { blob, .. } => {
+                self.deletes += 1;
+                if self.keeps {
+                    return Response::Refused(Refusal::SlowDown { retry_after_ms: 10 });
+                }
                 self.blobs.remove(&blob);
                 Response::Done
             }

@@ -279,6 +279,24 @@ async fn the_node_counts_a_download_once_and_its_sharer_learns_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_does_not_delete_is_asked_again_also_in_the_next_life() {
+    let (_net, _node, blobs, mut alice, mut bob) = at_a_node_that_listens().await;
+    let from = Folder::new();
+    away(&mut bob, &mut alice).await;
+    let file = share(&alice, Some("bob"), None, &from.write("a.zip", &bytes(700_000, 3))).await;
+    left_at_a_node(&mut alice, &file).await;
+    blobs.kept().keeps = true;
+    alice.handle().unwrap().files_delete(file.clone()).await.unwrap();
+    blobs.hears(|kept| kept.deletes > 2).await;
+    assert_eq!(blobs.kept().blobs.len(), 1);
+    alice.killed().await;
+    blobs.kept().keeps = false;
+    alice.back().await.unwrap();
+    blobs.hears(|kept| kept.blobs.is_empty()).await;
+    assert!(state(&alice).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_that_a_node_hears_of_a_file_tells_neither_name_nor_type_nor_exact_size() {
     let (_net, _node, blobs, mut alice, mut bob) = at_a_node_that_listens().await;
     let (from, to) = (Folder::new(), Folder::new());

@@ -198,6 +198,10 @@ impl Open {
         let member =
             |row: &FileRow| row.group.and_then(|group| self.groups.get(&group)).is_some_and(|group| group.has(&by));
         let may = self.files.rows.get(&file).is_some_and(|row| row.mine && (row.peer == by || member(row)));
+        if may && self.files.rows.get(&file).is_some_and(|row| row.state == FileState::Changed) {
+            // Somebody has it whole after all: it is as it was.
+            self.set_file_state(step, file, FileState::Shared, None);
+        }
         let Some(row) = self.files.rows.get_mut(&file).filter(|_| may) else { return };
         if row.downloaded_by.insert(by) {
             step.files.insert(file);
@@ -228,9 +232,9 @@ impl Open {
         let Some(place) = self.files.reader_place(account) else { return };
         let (shelf, vault) = (self.files.shelf.clone(), Arc::downgrade(&self.vault));
         step.work(async move {
-            serve(stream, account, shelf, vault).await;
+            let changed = serve(stream, account, shelf, vault).await;
             drop(place);
-            Work::Tried
+            if changed.is_empty() { Work::Tried } else { Work::File(FileWork::Changed { files: changed }) }
         });
     }
 
@@ -240,6 +244,8 @@ impl Open {
             FileWork::Prepared { sharing, result } => self.prepared(step, *sharing, result),
             FileWork::Placed { file, result, reply } => self.placed(step, file, result, reply),
             FileWork::Left { file, at, attempt, result } => self.left(step, file, at, attempt, result),
+            FileWork::Changed { files } => files.into_iter().for_each(|file| self.source_changed(step, file)),
+            FileWork::Removed { file, left } => self.removed(step, file, left),
             FileWork::Counted { file, downloads } => self.counted(step, file, downloads),
             FileWork::Fetched { file, attempt, target, result } => self.fetched(step, file, attempt, &target, result),
         }

@@ -1,12 +1,13 @@
 //! Fetching what others share: when it starts, and what the person can do about it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rand::seq::SliceRandom as _;
 use secure_chat_protocol::file::ChunkCipher;
-use secure_chat_protocol::id::{AccountId, FileId, MessageId};
+use secure_chat_protocol::id::{AccountId, FileId, GroupId, MessageId};
 use secure_chat_protocol::wire::transfer::FileControl;
 use tokio::sync::{mpsc, watch};
 
@@ -22,13 +23,12 @@ use crate::files::copies::{form_of, head, sealed_name};
 use crate::files::fetch::{FetchError, Holder, Job, Place, Progress, fetch};
 use crate::files::form::Form;
 use crate::files::kind::judge;
-use crate::files::limits::{DOWNLOADS_AT_ONCE_MAX, DOWNLOADS_OF_ONE_SHARER_MAX, PROGRESS_EVERY_MS, WAITERS_MAX};
+use crate::files::limits::{
+    DOWNLOADS_AT_ONCE_MAX, DOWNLOADS_OF_ONE_SHARER_MAX, HOLDERS_ASKED_MAX, PROGRESS_EVERY_MS, WAITERS_MAX,
+};
 use crate::files::row::{FileRow, stored_leaves};
 use crate::files::target::{TargetError, place};
-use crate::network::parse_rendezvous;
-
-/// Peers that a file is fetched from at once.
-const HOLDERS_MAX: usize = 6;
+use crate::network::{PeerId, parse_rendezvous};
 
 /// The rendezvous nodes where a file waits.
 fn places(row: &FileRow) -> impl Iterator<Item = Holder> {
@@ -226,19 +226,15 @@ impl Open {
         if !may || row.is_over(step.now, self.clock.is_doubtful()) {
             return;
         }
-        let peer = self.peer_of(from).map(|(peer, _)| peer);
-        let mut peers: Vec<_> = peer.map(|peer| Holder::Peer(peer, from)).into_iter().collect();
-        // Other members may have it too.
-        let others = group.and_then(|group| self.groups.get(&group)).and_then(Group::view);
-        let others = others.into_iter().flat_map(|view| view.members.keys()).filter(|account| **account != from);
-        let here = |account: &AccountId| self.peer_of(*account).map(|(peer, _)| Holder::Peer(peer, *account));
-        peers.extend(others.filter_map(here));
-        peers.truncate(HOLDERS_MAX);
-        if peer.is_none() && !self.lane(from).must_wait() {
+        let peers = self.holders_here(from, group, &HashSet::new());
+        if self.peer_of(from).is_none() && !self.lane(from).must_wait() {
             self.reach(step, from);
         }
         let Some(row) = self.files.rows.get(&file) else { return };
-        let holders: Vec<Holder> = peers.into_iter().chain(places(row)).collect();
+        let asked = peers.iter().map(|(peer, _)| *peer).collect();
+        // Nodes come after the first of those, who is the author: they have it for sure.
+        let mut holders: Vec<Holder> = peers.into_iter().map(|(peer, account)| Holder::Peer(peer, account)).collect();
+        holders.splice(holders.len().min(1)..holders.len().min(1), places(row));
         if holders.is_empty() {
             return;
         }
@@ -265,7 +261,7 @@ impl Open {
             progress: progress.clone(),
             stop: stopped,
         };
-        let running = Running { attempt, progress, told: u64::MAX, peer, more, _stop: stop };
+        let running = Running { attempt, progress, told: u64::MAX, peers: asked, more, _stop: stop };
         self.files.running.insert(file, running);
         self.set_file_state(step, file, FileState::Downloading, None);
         let at = Instant::now() + Duration::from_millis(PROGRESS_EVERY_MS);
@@ -290,20 +286,38 @@ impl Open {
         });
     }
 
-    /// Lets running transfers fetch from a sender who came meanwhile.
+    /// Who may have a file and is connected, its author first; without those who were `asked` already.
+    /// Of many members not always the same are asked: most may not have it.
+    fn holders_here(
+        &self,
+        author: AccountId,
+        group: Option<GroupId>,
+        asked: &HashSet<PeerId>,
+    ) -> Vec<(PeerId, AccountId)> {
+        let new = |account: AccountId| {
+            let peer = self.peer_of(account).map(|(peer, _)| peer).filter(|peer| !asked.contains(peer));
+            peer.map(|peer| (peer, account))
+        };
+        let view = group.and_then(|group| self.groups.get(&group)).and_then(Group::view);
+        let others = view.into_iter().flat_map(|view| view.members.keys()).filter(|account| **account != author);
+        let mut others: Vec<_> = others.copied().filter_map(new).collect();
+        others.shuffle(&mut rng());
+        let room = HOLDERS_ASKED_MAX.saturating_sub(asked.len());
+        new(author).into_iter().chain(others).take(room).collect()
+    }
+
+    /// Lets running transfers fetch also from those who came meanwhile.
     pub(super) fn add_holders(&mut self) {
         let mut came = Vec::new();
         for (file, running) in &self.files.running {
-            let from = self.files.rows.get(file).map(|row| row.peer);
-            let came_by = from.and_then(|from| self.peer_of(from).map(|(peer, _)| (peer, from)));
-            if let Some((peer, from)) = came_by.filter(|(peer, _)| running.peer != Some(*peer)) {
-                came.push((*file, peer, from));
-            }
+            let Some(row) = self.files.rows.get(file) else { continue };
+            let new = self.holders_here(row.peer, row.group, &running.peers);
+            came.extend(new.into_iter().map(|(peer, account)| (*file, peer, account)));
         }
-        for (file, peer, from) in came {
+        for (file, peer, account) in came {
             let Some(running) = self.files.running.get_mut(&file) else { continue };
-            if running.more.try_send(Holder::Peer(peer, from)).is_ok() {
-                running.peer = Some(peer);
+            if running.more.try_send(Holder::Peer(peer, account)).is_ok() {
+                running.peers.insert(peer);
             }
         }
     }

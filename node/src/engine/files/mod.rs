@@ -4,6 +4,7 @@
 mod control;
 mod copies;
 mod counts;
+mod doomed;
 mod download;
 mod ended;
 mod share;
@@ -23,6 +24,7 @@ use secure_chat_protocol::limits::DAY_MS;
 use secure_chat_protocol::wire::transfer::Preview;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use self::doomed::Doomed;
 use self::share::Sharing;
 use self::upload::Uploading;
 use super::state::Open;
@@ -33,7 +35,7 @@ use crate::files::fetch::{FetchError, Here, Holder, Progress};
 use crate::files::kind::Kind;
 use crate::files::limits::{PREPARED_AT_ONCE_MAX, PROGRESS_EVERY_MS, STREAMS_PER_READER_MAX};
 use crate::files::prepare::Prepared;
-use crate::files::row::{self, FileRow, encode_leaves, leaves_key};
+use crate::files::row::{self, DoomedRow, FileRow, Row, Upload, encode_leaves, leaves_key};
 use crate::files::shelf::{Readers, Served, Shelf};
 use crate::files::source::SourceError;
 use crate::files::target::TargetError;
@@ -66,6 +68,10 @@ pub(crate) enum FileWork {
     Placed { file: FileId, result: Result<PathBuf, TargetError>, reply: Reply<Downloaded> },
     /// A file was left at a rendezvous node, or was not.
     Left { file: FileId, at: usize, attempt: u64, result: Result<(), LeaveError> },
+    /// Own files were asked for, and are not what they were when they were shared.
+    Changed { files: Vec<FileId> },
+    /// Nodes were asked to delete what waits there; these did not.
+    Removed { file: FileId, left: Vec<Upload> },
     /// Nodes have counted downloads of an own file.
     Counted { file: FileId, downloads: u32 },
     /// A transfer has ended.
@@ -77,8 +83,8 @@ struct Running {
     attempt: u64,
     progress: Arc<Progress>,
     told: u64,
-    /// The sender, if it is fetched from them.
-    peer: Option<PeerId>,
+    /// Whom it is fetched from, or was.
+    peers: HashSet<PeerId>,
     more: mpsc::Sender<Holder>,
     /// Dropping it ends the transfer.
     _stop: watch::Sender<()>,
@@ -107,6 +113,7 @@ pub(crate) struct Files {
     rows: BTreeMap<FileId, FileRow>,
     running: HashMap<FileId, Running>,
     uploading: HashMap<FileId, Uploading>,
+    doomed: Doomed,
     waiters: HashMap<FileId, Vec<Reply<Downloaded>>>,
     pauses: HashMap<FileId, Pause>,
     /// What came in attempts that broke, and by which routes.
@@ -138,18 +145,28 @@ pub(crate) struct Files {
 }
 
 /// What the vault holds.
-pub(super) fn load(vault: &Vault) -> Result<BTreeMap<FileId, FileRow>, StoreError> {
-    let mut files = BTreeMap::new();
+#[derive(Default)]
+pub(crate) struct Rows {
+    files: BTreeMap<FileId, FileRow>,
+    doomed: BTreeMap<FileId, DoomedRow>,
+}
+
+pub(super) fn load(vault: &Vault) -> Result<Rows, StoreError> {
+    let mut rows = Rows::default();
     for bytes in vault.scan(Table::Files)? {
         let decoded = row::decode(&bytes).map_err(|_| StoreError::Damaged { what: "the list of files" })?;
-        if let Some(mut file) = decoded {
-            if file.state == FileState::Downloading {
-                file.state = FileState::Waiting;
+        match decoded {
+            Some(Row::File(mut file)) => {
+                if file.state == FileState::Downloading {
+                    file.state = FileState::Waiting;
+                }
+                rows.files.insert(file.id(), *file);
             }
-            files.insert(file.id(), file);
+            Some(Row::Doomed(doomed)) => drop(rows.doomed.insert(doomed.file, *doomed)),
+            None => {}
         }
     }
-    Ok(files)
+    Ok(rows)
 }
 
 fn gone_key(file: FileId) -> Vec<u8> {
@@ -173,11 +190,12 @@ fn is_mark_of_another(mark: &[u8], from: AccountId) -> bool {
 
 impl Files {
     /// `copies` is where encrypted copies lie.
-    pub(super) fn new(rows: BTreeMap<FileId, FileRow>, copies: PathBuf) -> Self {
+    pub(super) fn new(rows: Rows, copies: PathBuf) -> Self {
         let mut files = Self {
-            rows,
+            rows: rows.files,
             running: HashMap::new(),
             uploading: HashMap::new(),
+            doomed: Doomed::new(rows.doomed),
             waiters: HashMap::new(),
             pauses: HashMap::new(),
             routes: HashMap::new(),
@@ -205,13 +223,13 @@ impl Files {
     }
 
     /// The vault says otherwise: what is under way ends, and starts anew from there.
-    pub(super) fn reload(&mut self, rows: BTreeMap<FileId, FileRow>) {
-        for id in self.rows.keys().filter(|id| !rows.contains_key(id)) {
+    pub(super) fn reload(&mut self, rows: Rows) {
+        for id in self.rows.keys().filter(|id| !rows.files.contains_key(id)) {
             self.shelf.remove(id);
         }
         self.running.clear();
         self.uploading.clear();
-        self.rows = rows;
+        (self.rows, self.doomed) = (rows.files, Doomed::new(rows.doomed));
         self.rows.values().for_each(|row| self.shelve(row));
         (self.look, self.groups_unknown) = (true, true);
         self.find_next_expiry();
@@ -249,7 +267,13 @@ impl Files {
 
     /// When to come back, for progress and for what broke.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.pauses.values().filter_map(|pause| pause.until).chain(self.next_progress).chain(self.expires_at).min()
+        self.pauses
+            .values()
+            .filter_map(|pause| pause.until)
+            .chain(self.next_progress)
+            .chain(self.expires_at)
+            .chain(self.doomed.next)
+            .min()
     }
 
     /// Lets those who may fetch this file, if it is an own one.
@@ -365,6 +389,7 @@ impl Open {
     /// What is done about files from time to time.
     pub(super) fn tend_files(&mut self, step: &mut Step<'_>) {
         self.ask_counts(step);
+        self.tend_doomed(step);
         let now = Instant::now();
         // While the clock is in doubt nothing is over: it is not waited for.
         let wait = self.files.next_expiry.map(|at| Duration::from_millis(at.since_ms(step.now)));
@@ -430,7 +455,7 @@ mod tests {
 
     #[test]
     fn one_account_has_so_many_streams_and_no_more() {
-        let mut files = Files::new(BTreeMap::new(), PathBuf::new());
+        let mut files = Files::new(Rows::default(), PathBuf::new());
         let mut places: Vec<_> = (0..STREAMS_PER_READER_MAX).map(|_| files.reader_place(MALLORY).unwrap()).collect();
         assert!(files.reader_place(MALLORY).is_none());
         assert!(files.reader_place(ALICE).is_some(), "others are served");
@@ -440,7 +465,7 @@ mod tests {
 
     #[test]
     fn locking_tells_those_who_read() {
-        let files = Files::new(BTreeMap::new(), PathBuf::new());
+        let files = Files::new(Rows::default(), PathBuf::new());
         let told = files.stopping.0.clone();
         assert!(!told.load(Ordering::Relaxed));
         drop(files);

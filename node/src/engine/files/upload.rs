@@ -25,8 +25,8 @@ use crate::files::limits::{
 };
 use crate::files::row::{FileRow, Upload, stored_leaves};
 use crate::files::source::SourceError;
-use crate::files::upload::{LeaveError, Leaving, delete, leave};
-use crate::network::{Address, parse_rendezvous};
+use crate::files::upload::{LeaveError, Leaving, leave};
+use crate::network::parse_rendezvous;
 
 /// An upload that runs.
 pub(super) struct Uploading {
@@ -170,8 +170,7 @@ impl Open {
         match result {
             Ok(()) => self.is_left(step, file, at),
             Err(LeaveError::Source(SourceError::Changed | SourceError::Missing)) => {
-                let text = "The file was changed or moved after it was shared. Share it again.";
-                self.set_file_state(step, file, FileState::Changed, Some(text.to_owned()));
+                self.source_changed(step, file);
             }
             Err(error) if error.passes() => {
                 let pause = self.files.pauses.entry(file).or_default();
@@ -203,6 +202,14 @@ impl Open {
                     }
                 }
             }
+        }
+    }
+
+    /// An own file is not what it was when it was shared: nobody gets it, and the person is told.
+    pub(super) fn source_changed(&mut self, step: &mut Step<'_>, file: FileId) {
+        if self.files.rows.get(&file).is_some_and(|row| row.mine) {
+            let text = "The file was changed or moved after it was shared. Share it again.";
+            self.set_file_state(step, file, FileState::Changed, Some(text.to_owned()));
         }
     }
 
@@ -259,26 +266,6 @@ impl Open {
             let file_id = file.to_string();
             step.tell(Event::FileCompleted { file_id, direction: Direction::Upload, downloaded: None });
         }
-    }
-
-    /// Deletes what waits at nodes.
-    pub(super) fn remove_uploads(&mut self, step: &mut Step<'_>, row: &FileRow) {
-        self.files.uploading.remove(&row.id());
-        let places: Vec<(Address, _, bool)> = row
-            .uploads
-            .iter()
-            .filter_map(|upload| Some((parse_rendezvous(&upload.home).ok()?, upload.keys(), upload.token.is_some())))
-            .collect();
-        if places.is_empty() {
-            return;
-        }
-        let net = self.net.clone();
-        step.work(async move {
-            for (home, keys, paid) in places {
-                delete(home, &keys, paid, &net).await;
-            }
-            Work::Tried
-        });
     }
 
     /// How far uploads have come.

@@ -308,6 +308,31 @@ async fn whoever_deletes_what_they_fetch_keeps_nothing_wherever_it_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_far_it_came_is_shown_also_while_it_is_halted() {
+    let transfers = Transfers::of_this_process().await;
+    let net = TestNet::new().unwrap();
+    let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
+    become_contacts(&mut alice, &mut bob).await.unwrap();
+    let (from, to) = (Folder::new(), Folder::new());
+    let content = bytes(40 * CHUNK_BYTES, 1);
+    let file = share(&alice, "bob", &from.write("a.zip", &content)).await;
+    offered(&mut bob).await;
+    transfers.hold_at(WRITTEN, Some(20));
+    let waiting = download(&bob, &file, &to);
+    transfers.standing(1).await;
+    bob.handle().unwrap().files_pause(file.clone()).await.unwrap();
+    let shown = async |of: &Persona| list(of).await.first().map(|row| (row.state, row.bytes_done)).unwrap();
+    assert_eq!(shown(&bob).await, (FileState::Paused, 20 * CHUNK_BYTES as u64));
+    transfers.release();
+    transfers.passed(ENDED, 1).await;
+    assert_eq!(shown(&bob).await, (FileState::Paused, 20 * CHUNK_BYTES as u64));
+    bob.handle().unwrap().files_resume(file.clone()).await.unwrap();
+    let done = answered(waiting).await.unwrap();
+    assert_eq!(std::fs::read(done.path).unwrap(), content);
+    assert_eq!(shown(&bob).await, (FileState::Completed, 40 * CHUNK_BYTES as u64));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_whole_when_it_is_halted_is_here_and_is_not_fetched_again() {
     let transfers = Transfers::of_this_process().await;
     let net = TestNet::new().unwrap();
@@ -347,48 +372,6 @@ async fn joins(owner: &mut Persona, other: &mut Persona, group: &str) {
     other.until(|event| matches!(event, Event::GroupInvited { .. }).then_some(())).await.unwrap();
     other.handle().unwrap().groups_join(Some(group.to_owned()), None::<String>).await.unwrap();
     other.until(|event| matches!(event, Event::GroupJoined(_)).then_some(())).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_member_who_comes_in_the_middle_hands_over_the_rest() {
-    const CHUNKS: usize = 200;
-    let transfers = Transfers::of_this_process().await;
-    let mut net = TestNet::new().unwrap();
-    let _node = net.rendezvous().await.unwrap();
-    let mut alice = net.persona("alice").await.unwrap();
-    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
-    alice.handle().unwrap().settings_set("upload_max_bytes", serde_json::json!(0)).await.unwrap();
-    let made = alice.handle().unwrap().groups_create("Hikers", None::<String>, false, JoinPolicy::Invite);
-    let group = made.await.unwrap().group_id;
-    joins(&mut alice, &mut bob, &group).await;
-    joins(&mut alice, &mut carol, &group).await;
-    become_contacts(&mut bob, &mut carol).await.unwrap();
-    let (from, bobs, carols) = (Folder::new(), Folder::new(), Folder::new());
-    let content = bytes(CHUNKS * CHUNK_BYTES, 9);
-    let path = from.write("film.mp4", &content).to_string_lossy().into_owned();
-    let shared =
-        alice.handle().unwrap().files_share(path, None::<String>, Some(group), None, None::<String>, None::<bool>);
-    let file = shared.await.unwrap().file_id;
-    offered(&mut bob).await;
-    offered(&mut carol).await;
-    answered(download(&bob, &file, &bobs)).await.unwrap();
-    away(&mut bob, &mut carol).await;
-    transfers.hold_at(WRITTEN, Some(10));
-    let waiting = download(&carol, &file, &carols);
-    transfers.standing(1).await;
-    bob.back().await.unwrap();
-    carol
-        .until(|event| match event {
-            Event::PresenceChanged { username, status: Status::Online, .. } => (username == "bob").then_some(()),
-            _ => None,
-        })
-        .await
-        .unwrap();
-    says(&bob, &mut carol, "here I am").await;
-    transfers.release();
-    let done = answered(waiting).await.unwrap();
-    assert_eq!(done.holders, 2, "Alice, and Bob who came in the middle");
-    assert_eq!(std::fs::read(done.path).unwrap(), content);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -148,6 +148,11 @@ async fn what_can_not_be_shared_is_told_clearly() {
     let error = share(&alice, "bob", &from.path().join("folder.txt")).await.unwrap_err();
     assert_eq!((error.kind, error.field), (ErrorKind::InvalidInput, Some("path")));
     assert!(error.message.contains("directory"), "{}", error.message);
+    let long = from.write("film.mp4", b"");
+    std::fs::File::options().write(true).open(&long).unwrap().set_len(5 << 30).unwrap();
+    let error = share(&alice, "bob", &long).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::ConfirmationRequired);
+    assert!(error.message.contains(" 5 GiB"), "{}", error.message);
     let text = from.write("a.txt", b"x");
     let error = share(&alice, "carol", &text).await.unwrap_err();
     assert!(error.message.contains("contacts.request"), "the hint how to get a chat: {}", error.message);
@@ -484,6 +489,36 @@ async fn a_group_gets_a_file_and_members_hand_it_on() {
     let done = download(&carol, &file, &carols).await.unwrap();
     assert_eq!(std::fs::read(&done.path).unwrap(), content);
     assert_eq!(done.routes.stored, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_hands_on_also_a_file_whose_hashes_are_in_no_message() {
+    // The manifest has no room for so many.
+    const LENGTH: u64 = 513 * 262_144;
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    let made = alice.handle().unwrap().groups_create("Hikers", None::<String>, false, JoinPolicy::Invite);
+    let group = made.await.unwrap().group_id;
+    joins(&mut alice, &mut bob, &group).await;
+    joins(&mut alice, &mut carol, &group).await;
+    let (from, bobs, carols) = (Folder::new(), Folder::new(), Folder::new());
+    let path = from.write("film.mp4", b"");
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(LENGTH).unwrap();
+    let path = path.to_string_lossy().into_owned();
+    let shared =
+        alice.handle().unwrap().files_share(path, None::<String>, Some(group), None, None::<String>, None::<bool>);
+    let file = shared.await.unwrap().file_id;
+    offered(&mut bob).await;
+    offered(&mut carol).await;
+    let bobs_copy = download(&bob, &file, &bobs).await.unwrap();
+    // Also in another life.
+    bob.killed().await;
+    away(&mut alice, &mut carol).await;
+    bob.back().await.unwrap();
+    let done = download(&carol, &file, &carols).await.unwrap();
+    assert_eq!((done.holders, done.bytes, done.sha256), (1, LENGTH, bobs_copy.sha256));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

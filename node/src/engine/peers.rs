@@ -90,7 +90,7 @@ impl Open {
             self.tell_presence(step, account, before);
             step.deliver.insert(account);
         }
-        self.files.look_again();
+        self.files.peer_left(&peer);
         self.tell_network(step);
     }
 

@@ -259,6 +259,8 @@ pub(crate) struct Here {
     pub(crate) path: PathBuf,
     /// This attempt put it there. If not, it was found, and may be somebody's own.
     pub(crate) was_put: bool,
+    /// The hashes of its chunks, if a holder had to be asked for them.
+    pub(crate) leaves: Option<Vec<u8>>,
 }
 
 /// Fetches a file, checks it, and puts it in its place.
@@ -272,14 +274,16 @@ pub(crate) async fn fetch(job: Job, net: NetworkHandle) -> Result<Here, FetchErr
 }
 
 async fn fetch_all(mut job: Job, net: NetworkHandle) -> Result<Here, FetchError> {
-    let leaves = match job.leaves.take() {
-        Some(leaves) => leaves,
+    let (leaves, new_leaves) = match job.leaves.take() {
+        Some(leaves) => (leaves, None),
         None => {
             let mut stop = job.stop.clone();
-            tokio::select! {
+            let leaves = tokio::select! {
                 leaves = fetch_leaves(&job, &net) => leaves?,
                 _ = stop.changed() => return Err(FetchError::Stopped),
-            }
+            };
+            let bytes = leaves.to_bytes();
+            (leaves, Some(bytes))
         }
     };
     let cipher = ChunkCipher::new(job.key, job.file, job.geometry);
@@ -309,7 +313,7 @@ async fn fetch_all(mut job: Job, net: NetworkHandle) -> Result<Here, FetchError>
         Found::Part(part) => *part,
         Found::Whole(path) => {
             job.progress.done.store(job.geometry.size(), Ordering::Relaxed);
-            return Ok(Here { path, was_put: false });
+            return Ok(Here { path, was_put: false, leaves: new_leaves });
         }
     };
     let done: u64 = here.iter().map(|index| job.geometry.plain_bytes(*index) as u64).sum();
@@ -359,7 +363,7 @@ async fn fetch_all(mut job: Job, net: NetworkHandle) -> Result<Here, FetchError>
         growing.finish(&target, size)
     });
     let path = finished.await.map_err(|_| FetchError::Stopped)??;
-    Ok(Here { path, was_put: true })
+    Ok(Here { path, was_put: true, leaves: new_leaves })
 }
 
 /// Asks the holders for the hashes of the chunks, one holder after the other.

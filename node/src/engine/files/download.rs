@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom as _;
@@ -338,6 +339,7 @@ impl Open {
         self.files.running.remove(&file);
         self.files.pauses.remove(&file);
         self.files.routes.remove(&file);
+        self.files.reached.remove(&file);
         if let Some(row) = self.files.rows.get(&file).cloned() {
             self.remove_growing(step, &row);
         }
@@ -355,6 +357,7 @@ impl Open {
         if let Some(running) = self.files.running.remove(&file) {
             let before = self.files.routes.remove(&file).unwrap_or_default();
             self.files.routes.insert(file, before.plus(running.progress.routes()));
+            self.files.reached.insert(file, running.progress.done.load(Ordering::Relaxed));
         }
         self.set_file_state(step, file, FileState::Paused, None);
         self.files.look_again();

@@ -1,6 +1,7 @@
 //! How a transfer ends: whole, to be tried again, given up, or later than somebody wanted.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use secure_chat_protocol::id::{FileId, MessageId};
@@ -17,8 +18,9 @@ use crate::engine::work::Work;
 use crate::files::fetch::{FetchError, Here};
 use crate::files::kind::Kind;
 use crate::files::limits::{RETRY_FIRST_MS, RETRY_MAX_MS};
-use crate::files::row::FileRow;
+use crate::files::row::{FileRow, encode_leaves, leaves_key};
 use crate::files::target::{TargetError, remove_growing};
+use crate::store::Table;
 
 /// An author who says that they have nothing is asked so often before the transfer fails.
 const REFUSALS_MAX: u32 = 6;
@@ -51,6 +53,7 @@ impl Open {
         self.files.look_again();
         let liars = running.as_ref().map(|running| running.progress.liars()).unwrap_or_default();
         let holders = running.as_ref().map(|running| running.progress.holders()).unwrap_or_default();
+        let done = running.as_ref().map_or(0, |running| running.progress.done.load(Ordering::Relaxed));
         let came = running.map(|running| running.progress.routes()).unwrap_or_default();
         let in_vain = came == Routes::default() || !liars.is_empty();
         for liar in liars {
@@ -63,11 +66,21 @@ impl Open {
         }
         let before = self.files.routes.remove(&file).unwrap_or_default();
         let routes = before.plus(came);
+        match &result {
+            // Nothing was kept of it.
+            Ok(_) | Err(FetchError::Corrupt | FetchError::Target(TargetError::NotTaken(_))) => {
+                self.files.reached.remove(&file);
+            }
+            Err(_) => {
+                let reached = self.files.reached.entry(file).or_default();
+                *reached = done.max(*reached);
+            }
+        }
         if result.is_err() {
             self.files.routes.insert(file, routes);
         }
         match result {
-            Ok((here, kind)) => self.completed(step, file, &here.path, kind, (routes, holders)),
+            Ok((here, kind)) => self.completed(step, file, here, kind, (routes, holders)),
             Err(FetchError::Stopped) => self.set_file_state(step, file, FileState::Waiting, None),
             Err(FetchError::NoHolder) => self.try_later(step, file, false),
             Err(FetchError::Refused(FetchRefusal::Busy | FetchRefusal::Unreadable)) => {
@@ -98,7 +111,7 @@ impl Open {
             Ok((here, kind)) if is_wanted => {
                 self.files.running.remove(&file);
                 let routes = self.files.routes.remove(&file).unwrap_or_default();
-                self.completed(step, file, &here.path, kind, (routes, 0));
+                self.completed(step, file, here, kind, (routes, 0));
             }
             Ok((here, _)) if here.was_put && !(is_here && lies_at == Some(&here.path)) => {
                 self.remove_put(step, here.path);
@@ -122,14 +135,19 @@ impl Open {
         &mut self,
         step: &mut Step<'_>,
         file: FileId,
-        path: &Path,
+        here: Here,
         kind: Kind,
         (routes, holders): (Routes, usize),
     ) {
         self.files.pauses.remove(&file);
         self.files.resumed.remove(&file);
+        self.files.reached.remove(&file);
         let Some(row) = self.files.rows.get_mut(&file) else { return };
-        let path = path.to_string_lossy().into_owned();
+        // Whoever hands a group's file on needs them.
+        if let Some(Ok(bytes)) = here.leaves.filter(|_| row.group.is_some()).map(encode_leaves) {
+            step.txn.put(Table::Files, &leaves_key(file), &bytes);
+        }
+        let path = here.path.to_string_lossy().into_owned();
         row.path = Some(path.clone());
         row.warning = kind.warning.clone();
         let (from, bytes, sha256) = (row.peer, row.manifest.size, FileId(row.manifest.sha256.0).to_string());

@@ -118,6 +118,8 @@ pub(crate) struct Files {
     pauses: HashMap<FileId, Pause>,
     /// What came in attempts that broke, and by which routes.
     routes: HashMap<FileId, Routes>,
+    /// How far attempts came that ended before the file was whole, in bytes.
+    reached: HashMap<FileId, u64>,
     /// Under way when the vault was opened.
     resumed: HashSet<FileId>,
     /// Downloads of own files as nodes have counted them.
@@ -199,6 +201,7 @@ impl Files {
             waiters: HashMap::new(),
             pauses: HashMap::new(),
             routes: HashMap::new(),
+            reached: HashMap::new(),
             resumed: HashSet::new(),
             counted: HashMap::new(),
             next_counts: None,
@@ -255,11 +258,20 @@ impl Files {
         self.look = true;
     }
 
+    /// A peer is gone: when it is back, running transfers ask it anew.
+    pub(super) fn peer_left(&mut self, peer: &PeerId) {
+        self.look = true;
+        for running in self.running.values_mut() {
+            running.peers.remove(peer);
+        }
+    }
+
     /// Somebody is here: what broke with them is tried again without delay.
     pub(super) fn came(&mut self, account: AccountId) {
         self.look = true;
         for (file, pause) in &mut self.pauses {
-            if self.rows.get(file).is_some_and(|row| row.peer == account && !row.mine) {
+            // Of a group's file any member may have it.
+            if self.rows.get(file).is_some_and(|row| !row.mine && (row.peer == account || row.group.is_some())) {
                 pause.until = None;
             }
         }
@@ -369,6 +381,7 @@ impl Open {
         self.files.running.remove(&id);
         self.files.pauses.remove(&id);
         self.files.routes.remove(&id);
+        self.files.reached.remove(&id);
         self.files.counted.remove(&id);
         let mark = gone_mark(gone, (!row.mine).then_some(row.peer));
         let today = u32::try_from(step.now.0 / DAY_MS).unwrap_or(u32::MAX);
@@ -409,7 +422,8 @@ impl Open {
 
     fn tell_progress(&mut self, step: &mut Step<'_>) {
         for (id, running) in &mut self.files.running {
-            let done = running.progress.done.load(Ordering::Relaxed);
+            let before = self.files.reached.get(id).copied().unwrap_or_default();
+            let done = running.progress.done.load(Ordering::Relaxed).max(before);
             let Some(row) = self.files.rows.get(id).filter(|_| done != running.told) else { continue };
             running.told = done;
             step.tell(Event::FileProgress {

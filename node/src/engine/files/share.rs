@@ -109,20 +109,20 @@ impl Open {
             let key = FileKey::from_bytes(*sharing.key.expose());
             let reading = crate::stack::spawn_blocking(move || {
                 let size = std::fs::metadata(&path).map_err(SourceError::from)?.len();
-                if confirm(size, confirmed).is_err() {
-                    return Ok(None);
+                if let Err(unconfirmed) = confirm(size, confirmed) {
+                    return Ok(Err(unconfirmed));
                 }
                 let prepared = prepare(&path, file, key, &stopping)?;
                 let kind = look_at(&path, &name);
                 let preview = preview(&path, &kind.mime);
-                Ok(Some(Box::new(Read { prepared, kind, preview })))
+                Ok(Ok(Box::new(Read { prepared, kind, preview })))
             });
             match reading.await.unwrap_or(Err(SourceError::Stopped)) {
-                Ok(Some(prepared)) => Work::File(FileWork::Prepared { sharing, result: Ok(prepared) }),
+                Ok(Ok(prepared)) => Work::File(FileWork::Prepared { sharing, result: Ok(prepared) }),
                 Err(error) => Work::File(FileWork::Prepared { sharing, result: Err(error) }),
-                Ok(None) => {
+                Ok(Err(unconfirmed)) => {
                     // Whoever asked may have gone.
-                    let _ = sharing.reply.send(Err(confirm(u64::MAX, None).err().unwrap_or_else(ApiError::locked)));
+                    let _ = sharing.reply.send(Err(unconfirmed));
                     Work::Tried
                 }
             }

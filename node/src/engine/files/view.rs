@@ -51,7 +51,9 @@ impl Open {
             bytes_done: if whole {
                 row.manifest.size
             } else {
-                running.map_or(0, |running| running.progress.done.load(Ordering::Relaxed))
+                let before = self.files.reached.get(&id).copied().unwrap_or_default();
+                // An attempt looks first at what those before it left.
+                running.map_or(before, |running| running.progress.done.load(Ordering::Relaxed).max(before))
             },
             path: row.path.clone().filter(|_| !self.is_sealed(row)),
             encrypted: self.is_sealed(row),

@@ -6,6 +6,7 @@
 
 mod account;
 mod files;
+mod leading;
 mod talking;
 mod together;
 mod town;

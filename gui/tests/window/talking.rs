@@ -1,9 +1,11 @@
 //! Requests, conversations, presence.
 
 use egui::{Key, Modifiers, Role};
+use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use secure_chat_node::api::Event;
 use secure_chat_node::engine::Node;
+use secure_chat_window::app::App;
 
 use crate::town::*;
 
@@ -130,4 +132,60 @@ fn a_message_to_somebody_who_is_away_says_so_and_arrives_later() {
     town.runtime.block_on(bob.account_unlock(PASSWORD, None)).unwrap();
     assert_eq!(received(), "for when you are back");
     until_label_contains(&mut alice, "delivered: for when you are back");
+}
+
+#[test]
+fn what_was_written_is_changed_answered_given_an_emoji_and_taken_back() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    let menu = |alice: &mut Harness<'static, App>, text: &str, item: &str| {
+        until(alice, text, |alice| alice.query_by_label(text).map(|words| words.click_secondary()));
+        alice.step();
+        until(alice, item, |alice| {
+            let offered = alice.query_by_role_and_label(Role::MenuItem, item);
+            offered.or_else(|| alice.query_by_role_and_label(Role::Button, item)).map(|node| node.click_accesskit())
+        });
+        alice.step();
+        alice.step();
+    };
+    say(&mut alice, "at nien");
+    until_label_contains(&mut alice, "delivered: at nien");
+    let edited = town.wait(&bob, |event| match event {
+        Event::MessageEdited(message) => Some(message.text),
+        _ => None,
+    });
+    // The arrow upwards takes what was written last.
+    until(&mut alice, "the composer", |alice| alice.query_by_role(Role::MultilineTextInput).map(|node| node.focus()));
+    alice.step();
+    alice.key_press(Key::ArrowUp);
+    until(&mut alice, "the text", |alice| {
+        alice.query_by_role(Role::MultilineTextInput).and_then(|node| node.value()).filter(|text| text == "at nien")
+    });
+    alice.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    alice.step();
+    say(&mut alice, "at nine");
+    assert_eq!(edited(), "at nine");
+    until_label(&mut alice, "at nine");
+
+    let question = town.runtime.block_on(bob.messages_send("alice", "in the morning?", None)).unwrap().message_id;
+    let answered = town.wait(&bob, |event| match event {
+        Event::MessageReceived(message) => Some((message.text, message.reply_to)),
+        _ => None,
+    });
+    menu(&mut alice, "in the morning?", "Reply");
+    say(&mut alice, "of course");
+    assert_eq!(answered(), ("of course".to_owned(), Some(question)));
+
+    let chosen = town.wait(&bob, |event| match event {
+        Event::MessageReaction(message) => Some(message.reactions),
+        _ => None,
+    });
+    menu(&mut alice, "in the morning?", "React with thumbs up");
+    assert!(chosen().contains_key("👍"));
+
+    let gone = town.wait(&bob, |event| matches!(event, Event::MessageDeleted { .. }).then_some(()));
+    menu(&mut alice, "of course", "Delete…");
+    button(&mut alice, "Delete for everyone");
+    gone();
+    until_label(&mut alice, "This message was deleted");
 }

@@ -5,6 +5,7 @@
 //! bridge's runtime.
 
 pub(crate) mod account;
+pub(crate) mod activity;
 pub(crate) mod by_name;
 pub(crate) mod contacts;
 pub(crate) mod desktop;

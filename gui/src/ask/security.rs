@@ -4,6 +4,7 @@ use secure_chat_node::api::{At, NodeHandle};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::activity::{Activity, activity};
 use super::{Answered, by_name};
 
 /// Entries read at once.
@@ -105,6 +106,8 @@ pub(crate) enum Ask {
         serial: u64,
     },
     Alerts,
+    /// What the last days had, as of now, in milliseconds.
+    Activity(u64),
     Facts,
     Dismiss(Value),
     Export {
@@ -125,6 +128,7 @@ pub(crate) enum Ask {
 pub(crate) enum Answer {
     Log { before: Option<u64>, serial: u64, result: Answered<Log> },
     Alerts(Answered<Vec<Alert>>),
+    Activity(Answered<Activity>),
     Facts(Answered<Map<String, Value>>),
     Dismissed(Answered<()>),
     Exported { path: String, result: Answered<u64> },
@@ -164,6 +168,7 @@ impl Ask {
                 let result = by_name::ask::<Alerts>(node, "security.alerts", json!({})).await;
                 Answer::Alerts(result.map(|list| list.alerts))
             }
+            Self::Activity(now_ms) => Answer::Activity(activity(node, now_ms).await),
             Self::Facts => Answer::Facts(by_name::ask(node, "security.facts", json!({})).await),
             Self::Dismiss(alert) => {
                 Answer::Dismissed(by_name::tell(node, "security.dismiss", json!({"alert_id": alert})).await)

@@ -157,7 +157,10 @@ impl State {
             Tab::Profile => asks.extend([Ask::from(account::Ask::Status), account::Ask::Invite.into()]),
             Tab::Groups => self.read_groups(asks),
             Tab::Files => self.read_files(asks),
-            Tab::Security => self.look_at_security(asks),
+            Tab::Security => {
+                self.security.read_at_ms = 0;
+                self.look_at_security(asks);
+            }
             Tab::Chat => {}
         }
     }

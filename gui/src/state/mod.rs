@@ -289,7 +289,7 @@ impl State {
             return Some(SECURITY_EVERY_MS - waited);
         }
         self.security.read_at_ms = now_ms;
-        asks.push(security_asks::Ask::Facts.into());
+        asks.extend([Ask::from(security_asks::Ask::Facts), security_asks::Ask::Activity(now_ms).into()]);
         Some(SECURITY_EVERY_MS)
     }
 

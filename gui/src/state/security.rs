@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Overlay, State, Tab, Tone};
+use crate::ask::activity::Activity;
 use crate::ask::security::{self as ask, Alert, Answer, Entry, Filter, SessionFact, SetAside};
 use crate::ask::{Answered, Ask, contacts};
 use crate::strings::tr;
@@ -30,6 +31,8 @@ pub(crate) struct Security {
     pub(crate) sessions: Vec<SessionFact>,
     /// Chat requests that were set aside.
     pub(crate) set_aside: Vec<SetAside>,
+    /// How much there was on each of the last days.
+    pub(crate) activity: Option<Activity>,
     /// When the facts were read last, in milliseconds.
     pub(crate) read_at_ms: u64,
     /// Why the log could not be read.
@@ -116,9 +119,10 @@ impl State {
                 self.security.sessions = serde_json::from_value(sessions).unwrap_or_default();
                 self.security.facts = facts;
             }
+            Answer::Activity(Ok(activity)) => self.security.activity = Some(activity),
             Answer::SetAside(Ok(set_aside)) => self.security.set_aside = set_aside,
             // The next reading makes them good.
-            Answer::Alerts(Err(_)) | Answer::Facts(Err(_)) | Answer::SetAside(Err(_)) => {}
+            Answer::Alerts(Err(_)) | Answer::Facts(Err(_)) | Answer::Activity(Err(_)) | Answer::SetAside(Err(_)) => {}
             Answer::Released(result) => {
                 if self.toast_error(result, clock).is_some() {
                     self.notices.toast(Tone::Plain, tr().released, clock.now_ms);

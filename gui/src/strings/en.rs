@@ -554,7 +554,7 @@ strings! {
     save_copy: Text = "Save a copy…";
     save_copy_text: Text = "The file is kept encrypted here. Whoever gets to the folder can read the copy.";
     keep_encrypted: Text = "Keep it here, encrypted";
-    keep_encrypted_text: Text = "Nobody else on this machine can read it. You can save a readable copy at any time.";
+    keep_encrypted_text: Text = "Sealed in the data directory, where nobody else can read it. You can save a readable copy at any time.";
     or_save_copy: Text = "OR SAVE A COPY THAT CAN BE READ";
     file_kept: Text = "here, kept encrypted";
     save_anyway: Text = "Save it anyway";
@@ -644,7 +644,8 @@ strings! {
         Some(days) => format!("Last {days} days"),
     };
     activity: Text = "Activity";
-    activity_text: Text = "Entries of the last two weeks, as far as they are loaded above.";
+    activity_text: Text = "Entries of the log on each day of the last two weeks.";
+    activity_cut: Text = "Entries of the log in the last two weeks: there are too many to count them all.";
     activity_usual: Text = "Usual";
     activity_notable: Text = "Warnings and worse";
     export_title: Text = "Export and clear";
@@ -696,6 +697,7 @@ strings! {
 
     // --- bans and links of groups
     banned: Text = "BANNED";
+    members_section: Text = "MEMBERS";
     unban: Text = "Lift the ban";
     confirm_ban_title: Text = "Remove and ban this member?";
     confirm_ban: Text = "They can read nothing that is written from now on, and can't come back until the ban is lifted.";

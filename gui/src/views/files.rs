@@ -16,6 +16,9 @@ const SHOWN_MAX: usize = 2_000;
 /// The height of a row without a transfer, in points.
 const ROW_PT: f32 = 64.0;
 
+/// What belongs to a file stands below its name: so far from the icon's left edge, in points.
+const BESIDE_ICON_PT: f32 = 48.0;
+
 /// Shows the tab.
 pub(super) fn files(ui: &mut Ui, state: &mut State, cx: &mut Cx) {
     let mut share = |ui: &mut Ui, button: PushButton<'_>| {
@@ -149,7 +152,7 @@ fn row(ui: &mut Ui, file: &File, state: &State, cx: &mut Cx) {
             ui.spacing_mut().interact_size.y = 16.0;
             ui.horizontal(|ui| {
                 // Below the name, not below the icon.
-                ui.add_space(48.0);
+                ui.add_space(BESIDE_ICON_PT);
                 ui.add(egui::Label::new(RichText::new(text::displayed(caption)).size(13.0)).truncate());
             });
         }
@@ -158,7 +161,10 @@ fn row(ui: &mut Ui, file: &File, state: &State, cx: &mut Cx) {
         }
         let reason = file.reason.as_ref().filter(|_| !matches!(file.state.as_str(), "completed" | "downloading"));
         if let Some(error) = state.files.errors.get(&file.file_id).or(reason) {
-            error_text(ui, error);
+            ui.horizontal_top(|ui| {
+                ui.add_space(BESIDE_ICON_PT);
+                error_text(ui, error);
+            });
         }
     });
 }

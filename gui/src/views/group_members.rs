@@ -51,7 +51,7 @@ pub(super) fn members(ui: &mut Ui, group_id: &str, state: &mut State, cx: &mut C
                 request_row(ui, group_id, request, cx);
             }
             ui.add_space(6.0);
-            section(ui, tr().members);
+            section(ui, tr().members_section);
         }
         for member in state.groups.members.iter().take(SHOWN_MAX) {
             member_row(ui, group_id, member, &role, member.account_id == me, state, cx);

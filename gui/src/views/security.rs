@@ -68,7 +68,7 @@ impl SecurityTab {
             log(ui, state, cx);
         });
         ui.add_space(6.0);
-        card(ui).show(ui, |ui| security_activity::activity(ui, &state.security.entries, cx));
+        card(ui).show(ui, |ui| security_activity::activity(ui, state.security.activity.as_ref(), cx));
         ui.add_space(6.0);
         card(ui).show(ui, |ui| security_people::set_aside(ui, state, cx));
         ui.add_space(6.0);

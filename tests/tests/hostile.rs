@@ -17,6 +17,7 @@ use secure_chat_node::network::limits::GARBAGE_MAX;
 use secure_chat_node::network::{
     Network, NetworkConfig, NetworkEvent, NetworkHandle, PeerId, TransportKind, parse_address,
 };
+use secure_chat_node::security::asking::HELLO_BURST;
 use secure_chat_node::security::rate::STRANGER_BURST;
 use secure_chat_protocol::crypto::ed25519::SigningKey;
 use secure_chat_protocol::crypto::secret::Secret;
@@ -183,6 +184,27 @@ async fn a_stranger_who_floods_takes_no_place_of_others() {
     assert_eq!(alice.reads().await.unwrap(), "still here");
     let alerts = alice.handle().unwrap().security_alerts().await.unwrap().alerts;
     assert!(alerts.iter().any(|alert| alert.kind == "rate.limited"), "{alerts:?}");
+}
+
+#[tokio::test]
+async fn a_stranger_who_says_hello_without_end_is_asked_to_wait_and_others_are_met() {
+    let net = TestNet::new().unwrap();
+    let alice = net.persona("alice").await.unwrap();
+    let mallory = Stranger::new(66, "mallory", &alice.clock);
+    let peer = mallory.greets(alice.handle().unwrap()).await;
+    let began = std::time::Instant::now();
+    let hello = Hello { record: Bytes(mallory.record.encoded().to_vec()), addresses: Vec::new(), status: None };
+    let asked = (0..4 * HELLO_BURST).map(|_| {
+        let (net, hello) = (mallory.net.clone(), hello.clone());
+        async move { net.request(peer, Vec::new(), PeerRequest::Hello(hello)).await }
+    });
+    let answers = futures::future::join_all(asked).await;
+    let met = answers.iter().filter(|answer| matches!(answer, Ok(PeerResponse::Hello(_)))).count() as u64;
+    let slowed = |answer: &&_| matches!(answer, Ok(PeerResponse::Refused(PeerRefusal::SlowDown { .. })));
+    assert!(met <= HELLO_BURST + began.elapsed().as_secs() + 1, "{met} hellos were looked at");
+    assert!(answers.iter().filter(slowed).count() as u64 >= HELLO_BURST, "told to wait, not cut off");
+    let mut friend = Stranger::new(7, "friend", &alice.clock);
+    assert_eq!(friend.asks(alice.handle().unwrap(), "Hello").await, DeliveryStatus::Stored);
 }
 
 /// A program that opens streams and writes what it likes. It ends with the test's runtime.

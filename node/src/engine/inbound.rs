@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use secure_chat_protocol::crypto::kdf;
-use secure_chat_protocol::id::{AccountId, MessageId};
+use secure_chat_protocol::id::{AccountId, MessageId, Timestamp};
 use secure_chat_protocol::limits::{DAY_MS, HOUR_MS, PEER_FRAME_MAX_BYTES, REQUESTS_WAITING_MAX};
 use secure_chat_protocol::prekey::{BundleIn, PreKeys};
 use secure_chat_protocol::sealed::{EnvelopeIn, open};
 use secure_chat_protocol::session::{DecryptError, Decrypted, SessionSet, peek_initial};
-use secure_chat_protocol::wire::codec::{self, Bytes};
+use secure_chat_protocol::wire::codec::{self, Bytes, Fixed};
 use secure_chat_protocol::wire::content::{Content, MessageIn};
 use secure_chat_protocol::wire::peer::{DeliveryStatus, PeerRefusal, PeerRequest, PeerResponse};
 use secure_chat_protocol::wire::rendezvous::StoredEnvelope;
@@ -35,7 +35,7 @@ pub(crate) enum Via {
     Mailbox,
 }
 
-fn day(now: secure_chat_protocol::id::Timestamp) -> u32 {
+fn day(now: Timestamp) -> u32 {
     u32::try_from(now.0 / DAY_MS).unwrap_or(u32::MAX)
 }
 
@@ -43,7 +43,49 @@ impl Open {
     /// A request of a peer.
     pub(super) fn inbound(&mut self, step: &mut Step<'_>, peer: PeerId, request: PeerRequest, responder: Responder) {
         let account = self.met.get(&peer).and_then(|met| met.account);
-        let response = match request {
+        let response = match self.has_place_for(peer, account, &request, step.now) {
+            Ok(()) => self.response(step, peer, account, request),
+            Err(retry_after_ms) => PeerResponse::Refused(PeerRefusal::SlowDown { retry_after_ms }),
+        };
+        step.answer(responder, response);
+    }
+
+    /// Whether there is a place for a request, before any work is done for it. Deliveries are
+    /// paced by message; what is refused to whoever asks costs nothing.
+    fn has_place_for(
+        &mut self,
+        peer: PeerId,
+        account: Option<AccountId>,
+        request: &PeerRequest,
+        now: Timestamp,
+    ) -> Result<(), u64> {
+        let key = peer.to_ed25519().unwrap_or_default();
+        match request {
+            PeerRequest::Hello(_) => {
+                let known = self.contacts.values().any(|contact| contact.peers.contains(&Fixed(key)));
+                self.asking.hello(key, known, now)
+            }
+            PeerRequest::Bundle => self.asking.bundle(key, now),
+            PeerRequest::GroupFetch(fetch) => {
+                let is_member =
+                    |account: &AccountId| self.groups.get(&fetch.group).is_some_and(|held| held.has(account));
+                match account.filter(is_member) {
+                    Some(member) => self.asking.fetch(fetch.group, member, now),
+                    None => Ok(()),
+                }
+            }
+            PeerRequest::Deliver { .. } => Ok(()),
+        }
+    }
+
+    fn response(
+        &mut self,
+        step: &mut Step<'_>,
+        peer: PeerId,
+        account: Option<AccountId>,
+        request: PeerRequest,
+    ) -> PeerResponse {
+        match request {
             PeerRequest::Hello(hello) => match self.meet(step, peer, &hello) {
                 Some(account) if self.hides_from(account) => PeerResponse::Refused(PeerRefusal::NotAvailable),
                 Some(account) => PeerResponse::Hello(self.hello(Some(account))),
@@ -62,8 +104,7 @@ impl Open {
                 Some(account) => self.take_delivery(step, account, &messages),
                 None => PeerResponse::Refused(PeerRefusal::HelloFirst),
             },
-        };
-        step.answer(responder, response);
+        }
     }
 
     /// A delivery over a connection. One whose sender has to wait costs nothing but this look.

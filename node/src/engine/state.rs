@@ -32,6 +32,7 @@ use crate::messaging::outbox::{Outbox, Outgoing};
 use crate::messaging::request::Request;
 use crate::messaging::settings::Settings;
 use crate::network::{Address, NetworkHandle, PeerId};
+use crate::security::asking::Asking;
 use crate::security::rate::Rates;
 use crate::security::rules::Rules;
 use crate::security::spam::{Reason, StrangerWatch};
@@ -115,6 +116,8 @@ pub(crate) struct Open {
     pub(crate) rules: Rules,
     /// How much others may still deliver now.
     pub(crate) rates: Rates,
+    /// How much others may still ask now.
+    pub(crate) asking: Asking,
     /// Deliveries under way, for each recipient.
     pub(crate) lanes: HashMap<AccountId, Lane>,
     /// Connected peers.
@@ -290,6 +293,7 @@ impl Open {
             strangers: StrangerWatch::default(),
             rules: Rules::default(),
             rates: Rates::new(now),
+            asking: Asking::new(now),
             lanes: HashMap::new(),
             met: HashMap::new(),
             local: HashMap::new(),

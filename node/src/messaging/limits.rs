@@ -186,6 +186,8 @@ pub const GROUP_RECENT_MAX: usize = 2_048;
 pub const GROUP_ASK_IN_TURN: usize = 2;
 /// Whoever has not answered after this time no longer counts towards [`GROUP_ASK_IN_TURN`].
 pub const GROUP_ASK_PATIENCE_MS: u64 = 500;
+/// Whoever is to be asked something else while a question is under way is asked again after this time.
+pub const GROUP_ASK_AGAIN_MS: u64 = 20;
 /// Members that are asked at once whether they have what was said here.
 pub const GROUP_SYNC_AT_ONCE: usize = 4;
 /// Connections to members of one group that are sought.

@@ -3,6 +3,7 @@
 //! Floor 3.
 
 pub mod alerts;
+pub mod asking;
 pub mod attempts;
 pub mod log;
 pub mod rate;

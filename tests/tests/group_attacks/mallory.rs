@@ -361,6 +361,14 @@ impl Mallory {
         self.net.request(peer, Vec::new(), PeerRequest::GroupFetch(fetch)).await.unwrap()
     }
 
+    /// Asks a member for everything of a group, so many times at once.
+    pub(crate) async fn floods(&self, whom: AccountId, group: GroupId, times: u64) -> Vec<PeerResponse> {
+        let (peer, _) = self.lock().routes.get(&whom).cloned().expect("no route");
+        let ask = |_| self.net.request(peer, Vec::new(), PeerRequest::GroupFetch(Self::nothing(group)));
+        let answers = futures::future::join_all((0..times).map(ask)).await;
+        answers.into_iter().map(Result::unwrap).collect()
+    }
+
     /// Takes everything that a member has of a group, as it was said.
     pub(crate) async fn catch_up(&self, from: AccountId, group: GroupId) {
         let PeerResponse::GroupMissing(missing) = self.fetch(from, group).await else { panic!("refused") };

@@ -1,10 +1,12 @@
-//! What could not be taken at first comes again, with the same bytes, and is taken then.
+//! What could not be taken at first comes again, with the same bytes, and is taken then; and
+//! whoever asks without end gets no more than their share.
 
 use secure_chat_node::api::Event;
+use secure_chat_node::security::asking::{FETCH_BURST, FETCH_PER_SECOND};
 use secure_chat_protocol::membership::GroupSecret;
 use secure_chat_protocol::wire::codec::Fixed;
 use secure_chat_protocol::wire::group::{GroupControl, SecretIn};
-use secure_chat_protocol::wire::peer::DeliveryStatus;
+use secure_chat_protocol::wire::peer::{DeliveryStatus, PeerRefusal, PeerResponse};
 
 use super::{Mallory, Scene, heard_of};
 
@@ -51,4 +53,19 @@ async fn a_topic_is_listened_to_although_the_step_that_named_it_failed_at_first(
     assert_eq!(scene.mallory.hand_over(bob, &told).await, None, "what is not stored is not acknowledged");
     assert_eq!(scene.mallory.hand_over(bob, &told).await, Some(DeliveryStatus::Stored));
     scene.mallory.listened_to(&GroupSecret::from_wire(secret.secret).topic()).await;
+}
+
+#[tokio::test]
+async fn a_member_who_asks_for_everything_without_end_is_asked_to_wait_and_the_others_talk() {
+    let mut scene = Scene::new().await;
+    scene.warm().await;
+    let [alice, _] = scene.both().await;
+    let began = std::time::Instant::now();
+    let answers = scene.mallory.floods(alice, scene.id, 8 * FETCH_BURST).await;
+    let told = answers.iter().filter(|answer| matches!(answer, PeerResponse::GroupMissing(_))).count() as u64;
+    let most = FETCH_BURST + (began.elapsed().as_secs() + 1) * FETCH_PER_SECOND;
+    assert!((1..=most).contains(&told), "{told} answers, at most {most}");
+    let slowed = |answer: &&_| matches!(answer, PeerResponse::Refused(PeerRefusal::SlowDown { .. }));
+    assert_eq!(told + answers.iter().filter(slowed).count() as u64, 8 * FETCH_BURST);
+    scene.goes_on().await;
 }

@@ -23,8 +23,8 @@ use crate::engine::step::Step;
 use crate::engine::work::Work;
 use crate::messaging::group::{GroupRow, Progress};
 use crate::messaging::limits::{
-    GROUP_ASK_IN_TURN, GROUP_ASK_PATIENCE_MS, GROUP_CHAIN_ASK_MS, GROUP_NEIGHBOURS, GROUP_NUMBER_MAX,
-    GROUP_SUBSCRIBED_AFTER_MS, GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS,
+    GROUP_ASK_AGAIN_MS, GROUP_ASK_IN_TURN, GROUP_ASK_PATIENCE_MS, GROUP_CHAIN_ASK_MS, GROUP_NEIGHBOURS,
+    GROUP_NUMBER_MAX, GROUP_SUBSCRIBED_AFTER_MS, GROUP_SYNC_APART_MS, GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS,
 };
 use crate::network::RequestError;
 use crate::store::Table;
@@ -132,10 +132,12 @@ impl Open {
         let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_joined()) else { return };
         let Some(membership) = &held.membership else { return };
         let now = Instant::now();
-        if held.asking.contains_key(&account) {
-            // What is to be asked has changed meanwhile: again, soon.
-            let soon = now + Duration::from_millis(20);
-            held.sync_at = Some(soon);
+        if let Some(since) = held.asking.get(&account) {
+            // What is to be asked has changed meanwhile: again, soon. Whoever leaves us without an answer
+            // makes nobody hurry.
+            let fresh = now.duration_since(*since) < Duration::from_millis(GROUP_ASK_PATIENCE_MS);
+            let soon = now + Duration::from_millis(if fresh { GROUP_ASK_AGAIN_MS } else { GROUP_SYNC_APART_MS });
+            held.sync_at = Some(held.sync_at.map_or(soon, |at| at.min(soon)));
             return self.wake_at(soon);
         }
         held.asking.insert(account, now);
@@ -148,7 +150,13 @@ impl Open {
         };
         let net = self.net.clone();
         step.work(async move {
-            let result = match net.request(peer, Vec::new(), PeerRequest::GroupFetch(fetch)).await {
+            let mut answer = net.request(peer, Vec::new(), PeerRequest::GroupFetch(fetch.clone())).await;
+            // Whoever pages through much is asked to wait now and then, and goes on.
+            if let Ok(PeerResponse::Refused(PeerRefusal::SlowDown { retry_after_ms })) = answer {
+                tokio::time::sleep(Duration::from_millis(retry_after_ms.min(GROUP_SYNC_APART_MS))).await;
+                answer = net.request(peer, Vec::new(), PeerRequest::GroupFetch(fetch)).await;
+            }
+            let result = match answer {
                 Ok(PeerResponse::GroupMissing(missing)) => Ok(missing),
                 Ok(_) => Err(RequestError::Malformed),
                 Err(error) => Err(error),

@@ -14,6 +14,7 @@ use secure_chat_protocol::vault::Argon2Params;
 use serde::Deserialize;
 
 use crate::clock::WallClock;
+use crate::network::limits::PROCESS_MEMORY_MAX_BYTES;
 use crate::network::{AddressError, parse_address, parse_rendezvous};
 
 /// Where a peer listens unless it is told otherwise: TCP and QUIC on free ports of all interfaces.
@@ -56,6 +57,9 @@ pub struct NodeConfig {
     pub auto_lock_minute: Duration,
     /// What time it is. Tests set it wrong.
     pub clock: WallClock,
+    /// Bytes of physical memory of the whole process beyond which no new connection is made. Higher
+    /// where many peers share a process.
+    pub process_memory_max_bytes: usize,
 }
 
 impl NodeConfig {
@@ -73,6 +77,7 @@ impl NodeConfig {
             host: None,
             auto_lock_minute: Duration::from_secs(60),
             clock: WallClock::default(),
+            process_memory_max_bytes: PROCESS_MEMORY_MAX_BYTES,
         }
     }
 }

@@ -15,8 +15,8 @@ use super::frame::Frames;
 use super::gossip::Gossip;
 use super::limits::{
     CONNECTIONS_INBOUND_MAX, CONNECTIONS_MAX, CONNECTIONS_PENDING_INBOUND_MAX, CONNECTIONS_PENDING_OUTBOUND_MAX,
-    CONNECTIONS_PER_ADDRESS_MAX, CONNECTIONS_PER_PEER_MAX, PING_INTERVAL, PING_TIMEOUT, PROCESS_MEMORY_MAX_BYTES,
-    STREAM_TIMEOUT, STREAMS_PER_CONNECTION_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX, CONNECTIONS_PER_PEER_MAX, PING_INTERVAL, PING_TIMEOUT, STREAM_TIMEOUT,
+    STREAMS_PER_CONNECTION_MAX,
 };
 
 use super::origins::Origins;
@@ -55,6 +55,7 @@ impl Behaviour {
         relay: relay::client::Behaviour,
         mdns: Toggle<mdns::tokio::Behaviour>,
         upnp: Toggle<upnp::tokio::Behaviour>,
+        memory_max_bytes: usize,
     ) -> Result<Self, String> {
         let me = keys.public().to_peer_id();
         let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_owned(), keys.public())
@@ -64,7 +65,7 @@ impl Behaviour {
         Ok(Self {
             limits: connection_limits::Behaviour::new(connection_limits()),
             origins: Origins::new(CONNECTIONS_PER_ADDRESS_MAX),
-            memory: memory_connection_limits::Behaviour::with_max_bytes(PROCESS_MEMORY_MAX_BYTES),
+            memory: memory_connection_limits::Behaviour::with_max_bytes(memory_max_bytes),
             peer: requests(Frames::new(), PEER_PROTOCOL, ProtocolSupport::Full),
             node: requests(Frames::new(), RENDEZVOUS_PROTOCOL, ProtocolSupport::Outbound),
             push: requests(Frames::new(), PUSH_PROTOCOL, ProtocolSupport::Inbound),

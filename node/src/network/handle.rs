@@ -13,7 +13,9 @@ use zeroize::Zeroizing;
 use super::address::{Address, AddressError, PeerId, Route};
 use super::courier::Couriers;
 use super::event::{DialError, GossipId, NetworkError, NetworkEvent, RequestError, Responder, Status};
-use super::limits::{COMMANDS_MAX, EVENTS_MAX, GOSSIP_MAX_BYTES, GOSSIP_TOPIC_MAX_BYTES, REQUEST_TIMEOUT};
+use super::limits::{
+    COMMANDS_MAX, EVENTS_MAX, GOSSIP_MAX_BYTES, GOSSIP_TOPIC_MAX_BYTES, PROCESS_MEMORY_MAX_BYTES, REQUEST_TIMEOUT,
+};
 use super::outbound::{Outgoing, Reply};
 use super::streams::{self, PeerStream};
 use super::task::Task;
@@ -34,13 +36,17 @@ pub struct NetworkConfig {
     pub upnp: bool,
     /// Rendezvous nodes to keep connected, each with its peer id.
     pub rendezvous: Vec<Address>,
+    /// No new connections when the process holds more physical memory than this, in bytes.
+    pub process_memory_max_bytes: usize,
 }
 
 impl NetworkConfig {
     /// Of this key, with nothing switched on and nowhere to listen.
     #[must_use]
     pub fn new(key: Zeroizing<[u8; 32]>, transport: TransportKind) -> Self {
-        Self { key, listen: Vec::new(), transport, mdns: false, upnp: false, rendezvous: Vec::new() }
+        let process_memory_max_bytes = PROCESS_MEMORY_MAX_BYTES;
+        let (listen, rendezvous) = (Vec::new(), Vec::new());
+        Self { key, listen, transport, mdns: false, upnp: false, rendezvous, process_memory_max_bytes }
     }
 }
 

@@ -119,7 +119,8 @@ pub const CONNECTIONS_PER_PEER_MAX: u32 = 8;
 pub const CONNECTIONS_PENDING_INBOUND_MAX: u32 = 128;
 /// Outbound connections that are being established.
 pub const CONNECTIONS_PENDING_OUTBOUND_MAX: u32 = 256;
-/// No new connections when the process holds more physical memory than this, in bytes.
+/// No new connections when the process holds more physical memory than this, in bytes, unless
+/// the configuration says otherwise.
 pub const PROCESS_MEMORY_MAX_BYTES: usize = 4 * 1024 * 1024 * 1024;
 /// A connection must be encrypted and authenticated in this time.
 pub const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);

@@ -141,6 +141,7 @@ impl Crowd {
         config.rendezvous = vec![self.home.clone()];
         config.mdns = false;
         config.kdf = Argon2Params::LEAST;
+        config.process_memory_max_bytes = usize::MAX;
         let reachable = self.shape == Shape::Mesh || who == 0;
         config.listen = if reachable { vec!["/ip4/127.0.0.1/tcp/0".to_owned()] } else { Vec::new() };
         run(who, config, new, self.tell.clone())

@@ -6,8 +6,9 @@ use secure_chat_protocol::limits::{DELIVERY_MAX_MESSAGES, WORK_MIN_BITS};
 use secure_chat_protocol::sealed::{ENVELOPE_INNER_MAX_BYTES, EnvelopeIn, MailboxDescriptor, TokenSeed, seal};
 use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::rendezvous::{Payment, Refusal, Request, Response};
-use secure_chat_protocol::work::{self, Solver};
+use secure_chat_protocol::work::{self, Solver, Stamp};
 
+use super::proofs::{Proof, Prover};
 use super::state::{Open, rng};
 use super::step::Step;
 use super::work::{HomeFault, Parcel, Token, Work};
@@ -18,8 +19,6 @@ use crate::network::{Address, NetworkHandle, RequestError, parse_rendezvous};
 /// Room that the envelope's own fields and each message's length take, in bytes.
 const ENVELOPE_FIELDS_BYTES: usize = 64;
 const MESSAGE_LENGTH_BYTES: usize = 5;
-/// Tries of a proof of work between two looks at whether it is still wanted.
-const WORK_PORTION: u64 = 1 << 20;
 
 impl Open {
     /// Packs what waits for a recipient who is away into envelopes, and deposits them.
@@ -47,7 +46,8 @@ impl Open {
         }
         let parcels = self.pay(step, account, parcels);
         self.lane(account).depositing = true;
-        let errand = Errand { net: self.net.clone(), now: step.now, homes, descriptor };
+        let (net, prover) = (self.net.clone(), self.proofs.prover());
+        let errand = Errand { net, prover, now: step.now, homes, descriptor };
         let epoch = self.lane(account).epoch;
         step.work(async move { errand.deposit_all((account, epoch), parcels).await });
     }
@@ -204,6 +204,7 @@ struct DepositFault {
 /// What it takes to leave parcels in the mailboxes of one recipient.
 struct Errand {
     net: NetworkHandle,
+    prover: Prover,
     now: Timestamp,
     homes: Vec<Address>,
     descriptor: MailboxDescriptor,
@@ -258,15 +259,26 @@ impl Errand {
         let not_taken = || DepositFault { wait_ms: 0, refused: None, maybe_taken: false };
         let mut payment = match token {
             Some(token) => Payment::Token(token),
-            None => self.stamp(home, id, sealed, WORK_MIN_BITS).await.ok_or_else(not_taken)?,
+            None => {
+                let stamp = self.prover.prove(self.solver(home, id, sealed, WORK_MIN_BITS)).await;
+                paid_with(stamp.ok_or_else(not_taken)?)
+            }
         };
-        // A token may be unknown there yet, and the price of strangers may have risen.
-        for _ in 0..3 {
+        let mut proof = None::<Proof>;
+        // A token may be unknown there yet, or the price of strangers may have risen: once.
+        for _ in 0..2 {
             let request = Request::Deposit { mailbox, payment: payment.clone(), id, sealed: Bytes(sealed.to_vec()) };
             match self.net.deposit(home.clone(), request).await {
-                Ok(Response::Done) => return Ok(()),
-                Ok(Response::Refused(Refusal::WorkNeeded { bits })) => {
-                    payment = self.stamp(home, id, sealed, bits).await.ok_or_else(not_taken)?;
+                Ok(Response::Done) => {
+                    if let (Some(_), Some(node)) = (proof, home.peer_id()) {
+                        self.prover.accepted(node);
+                    }
+                    return Ok(());
+                }
+                Ok(Response::Refused(Refusal::WorkNeeded { bits })) if proof.is_none() => {
+                    let node = home.peer_id().ok_or_else(not_taken)?;
+                    let found = self.prover.prove_asked(node, self.solver(home, id, sealed, bits)).await;
+                    payment = paid_with(proof.insert(found.ok_or_else(not_taken)?).stamp);
                 }
                 Ok(Response::Refused(refusal)) => {
                     let wait_ms = match refusal {
@@ -282,18 +294,22 @@ impl Errand {
         Err(not_taken())
     }
 
-    async fn stamp(&self, home: &Address, id: EnvelopeId, sealed: &[u8], bits: u8) -> Option<Payment> {
-        let (node, mailbox, now) = (home.peer_id()?.to_bytes(), self.descriptor.mailbox_id(), self.now);
+    fn solver(
+        &self,
+        home: &Address,
+        id: EnvelopeId,
+        sealed: &[u8],
+        bits: u8,
+    ) -> impl FnOnce() -> Option<Solver> + Send + use<> {
+        let (node, mailbox, now) = (home.peer_id().map(|node| node.to_bytes()), self.descriptor.mailbox_id(), self.now);
         let sealed = sealed.to_vec();
-        let solve = move || {
-            let deposit = work::Deposit { node_peer: &node, mailbox: &mailbox, id: &id, sealed: &sealed };
-            let mut solver = Solver::new(&deposit, now, bits).ok()?;
-            loop {
-                if let Some(stamp) = solver.advance(WORK_PORTION) {
-                    return Some(Payment::Work { hour: stamp.hour, nonce: stamp.nonce });
-                }
-            }
-        };
-        crate::stack::spawn_blocking(solve).await.ok().flatten()
+        move || {
+            let deposit = work::Deposit { node_peer: &node?, mailbox: &mailbox, id: &id, sealed: &sealed };
+            Solver::new(&deposit, now, bits).ok()
+        }
     }
+}
+
+const fn paid_with(stamp: Stamp) -> Payment {
+    Payment::Work { hour: stamp.hour, nonce: stamp.nonce }
 }

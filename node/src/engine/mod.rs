@@ -25,6 +25,7 @@ mod invited;
 mod mail;
 mod messages;
 mod peers;
+mod proofs;
 mod queries;
 mod security;
 mod state;

@@ -23,6 +23,7 @@ use super::deliver::Lane;
 use super::files::Files;
 use super::groups::Group;
 use super::homes::Home;
+use super::proofs::Proofs;
 use super::step::Step;
 use crate::api::{ApiError, ErrorKind, TrafficPoint};
 use crate::config::NodeConfig;
@@ -116,6 +117,8 @@ pub(crate) struct Open {
     pub(crate) rules: Rules,
     /// How much others may still deliver now.
     pub(crate) rates: Rates,
+    /// Searches for proofs of work, which end with the account.
+    pub(crate) proofs: Proofs,
     /// How much others may still ask now.
     pub(crate) asking: Asking,
     /// Deliveries under way, for each recipient.
@@ -293,6 +296,7 @@ impl Open {
             strangers: StrangerWatch::default(),
             rules: Rules::default(),
             rates: Rates::new(now),
+            proofs: Proofs::new(),
             asking: Asking::new(now),
             lanes: HashMap::new(),
             met: HashMap::new(),

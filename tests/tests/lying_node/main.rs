@@ -15,6 +15,7 @@ mod mail;
 mod node;
 mod refusals;
 mod rules;
+mod work;
 
 use node::LyingNode;
 use rand::SeedableRng;

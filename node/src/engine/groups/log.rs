@@ -16,6 +16,7 @@ use secure_chat_protocol::work::Solver;
 use super::Group;
 use super::chat::place_key;
 use crate::api::MessageState;
+use crate::engine::proofs::{Proof, Prover};
 use crate::engine::state::{Open, rng};
 use crate::engine::step::Step;
 use crate::engine::work::Work;
@@ -28,8 +29,6 @@ use crate::store::Table;
 const LOG_NODES_MAX: usize = 3;
 /// Messages that are appended at once.
 const LOG_AT_ONCE: usize = 32;
-/// Tries of a proof of work between two looks at whether it is still wanted.
-const WORK_PORTION: u64 = 1 << 20;
 /// Secrets under which members may still write: the present one and those just before.
 const READ_SECRETS: usize = 3;
 
@@ -92,7 +91,8 @@ impl Open {
         for message in waiting {
             let row = step.txn.get(Table::GroupLog, &place_key(group, message.chain, message.number)).ok().flatten();
             let Some((_, encoded)) = row.as_deref().and_then(|row| row.split_first_chunk::<8>()) else { continue };
-            let (net, keys, sealed) = (self.net.clone(), secret.log_keys(), secret.seal(encoded, &mut rng()));
+            let (net, keys, sealed) =
+                ((self.net.clone(), self.proofs.prover()), secret.log_keys(), secret.seal(encoded, &mut rng()));
             let nodes = nodes.clone();
             let now = step.now;
             step.work(async move {
@@ -281,9 +281,9 @@ fn read_on(net: &NetworkHandle, step: &mut Step<'_>, group: GroupId, kept: &Kept
     });
 }
 
-/// Appends at one node; the first append creates the log there and pays with work.
+/// Appends at one node; the first append creates the log there and pays with work, once.
 async fn append(
-    net: &NetworkHandle,
+    (net, prover): &(NetworkHandle, Prover),
     node: &Address,
     keys: &LogKeys,
     (id, sealed): (EnvelopeId, &[u8]),
@@ -291,21 +291,29 @@ async fn append(
 ) -> bool {
     let Some(peer) = node.peer_id() else { return false };
     let signature = keys.sign_append(&peer.to_bytes(), &id, sealed);
-    let mut stamp = None;
-    for _ in 0..3 {
+    let mut proof = None::<Proof>;
+    for _ in 0..2 {
         let request = GroupLogRequest::Append {
             write_key: keys.write_key(),
             read_hash: keys.read_hash(),
             id,
             sealed: Bytes(sealed.to_vec()),
             signature,
-            stamp,
+            stamp: proof.as_ref().map(|proof| LogStamp { hour: proof.stamp.hour, nonce: proof.stamp.nonce }),
         };
         match net.deposit(node.clone(), Request::GroupLog(request)).await {
-            Ok(Response::Appended { .. }) => return true,
-            Ok(Response::Refused(Refusal::WorkNeeded { bits })) => {
-                stamp = solve(node, keys, (id, sealed), bits.max(WORK_MIN_BITS), now).await;
-                if stamp.is_none() {
+            Ok(Response::Appended { .. }) => {
+                if proof.is_some() {
+                    prover.accepted(peer);
+                }
+                return true;
+            }
+            Ok(Response::Refused(Refusal::WorkNeeded { bits })) if proof.is_none() => {
+                let (node, log, sealed) = (peer.to_bytes(), log_as_mailbox(keys.log_id()), sealed.to_vec());
+                let solver =
+                    move || Solver::new(&log_work(&node, &log, &id, &sealed), now, bits.max(WORK_MIN_BITS)).ok();
+                proof = prover.prove_asked(peer, solver).await;
+                if proof.is_none() {
                     return false;
                 }
             }
@@ -313,25 +321,4 @@ async fn append(
         }
     }
     false
-}
-
-async fn solve(
-    node: &Address,
-    keys: &LogKeys,
-    (id, sealed): (EnvelopeId, &[u8]),
-    bits: u8,
-    now: Timestamp,
-) -> Option<LogStamp> {
-    let (node, log) = (node.peer_id()?.to_bytes(), log_as_mailbox(keys.log_id()));
-    let sealed = sealed.to_vec();
-    let solve = move || {
-        let work = log_work(&node, &log, &id, &sealed);
-        let mut solver = Solver::new(&work, now, bits).ok()?;
-        loop {
-            if let Some(stamp) = solver.advance(WORK_PORTION) {
-                return Some(LogStamp { hour: stamp.hour, nonce: stamp.nonce });
-            }
-        }
-    };
-    crate::stack::spawn_blocking(solve).await.ok().flatten()
 }

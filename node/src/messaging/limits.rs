@@ -146,6 +146,8 @@ pub const GROUP_PAGE_OPERATIONS: usize = 64;
 pub const GROUP_WAITING_MAX: usize = 512;
 /// Operations of one group that wait for those before them, in memory.
 pub const GROUP_ORPHANS_MAX: usize = 1_024;
+/// Of those, how many one teller may have waiting.
+pub const GROUP_ORPHANS_EACH_MAX: usize = 128;
 /// Chains of one group that were seen and not handed over.
 pub const GROUP_UNKNOWN_CHAINS_MAX: usize = 256;
 /// Group messages are kept this long for members who lack them.

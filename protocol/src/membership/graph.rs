@@ -201,12 +201,13 @@ impl Membership {
         self.effective = settled.effective;
     }
 
-    /// Takes an operation in. Says whether it was new.
+    /// Takes an operation in. Says whether it was new. What is checked first is cheap:
+    /// nobody but a member costs more than one signature.
     ///
     /// # Errors
     /// [`OperationError`]
     pub fn add(&mut self, encoded: &[u8]) -> Result<bool, OperationError> {
-        let operation = Operation::decode(encoded).ok_or(OperationError::Malformed)?;
+        let operation = Operation::read(encoded).ok_or(OperationError::Malformed)?;
         if operation.wire.group != self.group {
             return Err(OperationError::WrongGroup);
         }
@@ -225,6 +226,7 @@ impl Membership {
         if operation.wire.parents.is_empty() || !operation.is_signed_by(identity) {
             return Err(OperationError::Forged);
         }
+        let operation = operation.with_record().ok_or(OperationError::Malformed)?;
         let (past, depth) = self.past_of(&operation.wire.parents);
         let before = self.by_author.get(&operation.author()).into_iter().flatten();
         let last = before.filter(|place| past.contains(**place)).filter_map(|place| self.nodes.get(*place));

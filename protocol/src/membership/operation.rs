@@ -237,8 +237,13 @@ impl Operation {
         Self::decode(&codec::encode(&wire, GROUP_OPERATION_MAX_BYTES).ok()?)
     }
 
-    /// Decodes and checks every bound; not yet the signature.
+    /// Decodes and checks every bound and the record; not yet the signature.
     pub(super) fn decode(encoded: &[u8]) -> Option<Self> {
+        Self::read(encoded)?.with_record()
+    }
+
+    /// Decodes and checks what costs next to nothing: neither the signature nor the record.
+    pub(super) fn read(encoded: &[u8]) -> Option<Self> {
         let wire: OperationIn = codec::decode(encoded, GROUP_OPERATION_MAX_BYTES).ok()?;
         let ascending = wire.parents.is_sorted_by(|one, other| one < other);
         let bounded = wire.version == OPERATION_VERSION && wire.parents.len() <= GROUP_PARENTS_MAX && ascending;
@@ -246,12 +251,16 @@ impl Operation {
         if !bounded || !about {
             return None;
         }
-        let record = match wire.action.record() {
-            Some(bytes) => Some(Box::new(Record::decode(&bytes.0).ok()?)),
-            None => None,
-        };
         let id = OperationId(kdf::hash_fields("group-op-id", &[encoded]));
-        Some(Self { id, wire, encoded: encoded.to_vec(), record })
+        Some(Self { id, wire, encoded: encoded.to_vec(), record: None })
+    }
+
+    /// Decodes and checks the record too, if it carries one: several signatures.
+    pub(super) fn with_record(mut self) -> Option<Self> {
+        if let Some(bytes) = self.wire.action.record() {
+            self.record = Some(Box::new(Record::decode(&bytes.0).ok()?));
+        }
+        Some(self)
     }
 
     pub(super) fn is_signed_by(&self, identity: &PublicIdentity) -> bool {

@@ -150,6 +150,30 @@ fn a_ghost_member_can_not_be_slipped_in() {
 }
 
 #[test]
+fn a_record_is_verified_only_for_a_member_whose_operation_has_its_place() {
+    let all = people(3);
+    let mut group = grown(&all[..2], Role::Member);
+    let mut wire = OperationIn {
+        version: OPERATION_VERSION,
+        group: group.group(),
+        author: all[1].id(),
+        seq: 1,
+        parents: vec![OperationId([7; 32])],
+        action: Action::Add { record: Bytes(vec![1; 64]) },
+        signature: Fixed([0; 64]),
+    };
+    // A record that is none is not even looked at while its parents are missing, nor if nobody signed.
+    let encoded = |wire: &OperationIn| crate::wire::codec::encode(wire, 8_192).unwrap();
+    assert_eq!(group.add(&encoded(&wire)), Err(OperationError::MissingParents(vec![OperationId([7; 32])])));
+    wire.parents = group.heads();
+    assert_eq!(group.add(&encoded(&wire)), Err(OperationError::Forged));
+    let bytes = encoded(&wire);
+    let signed = &bytes[..bytes.len() - 64];
+    wire.signature = all[1].identity.sign(crate::identity::Purpose::GroupOperation, &[signed]).to_wire();
+    assert_eq!(group.add(&encoded(&wire)), Err(OperationError::Malformed));
+}
+
+#[test]
 fn of_two_owners_who_remove_each_other_the_senior_prevails() {
     let all = people(3);
     let base = grown(&all, Role::Owner);

@@ -11,6 +11,7 @@
     reason = "a test that fails panics"
 )]
 
+mod floods;
 #[allow(dead_code, reason = "attacks on files need more of it")]
 mod mallory;
 mod retries;

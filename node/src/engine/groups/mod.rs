@@ -15,6 +15,7 @@ mod gaps;
 mod invites;
 mod joining;
 mod log;
+mod orphans;
 mod overtaking;
 mod pace;
 mod receipts;
@@ -52,7 +53,7 @@ pub(crate) struct Group {
     /// Operations that are in the vault.
     stored_operations: usize,
     /// Operations that wait for those before them.
-    orphans: VecDeque<Vec<u8>>,
+    orphans: orphans::Orphans,
     /// Messages whose chain did not come yet.
     waiting: VecDeque<GroupMessageIn>,
     /// Up to where members have the own chains.
@@ -96,7 +97,7 @@ impl Group {
             row,
             membership,
             stored_operations,
-            orphans: VecDeque::new(),
+            orphans: orphans::Orphans::default(),
             waiting: VecDeque::new(),
             acknowledged: HashMap::new(),
             asking: HashMap::new(),

@@ -1,5 +1,7 @@
 //! Operations on a group's membership: own ones, those that came, and what they bring about.
 
+use std::collections::BTreeSet;
+
 use secure_chat_protocol::id::{AccountId, GroupId};
 use secure_chat_protocol::limits::GROUP_SYNC_MAX_BYTES;
 use secure_chat_protocol::membership::{Action, ChainPlace, GroupSecret, OperationError, Role, View};
@@ -13,7 +15,7 @@ use crate::engine::audit::Severity;
 use crate::engine::state::{Open, rng};
 use crate::engine::step::Step;
 use crate::messaging::group::GroupStanding;
-use crate::messaging::limits::{GROUP_ORPHANS_MAX, GROUP_READ_MEMBERS_MAX};
+use crate::messaging::limits::GROUP_READ_MEMBERS_MAX;
 use crate::store::Table;
 
 const fn role_name(role: Role) -> &'static str {
@@ -79,7 +81,7 @@ impl Open {
         self.view_changed(step, group, &before);
         let told: Vec<AccountId> =
             before.members.keys().chain(after.members.keys()).copied().filter(|who| *who != self.me).collect();
-        let told: std::collections::BTreeSet<AccountId> = told.into_iter().collect();
+        let told: BTreeSet<AccountId> = told.into_iter().collect();
         for account in told.iter().filter(|account| Some(**account) != newcomer || before.has(account)) {
             let operations = vec![Bytes(encoded.clone())];
             self.tell_member(step, *account, group, GroupControl::Operations { operations });
@@ -112,32 +114,28 @@ impl Open {
         let Some(held) = self.groups.get_mut(&group) else { return };
         let Some(membership) = held.membership.as_mut() else { return };
         let before = membership.view().clone();
-        let mut waiting: Vec<Vec<u8>> = told.iter().map(|operation| operation.0.clone()).collect();
-        waiting.extend(held.orphans.drain(..));
-        let (mut fresh, mut wrong) = (false, None);
-        loop {
-            let count = waiting.len();
-            waiting.retain(|operation| match membership.add(operation) {
-                Ok(new) => {
-                    fresh |= new;
-                    false
+        let (mut fresh, mut wrong, mut lacking) = (false, None, BTreeSet::new());
+        let mut ready: Vec<(AccountId, Vec<u8>)> = told.iter().map(|operation| (from, operation.0.clone())).collect();
+        while !ready.is_empty() {
+            let mut new = false;
+            for (teller, operation) in ready {
+                match membership.add(&operation) {
+                    Ok(added) => new |= added,
+                    Err(OperationError::MissingParents(missing)) => {
+                        lacking.extend(missing.iter().copied());
+                        held.orphans.keep(teller, missing, operation);
+                    }
+                    Err(error) => wrong = Some((teller, error)),
                 }
-                Err(OperationError::MissingParents(_)) => true,
-                Err(error) => {
-                    wrong = Some(error);
-                    false
-                }
-            });
-            if waiting.len() == count {
-                break;
             }
+            fresh |= new;
+            // Those that waited are looked at only if something came that they may have waited for.
+            ready = if new { held.orphans.take_ready(|parent| membership.knows(parent)) } else { Vec::new() };
         }
-        let incomplete = !waiting.is_empty();
-        waiting.truncate(GROUP_ORPHANS_MAX);
-        held.orphans = waiting.into();
-        if let Some(error) = wrong {
+        let incomplete = lacking.iter().any(|parent| !membership.knows(parent));
+        if let Some((teller, error)) = wrong {
             let text = format!("An operation on a group was refused: {error}.");
-            self.alert(step, "group.invalid_operation", Severity::Warning, Some(from.to_string()), &text);
+            self.alert(step, "group.invalid_operation", Severity::Warning, Some(teller.to_string()), &text);
         }
         if fresh {
             step.groups.insert(group);

@@ -1,0 +1,38 @@
+//! Much of what costs whoever hears it, said by a member: everybody goes on as before.
+
+use std::time::Duration;
+
+use secure_chat_protocol::id::OperationId;
+
+use super::*;
+
+/// What may pass until all of a flood is dealt with: far less than if each part of it
+/// were verified again with the next.
+const FLOOD_PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn operations_that_follow_nothing_hold_up_nobody() {
+    let mut scene = Scene::new().await;
+    scene.warm().await;
+    let [_, bob] = scene.both().await;
+    let added = ghost();
+    let orphan = |number: u64| {
+        let mut parent = [0; 32];
+        parent[..8].copy_from_slice(&number.to_le_bytes());
+        scene.mallory.sign(scene.id, 1, vec![OperationId(parent)], added.clone())
+    };
+    let mut orphans = (1..=1_000).map(orphan).collect::<Vec<_>>();
+    let singles = orphans.split_off(900);
+    let flood = async {
+        for operations in orphans.chunks(30).chain(singles.chunks(1)) {
+            let operations = operations.to_vec();
+            scene.mallory.tell(bob, scene.id, GroupControl::Operations { operations }).await;
+        }
+    };
+    tokio::time::timeout(FLOOD_PATIENCE, flood).await.expect("Bob is held up");
+    // What he is told meanwhile of what he lacks finds its place.
+    scene.alice.handle().unwrap().groups_set_role(&scene.group, "bob", Role::Admin).await.unwrap();
+    heard_of(&mut scene.bob, |event| matches!(event, Event::GroupRoleChanged { role: Role::Admin, .. })).await;
+    scene.goes_on().await;
+    scene.agree().await;
+}

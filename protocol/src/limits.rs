@@ -227,6 +227,8 @@ pub const GROUP_OPERATION_MAX_BYTES: usize = 8 * 1024;
 pub const GROUP_INVITES_MAX: usize = 256;
 /// Admins that a link names besides the one who made it.
 pub const GROUP_INVITE_OTHERS_MAX: usize = 2;
+/// Chains of one member of which a removal says how far they are read.
+pub const GROUP_SEEN_MAX: usize = 64;
 /// Messages that one group message names as the newest it has seen.
 pub const GROUP_HEADS_MAX: usize = 16;
 /// Messages that one question to a member asks for by their hashes.

@@ -141,11 +141,11 @@ impl World {
         let record = Bytes(self.people[object].record.encoded().to_vec());
         let action = match kind {
             0..=1 => Action::Add { record },
-            2..=3 => Action::Remove { member, seen: None },
+            2..=3 => Action::Remove { member, seen: Vec::new() },
             4 => Action::SetRole { member, role: Role::Admin },
             5 => Action::SetRole { member, role: Role::Owner },
-            6 => Action::Ban { member, seen: None },
-            _ => Action::Leave { seen: None },
+            6 => Action::Ban { member, seen: Vec::new() },
+            _ => Action::Leave { seen: Vec::new() },
         };
         let Person { identity, membership, .. } = &mut self.people[author];
         if let Ok(operation) = membership.as_mut().unwrap().act(identity, action) {

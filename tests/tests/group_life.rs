@@ -278,6 +278,70 @@ async fn one_admin_says_no_while_another_says_yes_and_all_agree() {
     assert_eq!(views.len(), 1);
 }
 
+#[tokio::test]
+async fn what_is_said_at_once_is_read_in_the_log_in_its_order() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let mut bob = net.persona("bob").await.unwrap();
+    let (group, link) = founded(&alice).await;
+    joins(&mut bob, &link).await;
+    says(&alice, &group, "first").await;
+    hears(&mut bob, "first").await;
+    bob.away().await;
+    // The log is not there before the first of them: each would have to pay for it.
+    let expected: Vec<String> =
+        std::iter::once("first".to_owned()).chain((0..40).map(|number| number.to_string())).collect();
+    let mut last = String::new();
+    for text in &expected[1..] {
+        last = says(&alice, &group, text).await;
+    }
+    while state_of(&alice, &group, &last).await == MessageState::Queued {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    alice.away().await;
+    bob.back().await.unwrap();
+    while history(&bob, &group).await.len() < expected.len() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(history(&bob, &group).await, expected);
+}
+
+#[tokio::test]
+async fn what_somebody_said_before_their_last_chain_outlasts_their_leaving() {
+    let net = TestNet::new().unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    let mut dave = net.persona("dave").await.unwrap();
+    let (group, link) = founded(&alice).await;
+    for who in [&mut bob, &mut carol, &mut dave] {
+        joins(who, &link).await;
+    }
+    says(&bob, &group, "first").await;
+    for who in [&mut alice, &mut carol] {
+        hears(who, "first").await;
+    }
+    carol.away().await;
+    says(&bob, &group, "before").await;
+    hears(&mut alice, "before").await;
+    // Bob begins another chain, since Dave has the first.
+    alice.handle().unwrap().groups_remove_member(group.clone(), "dave").await.unwrap();
+    bob.until(|event| matches!(event, Event::GroupMemberLeft { .. }).then_some(())).await.unwrap();
+    says(&bob, &group, "after").await;
+    hears(&mut alice, "after").await;
+    bob.handle().unwrap().groups_leave(group.clone()).await.unwrap();
+    let left = |event| matches!(event, Event::GroupMemberLeft { username, .. } if username == "bob").then_some(());
+    alice.until(left).await.unwrap();
+    bob.away().await;
+    carol.back().await.unwrap();
+    let heard = async {
+        while !history(&carol, &group).await.contains(&"before".to_owned()) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), heard).await.expect("Carol never had it");
+}
+
 /// Batches of messages that somebody misses, with a change of the roster before each.
 const MISSED_BATCHES: usize = 6;
 /// More than a chain's worth.

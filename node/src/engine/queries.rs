@@ -272,7 +272,7 @@ impl Open {
                 step.reply(reply, result);
             }
             Work::Network { status: Some(status), want } => self.network_answered(step, &status, want),
-            Work::GroupLogged { group, message, taken } => self.group_logged(step, group, message, taken),
+            Work::GroupLogged { group, taken } => self.group_logged(step, group, &taken),
             Work::GroupLog(page) => self.log_read(step, &page),
             Work::GroupListed { group, taken } => self.group_listed(step, group, taken),
             Work::GroupsFound { listings, reply } => {

@@ -36,6 +36,8 @@ pub(crate) struct Step<'v> {
     pub(crate) groups: BTreeSet<GroupId>,
     /// Chains in groups that changed, by their owners.
     pub(crate) chains: BTreeSet<(GroupId, AccountId)>,
+    /// What is published after the commit, in this order: topics, and what is sealed for them.
+    pub(crate) published: Vec<(String, Vec<u8>)>,
     /// Contacts for whom there may be something to deliver.
     pub(crate) deliver: BTreeSet<AccountId>,
     /// Messages that each sender delivered, taken or not.
@@ -63,6 +65,7 @@ impl<'v> Step<'v> {
             rows: BTreeSet::new(),
             groups: BTreeSet::new(),
             chains: BTreeSet::new(),
+            published: Vec::new(),
             deliver: BTreeSet::new(),
             delivered: BTreeMap::new(),
             files: BTreeSet::new(),

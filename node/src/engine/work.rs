@@ -55,8 +55,8 @@ pub(crate) enum Work {
     Network { status: Option<Status>, want: NetworkWant },
     /// The host of a rendezvous node answered.
     Hosted { result: Result<String, String>, reply: Reply<HostedAddress> },
-    /// A group message was appended to the log, or no node took it.
-    GroupLogged { group: GroupId, message: Unacknowledged, taken: bool },
+    /// These messages of a batch were appended to a group's log.
+    GroupLogged { group: GroupId, taken: Vec<Unacknowledged> },
     /// A page of a group's log at a node.
     GroupLog(LogPage),
     /// The directories were told of a public group.

@@ -5,18 +5,20 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use secure_chat_protocol::id::{AccountId, ChainId, GroupId, MessageHash, MessageId, Timestamp};
 use secure_chat_protocol::limits::{
-    DAY_MS, GROUP_HEADS_MAX, GROUP_PLACES_MAX, GROUP_SECRETS_MAX, GROUP_SECRETS_UNREAD_MAX, SKIP_MAX,
+    DAY_MS, GROUP_HEADS_MAX, GROUP_PLACES_MAX, GROUP_SECRETS_MAX, GROUP_SECRETS_UNREAD_MAX, GROUP_SEEN_MAX, SKIP_MAX,
     SKIPPED_KEYS_KEEP_MS,
 };
-use secure_chat_protocol::membership::{About, View};
+use secure_chat_protocol::membership::{About, ChainPlace, View};
 use secure_chat_protocol::wire::codec::{self, Bytes, DecodeError, EncodeError, Fixed};
 use secure_chat_protocol::wire::content::MessageRef;
 use secure_chat_protocol::wire::group::{InvitePass, OtherAdmin, SecretIn};
 use serde::{Deserialize, Serialize};
 
 use super::limits::{
-    GROUP_EARLY_EACH_MAX, GROUP_EARLY_MAX, GROUP_EARLY_MAX_BYTES, GROUP_OVERTAKING_EACH_MAX, GROUP_OVERTAKING_MAX,
-    GROUP_PLACES_PER_MEMBER_MAX, GROUP_ROW_MAX_BYTES, GROUP_UNACKNOWLEDGED_MAX,
+    GROUP_CHAIN_ASK_MS, GROUP_CHAIN_ASKS_MAX, GROUP_EARLY_EACH_MAX, GROUP_EARLY_MAX, GROUP_EARLY_MAX_BYTES,
+    GROUP_GENERATIONS_AHEAD_MAX, GROUP_GENERATIONS_FIRST_MAX, GROUP_OVERTAKING_EACH_MAX, GROUP_OVERTAKING_MAX,
+    GROUP_PLACES_PER_MEMBER_MAX, GROUP_ROW_MAX_BYTES, GROUP_UNACKNOWLEDGED_MAX, GROUP_UNKNOWN_CHAINS_EACH_MAX,
+    GROUP_UNKNOWN_CHAINS_MAX,
 };
 
 /// How it stands between this account and a group.
@@ -48,13 +50,15 @@ pub struct Progress {
     pub touched: Timestamp,
     /// When its owner was asked for it.
     pub asked: Option<Timestamp>,
+    /// How often they were.
+    pub asks: u8,
 }
 
 impl Progress {
     /// A chain from `first` on.
     #[must_use]
     pub const fn new(author: AccountId, known: bool, first: u32, now: Timestamp) -> Self {
-        Self { author, known, next: first, later: BTreeSet::new(), touched: now, asked: None }
+        Self { author, known, next: first, later: BTreeSet::new(), touched: now, asked: None, asks: 0 }
     }
 
     /// A message of this number was read.
@@ -271,10 +275,26 @@ impl GroupRow {
         any
     }
 
-    /// The generation of the next secret.
+    /// The generation of the next secret: above all that are known, but for what somebody
+    /// who is no admin any more has put far beyond those of the admins. So all members
+    /// accept it, whatever that one has told a few of them.
     #[must_use]
-    pub fn next_generation(&self) -> u64 {
-        self.secrets.iter().map(|kept| kept.secret.generation).max().unwrap_or(0).saturating_add(1)
+    pub fn next_generation(&self, view: &View) -> u64 {
+        let counted = self.secret(view).map_or(0, |kept| kept.secret.generation);
+        let near = counted.saturating_add(GROUP_GENERATIONS_AHEAD_MAX);
+        let known = self.secrets.iter().map(|kept| kept.secret.generation);
+        known.filter(|generation| *generation <= near).max().unwrap_or(counted).saturating_add(1)
+    }
+
+    /// Whether a secret of this generation may be one. Nobody puts theirs so far ahead
+    /// that no later one could count.
+    #[must_use]
+    pub fn may_follow(&self, view: &View, generation: u64) -> bool {
+        let farthest = match self.secret(view) {
+            Some(_) => self.next_generation(view).saturating_add(GROUP_GENERATIONS_AHEAD_MAX),
+            None => GROUP_GENERATIONS_FIRST_MAX,
+        };
+        generation <= farthest
     }
 
     /// A message was read that had seen these: it is the newest now.
@@ -304,6 +324,63 @@ impl GroupRow {
             self.places.remove(&oldest);
         }
         known
+    }
+
+    /// A message came of a chain that was not handed over: notes whose it is said to be, so
+    /// that they are asked for it. Whoever says so has proved nothing: of one author only so
+    /// many are noted, and one that was asked for in vain makes room. Says whether it is new.
+    pub fn note_unknown(&mut self, chain: ChainId, author: AccountId, now: Timestamp) -> bool {
+        if self.places.contains_key(&chain) {
+            return false;
+        }
+        let unknown = || self.places.iter().filter(|(_, place)| !place.known);
+        let theirs_full =
+            unknown().filter(|(_, place)| place.author == author).count() >= GROUP_UNKNOWN_CHAINS_EACH_MAX;
+        if theirs_full || unknown().count() >= GROUP_UNKNOWN_CHAINS_MAX {
+            let in_vain = unknown().filter(|(_, place)| place.asks >= GROUP_CHAIN_ASKS_MAX);
+            let fitting = in_vain.filter(|(_, place)| !theirs_full || place.author == author);
+            let oldest = fitting.map(|(other, place)| (place.touched, *other)).min();
+            let Some((_, oldest)) = oldest else { return false };
+            self.places.remove(&oldest);
+        }
+        self.places.insert(chain, Progress::new(author, false, 0, now));
+        true
+    }
+
+    /// The chains that were not handed over and are to be asked for now, with whom to ask.
+    /// After some questions it is given up: the author has begun another since, or never
+    /// had it.
+    pub fn chains_to_ask_for(
+        &mut self,
+        now: Timestamp,
+        may_ask: impl Fn(&AccountId) -> bool,
+    ) -> Vec<(AccountId, ChainId)> {
+        let mut asked = Vec::new();
+        for (chain, place) in self.places.iter_mut().filter(|(_, place)| !place.known) {
+            let since = place.asked.unwrap_or(place.touched);
+            let due = place.asks < GROUP_CHAIN_ASKS_MAX && now.since_ms(since) >= GROUP_CHAIN_ASK_MS;
+            if due && may_ask(&place.author) {
+                place.asked = Some(now.plus_ms(GROUP_CHAIN_ASK_MS.saturating_mul(30)));
+                place.asks = place.asks.saturating_add(1);
+                asked.push((place.author, *chain));
+            }
+        }
+        asked
+    }
+
+    /// How far each chain of somebody was read, the latest ones if there are too many: for
+    /// those of which the last message that was read `is_here`.
+    pub fn read_of(&self, account: AccountId, is_here: impl Fn(ChainId, u32) -> bool) -> Vec<ChainPlace> {
+        let theirs = self.places.iter().filter(|(_, place)| place.author == account && place.known);
+        let read =
+            theirs.filter(|(chain, place)| place.end().checked_sub(1).is_some_and(|last| is_here(**chain, last)));
+        let mut read: Vec<_> = read.collect();
+        read.sort_by_key(|(_, place)| std::cmp::Reverse(place.touched));
+        read.truncate(GROUP_SEEN_MAX);
+        let mut seen: Vec<ChainPlace> =
+            read.into_iter().map(|(chain, place)| ChainPlace { chain: *chain, next: place.end() }).collect();
+        seen.sort_by_key(|place| place.chain);
+        seen
     }
 
     /// For each chain, the number from which on messages are missing.
@@ -411,6 +488,9 @@ impl GroupRecord {
 
 #[cfg(test)]
 mod tests {
+    use secure_chat_protocol::id::OperationId;
+    use secure_chat_protocol::membership::{MemberView, Role};
+
     use super::*;
 
     const NOW: Timestamp = Timestamp(1);
@@ -479,6 +559,96 @@ mod tests {
         row.places.get_mut(&chain).unwrap().read(5, NOW);
         assert!(row.begin_chain(chain, Progress::new(author, true, 9, NOW)), "it is asked for at once");
         assert_eq!((row.places[&chain].next, row.places[&chain].end()), (3, 6));
+    }
+
+    #[test]
+    fn nobody_fills_an_account_with_chains_that_were_never_handed_over() {
+        let (mut row, alice, bob) = (row(), AccountId([1; 32]), AccountId([2; 32]));
+        let chain = |number: u32| ChainId(u128::from(number).to_be_bytes());
+        let mut noted = 0;
+        for number in 0..256 {
+            noted += usize::from(row.note_unknown(chain(number), alice, NOW));
+        }
+        assert_eq!(noted, GROUP_UNKNOWN_CHAINS_EACH_MAX, "anybody may have said that they are Alice's");
+        assert!(row.note_unknown(chain(1_000), bob, NOW), "Bob's are noted as before");
+        // Whoever is away has a question waiting already.
+        let mut now = NOW;
+        let mut asked = Vec::new();
+        for _ in 0..100 {
+            now = now.plus_ms(GROUP_CHAIN_ASK_MS * 40);
+            asked.extend(row.chains_to_ask_for(now, |author| *author == alice));
+        }
+        assert_eq!(asked.len(), GROUP_UNKNOWN_CHAINS_EACH_MAX * usize::from(GROUP_CHAIN_ASKS_MAX));
+        assert!(asked.iter().all(|(author, _)| *author == alice));
+        // What was asked for in vain makes room, for others of the same author alone.
+        assert!(row.note_unknown(chain(500), alice, now) && !row.note_unknown(chain(500), alice, now));
+        let theirs = row.places.values().filter(|place| place.author == alice).count();
+        assert_eq!(theirs, GROUP_UNKNOWN_CHAINS_EACH_MAX);
+        for author in 3..=255 {
+            for number in 0..8 {
+                row.note_unknown(chain(u32::from(author) * 1_000 + number), AccountId([author; 32]), now);
+            }
+        }
+        assert!(row.places.len() <= GROUP_UNKNOWN_CHAINS_MAX && row.places.contains_key(&chain(1_000)));
+    }
+
+    #[test]
+    fn a_removal_says_how_far_every_chain_was_read_and_of_the_latest_if_there_are_many() {
+        let (mut row, author, other) = (row(), AccountId([1; 32]), AccountId([2; 32]));
+        let chain = |number: usize| ChainId((number as u128).to_be_bytes());
+        let mut read = |number: usize, author, upto| {
+            let now = Timestamp(number as u64);
+            let mut progress = Progress::new(author, true, 0, now);
+            (0..upto).for_each(|number| progress.read(number, now));
+            row.places.insert(chain(number), progress);
+        };
+        read(1, author, 5);
+        read(2, author, 1);
+        // Handed over last, and nothing of it came yet.
+        read(3, author, 0);
+        read(4, other, 9);
+        let place = |number, next| ChainPlace { chain: chain(number), next };
+        assert_eq!(row.read_of(author, |_, _| true), [place(1, 5), place(2, 1)]);
+        let here = |of: ChainId, last| of == chain(1) && last == 4;
+        assert_eq!(row.read_of(author, here), [place(1, 5)], "only what was kept");
+        for number in 10..10 + GROUP_SEEN_MAX {
+            let mut progress = Progress::new(author, true, 0, Timestamp(number as u64));
+            progress.read(0, Timestamp(number as u64));
+            row.places.insert(chain(number), progress);
+        }
+        let seen = row.read_of(author, |_, _| true);
+        assert_eq!((seen.len(), seen[0]), (GROUP_SEEN_MAX, place(10, 1)));
+        assert!(seen.is_sorted_by(|one, other| one.chain < other.chain));
+    }
+
+    #[test]
+    fn no_admin_puts_a_secret_so_far_ahead_that_no_later_one_counts() {
+        let (mut row, mut view) = (row(), View::default());
+        let (alice, mallory) = (AccountId([1; 32]), AccountId([2; 32]));
+        let admin = |seniority| MemberView { role: Role::Admin, seniority, since: OperationId([0; 32]) };
+        view.members = [(alice, admin(0)), (mallory, admin(1))].into();
+        assert!(row.may_follow(&view, 100_000) && !row.may_follow(&view, u64::MAX));
+        let secret = |generation| SecretIn { generation, secret: Fixed([1; 32]) };
+        row.keep_secret(alice, secret(5));
+        assert!(row.may_follow(&view, 6) && !row.may_follow(&view, u64::MAX));
+        // Whoever missed much follows nevertheless.
+        assert!(row.may_follow(&view, 10_000));
+        // What she tells a few of them, as far ahead as they believe, and again.
+        let mut others = row.clone();
+        for _ in 0..3 {
+            let far = row.next_generation(&view) + GROUP_GENERATIONS_AHEAD_MAX;
+            assert!(row.may_follow(&view, far));
+            row.keep_secret(mallory, secret(far));
+        }
+        // Once she is put out, those few and all the others follow each other.
+        view.members.remove(&mallory);
+        for _ in 0..5 {
+            let next = row.next_generation(&view);
+            assert!(others.may_follow(&view, next) && row.may_follow(&view, others.next_generation(&view)));
+            row.keep_secret(alice, secret(next));
+            others.keep_secret(alice, secret(next));
+            assert_eq!(row.secret(&view).map(|kept| kept.secret.generation), Some(next));
+        }
     }
 
     #[test]

@@ -138,6 +138,8 @@ pub const GROUP_OVERTAKING_MAX: usize = 1_024;
 pub const GROUP_OVERTAKING_EACH_MAX: usize = 64;
 /// The same of one message.
 pub const GROUP_OVERTAKING_OF_ONE_MAX: usize = 32;
+/// Of those, how many are of one member.
+pub const GROUP_OVERTAKING_OF_ONE_EACH_MAX: usize = 4;
 /// Own messages of one group that not all members are known to have.
 pub const GROUP_UNACKNOWLEDGED_MAX: usize = 2_000;
 /// Operations in one row of the vault.
@@ -150,6 +152,14 @@ pub const GROUP_ORPHANS_MAX: usize = 1_024;
 pub const GROUP_ORPHANS_EACH_MAX: usize = 128;
 /// Chains of one group that were seen and not handed over.
 pub const GROUP_UNKNOWN_CHAINS_MAX: usize = 256;
+/// Of those, how many may be said to be of one member.
+pub const GROUP_UNKNOWN_CHAINS_EACH_MAX: usize = 4;
+/// How often a member is asked for one of them.
+pub const GROUP_CHAIN_ASKS_MAX: u8 = 3;
+/// How far ahead of all that is known the next group secret may be.
+pub const GROUP_GENERATIONS_AHEAD_MAX: u64 = 1 << 20;
+/// How far the first group secret may be that an account is told as it comes in.
+pub const GROUP_GENERATIONS_FIRST_MAX: u64 = 1 << 48;
 /// Group messages are kept this long for members who lack them.
 pub const GROUP_KEEP_DAYS: u32 = 30;
 /// In groups with more members nobody tells what was read: each message would cost each member one.

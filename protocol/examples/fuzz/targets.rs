@@ -24,7 +24,7 @@ use secure_chat_protocol::limits::{
     BUNDLE_MAX_BYTES, DAY_MS, LISTING_LIFETIME_MAX_MS, LISTING_MAX_BYTES, RECORD_MAX_BYTES,
 };
 use secure_chat_protocol::listing::{ListedAdmin, ListedJoin, Listing, ListingFields, ListingIn};
-use secure_chat_protocol::membership::{About, Action, JoinPolicy, Membership};
+use secure_chat_protocol::membership::{About, Action, ChainPlace, JoinPolicy, Membership};
 use secure_chat_protocol::padding;
 use secure_chat_protocol::prekey::{BundleIn, PreKeys};
 use secure_chat_protocol::record::{Record, RecordFields, RecordIn, peer_binding};
@@ -294,7 +294,10 @@ pub(crate) const TARGETS: &[Target] = &[
         seeds: |world| {
             let mut group = world.group();
             let record = Bytes(world.record.encoded().to_vec());
-            let actions = [Action::Add { record }, Action::Leave { seen: None }];
+            let place = |chain| ChainPlace { chain: ChainId([chain; 16]), next: 7 };
+            let (member, seen) = (AccountId([9; 32]), vec![place(1), place(2)]);
+            let ban = Action::Ban { member, seen: seen.clone() };
+            let actions = [Action::Add { record }, ban, Action::Leave { seen }];
             actions.into_iter().map(|action| group.act(&world.identity, action).unwrap().encoded().to_vec()).collect()
         },
     },

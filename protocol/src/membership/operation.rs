@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::kdf;
 use crate::id::{AccountId, ChainId, GroupId, OperationId, Timestamp};
 use crate::identity::{IdentityKeyPair, PublicIdentity, Purpose, Signature};
-use crate::limits::{GROUP_OPERATION_MAX_BYTES, GROUP_PARENTS_MAX};
+use crate::limits::{GROUP_OPERATION_MAX_BYTES, GROUP_PARENTS_MAX, GROUP_SEEN_MAX};
 use crate::record::Record;
 use crate::validate::{GroupName, GroupNameError, TextError, check_group_description};
 use crate::wire::codec::{self, Bytes, Fixed};
@@ -74,11 +74,11 @@ impl About {
     }
 }
 
-/// How far somebody's chain was read by whoever removed them: what comes later
-/// from them is read by nobody.
+/// How far one of somebody's chains was read by whoever removed them: what comes later
+/// in it is read by nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainPlace {
-    /// Their last chain.
+    /// Which chain.
     pub chain: ChainId,
     /// The number of the first message that does not count any more.
     pub next: u32,
@@ -105,20 +105,23 @@ pub enum Action {
     Remove {
         /// Whom.
         member: AccountId,
-        /// How far they are read.
-        seen: Option<ChainPlace>,
+        /// How far each of their chains is read, by chain, at most [`GROUP_SEEN_MAX`].
+        #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_SEEN_MAX>")]
+        seen: Vec<ChainPlace>,
     },
     /// The author goes.
     Leave {
-        /// How far the author wrote.
-        seen: Option<ChainPlace>,
+        /// How far the author wrote in each chain, by chain, at most [`GROUP_SEEN_MAX`].
+        #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_SEEN_MAX>")]
+        seen: Vec<ChainPlace>,
     },
     /// Puts somebody out, and keeps them out.
     Ban {
         /// Whom.
         member: AccountId,
-        /// How far they are read.
-        seen: Option<ChainPlace>,
+        /// How far each of their chains is read, by chain, at most [`GROUP_SEEN_MAX`].
+        #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_SEEN_MAX>")]
+        seen: Vec<ChainPlace>,
     },
     /// Ends a ban.
     Unban {
@@ -175,12 +178,12 @@ impl Action {
         }
     }
 
-    /// How far the one that it puts out is read.
+    /// How far each chain of the one that it puts out is read. In no other is anything read.
     #[must_use]
-    pub const fn seen(&self) -> Option<ChainPlace> {
+    pub fn seen(&self) -> &[ChainPlace] {
         match self {
-            Self::Remove { seen, .. } | Self::Ban { seen, .. } | Self::Leave { seen } => *seen,
-            _ => None,
+            Self::Remove { seen, .. } | Self::Ban { seen, .. } | Self::Leave { seen } => seen,
+            _ => &[],
         }
     }
 
@@ -248,7 +251,9 @@ impl Operation {
         let ascending = wire.parents.is_sorted_by(|one, other| one < other);
         let bounded = wire.version == OPERATION_VERSION && wire.parents.len() <= GROUP_PARENTS_MAX && ascending;
         let about = wire.action.about().is_none_or(|about| about.check().is_ok());
-        if !bounded || !about {
+        // Each chain once: all who read it come to the same end of it.
+        let once = wire.action.seen().is_sorted_by(|one, other| one.chain < other.chain);
+        if !bounded || !about || !once {
             return None;
         }
         let id = OperationId(kdf::hash_fields("group-op-id", &[encoded]));

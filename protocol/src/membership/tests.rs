@@ -5,7 +5,7 @@ use rand_chacha::ChaCha20Rng;
 
 use super::*;
 use crate::crypto::ed25519::SigningKey;
-use crate::id::{AccountId, ChainId, Timestamp};
+use crate::id::{AccountId, ChainId, OperationId, Timestamp};
 use crate::identity::IdentityKeyPair;
 use crate::limits::DAY_MS;
 use crate::record::{Record, RecordFields, peer_binding};
@@ -55,7 +55,7 @@ fn group(owner: &Person) -> Membership {
 }
 
 fn removed(person: &Person) -> Action {
-    Action::Remove { member: person.id(), seen: None }
+    Action::Remove { member: person.id(), seen: Vec::new() }
 }
 
 fn role(person: &Person, role: Role) -> Action {
@@ -114,16 +114,16 @@ fn nobody_acts_above_their_role() {
         (admin, role(admin, Role::Owner)),
         (admin, role(member, Role::Admin)),
         (admin, Action::Transfer { member: admin.id() }),
-        (admin, Action::Ban { member: owner.id(), seen: None }),
+        (admin, Action::Ban { member: owner.id(), seen: Vec::new() }),
         (owner, role(&all[4], Role::Admin)),
     ] {
         assert_eq!(group.act(&who.identity, action.clone()).unwrap_err(), OperationError::NotAllowed, "{action:?}");
     }
     assert!(group.act(&admin.identity, all[4].added()).is_ok());
     assert!(group.act(&admin.identity, removed(other)).is_ok());
-    assert_eq!(group.act(&other.identity, Action::Leave { seen: None }).unwrap_err(), OperationError::NotAllowed);
+    assert_eq!(group.act(&other.identity, Action::Leave { seen: Vec::new() }).unwrap_err(), OperationError::NotAllowed);
     assert!(matches!(
-        group.act(&Person::new(9).identity, Action::Leave { seen: None }).unwrap_err(),
+        group.act(&Person::new(9).identity, Action::Leave { seen: Vec::new() }).unwrap_err(),
         OperationError::BadSequence | OperationError::Forged
     ));
 }
@@ -200,7 +200,7 @@ fn what_a_removed_admin_backdates_is_void() {
     assert_eq!(one.view().roster(), [all[0].id(), all[2].id()].into());
     assert_eq!(one.view().about.name, "After");
     // Whom a voided operation took in does nothing either.
-    let later = revenge.act(&all[3].identity, Action::Leave { seen: None });
+    let later = revenge.act(&all[3].identity, Action::Leave { seen: Vec::new() });
     assert_eq!(later.unwrap_err(), OperationError::NotAllowed);
 }
 
@@ -211,7 +211,7 @@ fn a_demotion_voids_only_what_needed_the_role() {
     let mut two = one.clone();
     one.act(&all[0].identity, role(&all[1], Role::Member)).unwrap();
     two.act(&all[1].identity, all[3].added()).unwrap();
-    two.act(&all[1].identity, Action::Leave { seen: None }).unwrap();
+    two.act(&all[1].identity, Action::Leave { seen: Vec::new() }).unwrap();
     agree(&mut one, &mut two);
     assert_eq!(one.view().roster(), [all[0].id(), all[2].id()].into(), "nobody was added, and the demoted one left");
 }
@@ -221,8 +221,8 @@ fn a_removal_outweighs_a_concurrent_addition_and_a_ban_lasts() {
     let all = people(4);
     let mut one = grown(&all[..3], Role::Admin);
     let mut two = one.clone();
-    let seen = Some(ChainPlace { chain: ChainId([4; 16]), next: 7 });
-    one.act(&all[0].identity, Action::Ban { member: all[2].id(), seen }).unwrap();
+    let seen = vec![ChainPlace { chain: ChainId([4; 16]), next: 7 }];
+    one.act(&all[0].identity, Action::Ban { member: all[2].id(), seen: seen.clone() }).unwrap();
     two.act(&all[1].identity, all[2].added()).unwrap();
     agree(&mut one, &mut two);
     assert!(!one.view().has(&all[2].id()));
@@ -232,6 +232,38 @@ fn a_removal_outweighs_a_concurrent_addition_and_a_ban_lasts() {
     one.act(&all[1].identity, all[2].added()).unwrap();
     assert_eq!(one.view().role(&all[2].id()), Some(Role::Member));
     assert!(one.view().banned.is_empty());
+}
+
+#[test]
+fn whoever_goes_is_read_in_each_of_their_chains_as_far_as_was_seen() {
+    let all = people(3);
+    let mut group = grown(&all, Role::Admin);
+    let place = |chain: u8, next| ChainPlace { chain: ChainId([chain; 16]), next };
+    let (member, other) = (all[2].id(), ChainId([9; 16]));
+    assert_eq!(group.view().counts_below(&member, &other), u32::MAX);
+    let seen = vec![place(1, 5), place(2, 1), place(4, 0)];
+    group.act(&all[0].identity, Action::Remove { member, seen }).unwrap();
+    let below: Vec<u32> = (1..=4).map(|chain| group.view().counts_below(&member, &ChainId([chain; 16]))).collect();
+    assert_eq!(below, [5, 1, 0, 0]);
+    assert_eq!(group.view().counts_below(&Person::new(8).id(), &ChainId([1; 16])), 0, "who never was in it");
+    let again = Membership::load(group.operations().map(Operation::encoded)).unwrap();
+    assert_eq!(again.view(), group.view());
+}
+
+#[test]
+fn what_was_seen_of_a_chain_is_said_once_and_not_of_too_many() {
+    let all = people(3);
+    let mut group = grown(&all, Role::Admin);
+    let place = |chain: usize, next| ChainPlace { chain: ChainId((chain as u128).to_be_bytes()), next };
+    let many = |count| (0..count).map(|chain| place(chain, 1)).collect::<Vec<_>>();
+    for seen in
+        [vec![place(1, 1), place(1, 2)], vec![place(2, 1), place(1, 1)], many(crate::limits::GROUP_SEEN_MAX + 1)]
+    {
+        let refused = group.act(&all[0].identity, Action::Remove { member: all[2].id(), seen });
+        assert_eq!(refused.unwrap_err(), OperationError::Malformed);
+    }
+    let seen = many(crate::limits::GROUP_SEEN_MAX);
+    group.act(&all[0].identity, Action::Remove { member: all[2].id(), seen }).unwrap();
 }
 
 #[test]
@@ -261,7 +293,7 @@ fn who_floods_with_doubles_fills_nothing_and_makes_nobody_equivocate() {
             author: gone.id(),
             seq: 1,
             parents: parents.clone(),
-            action: Action::Leave { seen: Some(place) },
+            action: Action::Leave { seen: vec![place] },
             signature: Fixed([0; 64]),
         };
         Operation::sign(&gone.identity, wire).unwrap()
@@ -288,7 +320,7 @@ fn a_group_is_handed_over_and_never_without_an_owner() {
     one.act(&all[0].identity, Action::Transfer { member: all[2].id() }).unwrap();
     assert_eq!(one.view().role(&all[2].id()), Some(Role::Owner));
     assert_eq!(one.view().role(&all[0].id()), Some(Role::Admin));
-    one.act(&all[2].identity, Action::Leave { seen: None }).unwrap();
+    one.act(&all[2].identity, Action::Leave { seen: Vec::new() }).unwrap();
     assert_eq!(one.view().role(&all[0].id()), Some(Role::Owner), "the most senior admin");
     one.act(&all[0].identity, role(&all[1], Role::Owner)).unwrap();
     assert_eq!(one.view().role(&all[1].id()), Some(Role::Owner));
@@ -341,13 +373,13 @@ fn random_action(kind: u8, person: &Person) -> Action {
     match kind {
         0..=3 => person.added(),
         4..=5 => removed(person),
-        6 => Action::Ban { member: person.id(), seen: None },
+        6 => Action::Ban { member: person.id(), seen: Vec::new() },
         7 => Action::Unban { member: person.id() },
         8 => role(person, Role::Admin),
         9 => role(person, Role::Owner),
         10 => role(person, Role::Member),
         11 => Action::Transfer { member: person.id() },
-        12 => Action::Leave { seen: None },
+        12 => Action::Leave { seen: Vec::new() },
         _ => Action::Update { about: about(&format!("Name {kind}")) },
     }
 }

@@ -6,7 +6,7 @@ use super::graph::Membership;
 use super::operation::{About, Action, ChainPlace, JoinPolicy, Role};
 use super::resolve::{Scope, Settled};
 use crate::crypto::kdf::Transcript;
-use crate::id::{AccountId, OperationId, Timestamp, ViewId};
+use crate::id::{AccountId, ChainId, OperationId, Timestamp, ViewId};
 use crate::limits::{GROUP_INVITES_MAX, GROUP_MEMBERS_MAX};
 
 /// A member, as all see it.
@@ -42,8 +42,8 @@ pub struct View {
     pub members: BTreeMap<AccountId, MemberView>,
     /// Who is kept out.
     pub banned: BTreeSet<AccountId>,
-    /// Who was in it, and how far they are read.
-    pub former: BTreeMap<AccountId, Option<ChainPlace>>,
+    /// Who was in it, and how far each of their chains is read.
+    pub former: BTreeMap<AccountId, Vec<ChainPlace>>,
     /// Invite links that are open.
     pub invites: BTreeMap<[u8; 16], InviteView>,
     /// Who signed two operations with one number.
@@ -101,7 +101,7 @@ impl View {
                 action => {
                     let gone = action.removes(author).filter(|account| !view.members.contains_key(account));
                     if let Some(account) = gone {
-                        view.former.insert(account, action.seen());
+                        view.former.insert(account, action.seen().to_vec());
                     }
                 }
             }
@@ -134,6 +134,17 @@ impl View {
     #[must_use]
     pub fn has(&self, account: &AccountId) -> bool {
         self.members.contains_key(account)
+    }
+
+    /// Below which number the messages of somebody's chain count: all that a member says, and
+    /// what somebody said who was one, as far as whoever put them out had read that chain.
+    #[must_use]
+    pub fn counts_below(&self, author: &AccountId, chain: &ChainId) -> u32 {
+        if self.has(author) {
+            return u32::MAX;
+        }
+        let seen = self.former.get(author).into_iter().flatten();
+        seen.filter(|place| place.chain == *chain).map(|place| place.next).max().unwrap_or(0)
     }
 
     /// Who is in the group.

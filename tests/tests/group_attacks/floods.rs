@@ -36,3 +36,33 @@ async fn operations_that_follow_nothing_hold_up_nobody() {
     scene.goes_on().await;
     scene.agree().await;
 }
+
+#[tokio::test]
+async fn who_signs_one_place_again_and_again_is_put_off_like_whoever_floods() {
+    let mut scene = Scene::new().await;
+    scene.warm().await;
+    let both = scene.both().await;
+    let mut key = scene.mallory.chain(scene.id);
+    for to in both {
+        let chain = key.hand_to(to);
+        scene.mallory.tell(to, scene.id, GroupControl::Chain { chain, tokens: None }).await;
+    }
+    let before = key.to_secret_bytes();
+    let first = scene.mallory.message(&mut key, scene.id, scene.mallory.me, "we leave at nine");
+    scene.mallory.publish(scene.id, &first).await;
+    hears(&mut scene.bob, "we leave at nine").await;
+    let flood = async {
+        loop {
+            let mut again = SenderKey::from_secret_bytes(before.expose()).unwrap();
+            let double = scene.mallory.message(&mut again, scene.id, scene.mallory.me, "we leave at ten");
+            scene.mallory.publish(scene.id, &double).await;
+        }
+    };
+    tokio::select! {
+        () = flood => {}
+        () = alerted(&mut scene.bob, "group.flood") => {}
+    }
+    let alerts = scene.bob.handle().unwrap().security_alerts().await.unwrap().alerts;
+    assert!(alerts.iter().any(|alert| alert.kind == "group.split_message"));
+    scene.goes_on().await;
+}

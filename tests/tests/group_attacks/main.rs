@@ -12,6 +12,7 @@
 )]
 
 mod floods;
+mod gone;
 #[allow(dead_code, reason = "attacks on files need more of it")]
 mod mallory;
 mod retries;
@@ -263,7 +264,7 @@ async fn a_member_slips_in_no_ghost_and_takes_no_role() {
     let actions = [
         ghost(),
         Action::SetRole { member: me, role: Role::Owner },
-        Action::Remove { member: both[1], seen: None },
+        Action::Remove { member: both[1], seen: Vec::new() },
         Action::Transfer { member: me },
     ];
     for action in actions {
@@ -311,7 +312,7 @@ async fn what_a_removed_admin_backdates_is_void_and_she_reads_nothing_more() {
     heard_of(&mut scene.bob, |event| matches!(event, Event::GroupMemberLeft { .. })).await;
     hears(&mut scene.bob, "at last").await;
     // As if she had done these while she was an admin.
-    let revenge = scene.mallory.sign(scene.id, 1, before.clone(), Action::Remove { member: alice, seen: None });
+    let revenge = scene.mallory.sign(scene.id, 1, before.clone(), Action::Remove { member: alice, seen: Vec::new() });
     let slipped = scene.mallory.sign(scene.id, 2, before, ghost());
     for to in [alice, bob] {
         let operations = vec![revenge.clone(), slipped.clone()];
@@ -456,7 +457,7 @@ async fn whoever_was_put_out_by_somebody_who_had_no_right_to_it_comes_back() {
     let [_, bob] = scene.both().await;
     let heads = scene.mallory.inside(scene.id, |inside| inside.membership.as_ref().unwrap().heads());
     // Mallory puts Bob out, and tells nobody but him.
-    let removal = scene.mallory.sign(scene.id, 1, heads, Action::Remove { member: bob, seen: None });
+    let removal = scene.mallory.sign(scene.id, 1, heads, Action::Remove { member: bob, seen: Vec::new() });
     scene.mallory.tell(bob, scene.id, GroupControl::Operations { operations: vec![removal.clone()] }).await;
     heard_of(&mut scene.bob, |event| matches!(event, Event::GroupLeft { .. })).await;
     // Alice, who does not know of it, puts Mallory out: what she did meanwhile is void.

@@ -176,6 +176,11 @@ impl Mallory {
         tokio::time::timeout(PATIENCE, wait).await.expect("Mallory was never told where they are");
     }
 
+    /// Where a member listens, as she was told.
+    pub(crate) fn addresses_of(&self, who: AccountId) -> Vec<Address> {
+        self.lock().routes.get(&who).map(|(_, addresses)| addresses.clone()).unwrap_or_default()
+    }
+
     /// As another hostile peer knows it.
     pub(crate) fn learns_routes_of(&self, other: &Self) {
         let routes = other.lock().routes.clone();

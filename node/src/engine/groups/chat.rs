@@ -20,8 +20,7 @@ use crate::engine::state::{Open, rng};
 use crate::engine::step::{Step, sentence, storage};
 use crate::messaging::group::{Progress, Unacknowledged};
 use crate::messaging::limits::{
-    GROUP_BURST_MESSAGES, GROUP_KEEP_DAYS, GROUP_NUMBER_MAX, GROUP_SYNC_APART_MS, GROUP_SYNC_SOON_MS,
-    GROUP_UNKNOWN_CHAINS_MAX, GROUP_WAITING_MAX,
+    GROUP_BURST_MESSAGES, GROUP_KEEP_DAYS, GROUP_NUMBER_MAX, GROUP_SYNC_APART_MS, GROUP_SYNC_SOON_MS, GROUP_WAITING_MAX,
 };
 use crate::messaging::stored::{StoredMessage, message_name, parse_message_name};
 use crate::store::Table;
@@ -220,11 +219,17 @@ impl Open {
                 return false;
             }
             Err(GroupDecryptError::Duplicate) => {
-                self.split_seen(step, group, &message, encoded);
+                if self.split_seen(step, group, &message, encoded) && paced {
+                    self.note_pace(step, group, message.author);
+                }
                 return false;
             }
             Err(GroupDecryptError::TooOld) => return false,
             Err(error) => {
+                // Malformed is only what its author has signed.
+                if paced && error == GroupDecryptError::Malformed {
+                    self.note_pace(step, group, message.author);
+                }
                 let text = format!("A group message could not be opened: {error}.");
                 let subject = (error == GroupDecryptError::Malformed).then(|| message.author.to_string());
                 self.alert(step, "group.undecryptable", Severity::Warning, subject, &text);
@@ -270,7 +275,7 @@ impl Open {
         pace != Pace::Fine
     }
 
-    /// Counts a message that was opened: nobody else can use up its author's share.
+    /// Counts a message that its author has signed: nobody else can use up their share.
     fn note_pace(&mut self, step: &mut Step<'_>, group: GroupId, author: AccountId) {
         let Some(held) = self.groups.get_mut(&group) else { return };
         let pace = held.paces.entry(author).or_default().note(Instant::now(), GROUP_BURST_MESSAGES);
@@ -284,10 +289,7 @@ impl Open {
     fn wait_for_chain(&mut self, step: &mut Step<'_>, group: GroupId, message: GroupMessageIn) {
         let now = step.now;
         let Some(held) = self.groups.get_mut(&group) else { return };
-        let unknown = held.row.places.values().filter(|progress| !progress.known).count();
-        if unknown < GROUP_UNKNOWN_CHAINS_MAX {
-            let (chain, author) = (message.chain, message.author);
-            held.row.places.entry(chain).or_insert_with(|| Progress::new(author, false, 0, now));
+        if held.row.note_unknown(message.chain, message.author, now) {
             step.groups.insert(group);
         }
         if held.waiting.len() >= GROUP_WAITING_MAX {
@@ -335,9 +337,12 @@ impl Open {
             Content::Text { text, reply_to } => self.apply_group_text(step, group, author, &said, text, *reply_to),
             Content::Edit { target, text } => {
                 let Some((entry, mut stored)) = self.load(step, own(*target))? else { return Ok(()) };
-                if entry.conversation == group.0 && !stored.deleted && check_text(text).is_ok() {
+                let sent = plausible(said.sent, step.now);
+                // One that was overtaken by a later one changes nothing any more.
+                let newest = stored.edited.is_none_or(|edited| edited <= sent);
+                if entry.conversation == group.0 && !stored.deleted && newest && check_text(text).is_ok() {
                     text.clone_into(&mut stored.text);
-                    stored.edited = Some(plausible(said.sent, step.now));
+                    stored.edited = Some(sent);
                     self.store_message(step, entry.arrival, &stored)?;
                     step.tell(Event::MessageEdited(Box::new(self.view(&entry, &stored))));
                 }
@@ -412,9 +417,7 @@ impl Open {
 /// Whether a message's author is heard: a member, or somebody who was one, as far
 /// as whoever removed them had read.
 fn counts(held: &Group, message: &GroupMessageIn) -> bool {
-    let Some(view) = held.view() else { return false };
-    let place = view.former.get(&message.author).copied().flatten();
-    view.has(&message.author) || place.is_some_and(|place| place.chain == message.chain && message.number < place.next)
+    held.view().is_some_and(|view| message.number < view.counts_below(&message.author, &message.chain))
 }
 
 /// Whether a text names somebody, as `@name`.

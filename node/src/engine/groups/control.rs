@@ -10,6 +10,7 @@ use secure_chat_protocol::wire::group::{GroupControl, PersonIn, SecretIn};
 use super::Group;
 use crate::api::Event;
 use crate::engine::audit::Severity;
+use crate::engine::peers::plausible_addresses;
 use crate::engine::state::Open;
 use crate::engine::step::Step;
 use crate::messaging::contact::Standing;
@@ -49,7 +50,7 @@ impl Open {
             GroupControl::ChainRequest { chain } => {
                 self.hand_again(step, from, group, Some(chain));
             }
-            GroupControl::People { people } => self.people_told(step, from, group, &people),
+            GroupControl::People { people } => self.people_told(step, from, group, &people, false),
             GroupControl::Receipt { kind: ReceiptKind::Read, ids } => self.group_read(step, from, group, &ids),
             GroupControl::Receipt { kind: ReceiptKind::Delivered, .. } => {}
             GroupControl::Tokens(tokens) => self.tokens_told(step, from, tokens),
@@ -98,6 +99,9 @@ impl Open {
     fn secret_told(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, secret: SecretIn, payload: &[u8]) {
         let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_coming()) else { return };
         if held.is_joined() && held.role(&from).is_some_and(|role| role >= Role::Admin) {
+            if !held.view().is_some_and(|view| held.row.may_follow(view, secret.generation)) {
+                return self.secret_refused(step, from);
+            }
             held.row.keep_secret(from, secret);
             step.groups.insert(group);
             self.follow_topics(step);
@@ -107,6 +111,11 @@ impl Open {
             held.row.keep_early(from, payload);
             step.groups.insert(group);
         }
+    }
+
+    pub(super) fn secret_refused(&mut self, step: &mut Step<'_>, from: AccountId) {
+        let text = "A group's secret was refused: it is so far ahead that no later one could replace it.";
+        self.alert(step, "group.invalid_secret", Severity::Warning, Some(from.to_string()), text);
     }
 
     /// A member's chain. It counts only from its author, who came over their own
@@ -155,15 +164,25 @@ impl Open {
         }
     }
 
-    pub(super) fn people_told(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, people: &[PersonIn]) {
+    /// Where members listen, as another says. Only the admin who lets us in is believed more
+    /// than what is known already: anybody could send us elsewhere, or nowhere.
+    pub(super) fn people_told(
+        &mut self,
+        step: &mut Step<'_>,
+        from: AccountId,
+        group: GroupId,
+        people: &[PersonIn],
+        welcome: bool,
+    ) {
         let Some(held) = self.groups.get(&group).filter(|held| held.is_joined() && held.has(&from)) else { return };
         let members: Vec<&PersonIn> = people.iter().filter(|person| held.has(&person.account)).collect();
         for person in members {
+            let told = plausible_addresses(&person.addresses);
             // A contact says for themselves where they listen.
-            let Some(contact) = self.contacts.get_mut(&person.account) else { continue };
-            let theirs = contact.standing == Standing::Member || contact.addresses.is_empty();
+            let Some(contact) = self.contacts.get_mut(&person.account).filter(|_| !told.is_empty()) else { continue };
+            let theirs = contact.addresses.is_empty() || (welcome && contact.standing == Standing::Member);
             if theirs && !self.met.values().any(|met| met.account == Some(person.account)) {
-                contact.addresses.clone_from(&person.addresses);
+                contact.addresses = told;
                 step.contacts.insert(person.account);
             }
         }

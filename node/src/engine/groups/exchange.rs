@@ -23,8 +23,8 @@ use crate::engine::step::Step;
 use crate::engine::work::Work;
 use crate::messaging::group::{GroupRow, Progress};
 use crate::messaging::limits::{
-    GROUP_ASK_AGAIN_MS, GROUP_ASK_IN_TURN, GROUP_ASK_PATIENCE_MS, GROUP_CHAIN_ASK_MS, GROUP_NEIGHBOURS,
-    GROUP_NUMBER_MAX, GROUP_SUBSCRIBED_AFTER_MS, GROUP_SYNC_APART_MS, GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS,
+    GROUP_ASK_AGAIN_MS, GROUP_ASK_IN_TURN, GROUP_ASK_PATIENCE_MS, GROUP_NEIGHBOURS, GROUP_NUMBER_MAX,
+    GROUP_SUBSCRIBED_AFTER_MS, GROUP_SYNC_APART_MS, GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS,
 };
 use crate::network::RequestError;
 use crate::store::Table;
@@ -81,10 +81,21 @@ impl Open {
         let unreached: Vec<AccountId> = view.members.keys().filter(|account| !there(account)).copied().collect();
         let gossip = GroupGossip { pass_on: PassOn::to(&unreached), message: Bytes(encoded.to_vec()) };
         let Ok(gossip) = gossip.encode() else { return };
-        let (net, topic, sealed) = (self.net.clone(), secret.topic(), secret.seal(&gossip, &mut rng()));
+        step.published.push((secret.topic(), secret.seal(&gossip, &mut rng())));
+    }
+
+    /// Publishes all of a step in the order in which it was said.
+    pub(super) fn publish_all(&self, step: &mut Step<'_>) {
+        let published = std::mem::take(&mut step.published);
+        if published.is_empty() {
+            return;
+        }
+        let net = self.net.clone();
         step.work(async move {
-            if let Err(error) = net.publish(topic, sealed).await {
-                tracing::debug!(%error, "a group message was not published");
+            for (topic, sealed) in published {
+                if let Err(error) = net.publish(topic, sealed).await {
+                    tracing::debug!(%error, "a group message was not published");
+                }
             }
             Work::Tried
         });
@@ -365,14 +376,9 @@ impl Open {
         let now = step.now;
         let Some(held) = self.groups.get_mut(&group) else { return };
         let Some(view) = held.membership.as_ref().map(Membership::view) else { return };
-        let mut asked = Vec::new();
-        for (chain, progress) in held.row.places.iter_mut().filter(|(_, progress)| !progress.known) {
-            let since = progress.asked.unwrap_or(progress.touched);
-            if view.has(&progress.author) && now.since_ms(since) >= GROUP_CHAIN_ASK_MS {
-                progress.asked = Some(now.plus_ms(GROUP_CHAIN_ASK_MS.saturating_mul(30)));
-                asked.push((progress.author, *chain));
-            }
-        }
+        // For whoever is away one question waits already, or what is more than one.
+        let outbox = &self.outbox;
+        let asked = held.row.chains_to_ask_for(now, |author| view.has(author) && !outbox.has(author));
         for (author, chain) in asked {
             step.groups.insert(group);
             self.tell_member(step, author, group, GroupControl::ChainRequest { chain });
@@ -435,14 +441,7 @@ impl Open {
 
 /// Up to where a chain is read by those who know this view.
 pub(super) fn counted_end(view: &View, chain: ChainId, progress: &Progress) -> u32 {
-    let end = progress.end().min(GROUP_NUMBER_MAX);
-    if view.has(&progress.author) {
-        return end;
-    }
-    match view.former.get(&progress.author) {
-        Some(Some(place)) if place.chain == chain => end.min(place.next),
-        _ => 0,
-    }
+    progress.end().min(GROUP_NUMBER_MAX).min(view.counts_below(&progress.author, &chain))
 }
 
 /// What a member lacks, as far as it fits one answer.

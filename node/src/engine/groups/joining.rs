@@ -296,6 +296,10 @@ impl Open {
         let asked = held.row.asked.contains(&from);
         let whole = held.membership.as_ref().is_some_and(|known| heads.iter().all(|head| known.knows(head)));
         let admin = held.role(&from).is_some_and(|role| role >= Role::Admin);
+        let follows = held.view().is_some_and(|view| held.row.may_follow(view, secret.generation));
+        if asked && whole && admin && !follows {
+            return self.secret_refused(step, from);
+        }
         if asked && whole && admin && held.is_joined() {
             // Another admin, whom we asked as well, was quicker.
             held.row.keep_secret(from, secret);
@@ -316,7 +320,7 @@ impl Open {
         }
         step.groups.insert(group);
         self.know_members(step, group);
-        self.people_told(step, from, group, people);
+        self.people_told(step, from, group, people, true);
         self.follow_topics(step);
         self.take_early(step, group);
         if let Some(view) = self.group_view(step, group) {

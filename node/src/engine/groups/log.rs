@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use secure_chat_protocol::group_log::{LogKeys, log_as_mailbox, work as log_work};
 use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId, Timestamp};
 use secure_chat_protocol::limits::WORK_MIN_BITS;
@@ -15,6 +16,7 @@ use secure_chat_protocol::work::Solver;
 
 use super::Group;
 use super::chat::place_key;
+use super::order::as_said;
 use crate::api::MessageState;
 use crate::engine::proofs::{Proof, Prover};
 use crate::engine::state::{Open, rng};
@@ -27,8 +29,8 @@ use crate::store::Table;
 
 /// Nodes where one group keeps its log.
 const LOG_NODES_MAX: usize = 3;
-/// Messages that are appended at once.
-const LOG_AT_ONCE: usize = 32;
+/// Messages that are appended in one batch.
+const LOG_AT_ONCE: usize = 16;
 /// Secrets under which members may still write: the present one and those just before.
 const READ_SECRETS: usize = 3;
 
@@ -76,55 +78,49 @@ impl Open {
             });
         let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_joined()) else { return };
         let Some(secret) = held.secret() else { return };
-        if nodes.is_empty() {
+        // One batch after the other: whoever reads the log reads it in its order.
+        if nodes.is_empty() || held.logging {
             return;
         }
-        let mut waiting = Vec::new();
+        let mut batch = Vec::new();
         for message in held.row.unacknowledged.iter().filter(|message| !message.logged) {
-            let place = (message.chain, message.number);
             // Whoever is here has it in a moment; the next comparison tells.
-            let fresh = all_here && held.published.insert(place);
-            if !fresh && waiting.len() < LOG_AT_ONCE && held.logging.insert(place) {
-                waiting.push(*message);
+            let fresh = all_here && held.published.insert((message.chain, message.number));
+            if fresh || batch.len() >= LOG_AT_ONCE {
+                continue;
+            }
+            let row = step.txn.get(Table::GroupLog, &place_key(group, message.chain, message.number)).ok().flatten();
+            if let Some((_, encoded)) = row.as_deref().and_then(|row| row.split_first_chunk::<8>()) {
+                batch.push((*message, secret.seal(encoded, &mut rng())));
             }
         }
-        for message in waiting {
-            let row = step.txn.get(Table::GroupLog, &place_key(group, message.chain, message.number)).ok().flatten();
-            let Some((_, encoded)) = row.as_deref().and_then(|row| row.split_first_chunk::<8>()) else { continue };
-            let (net, keys, sealed) =
-                ((self.net.clone(), self.proofs.prover()), secret.log_keys(), secret.seal(encoded, &mut rng()));
-            let nodes = nodes.clone();
-            let now = step.now;
-            step.work(async move {
-                let id = EnvelopeId::random(&mut rng());
-                let mut taken = false;
-                for node in nodes {
-                    taken |= append(&net, &node, &keys, (id, &sealed), now).await;
-                }
-                Work::GroupLogged { group, message, taken }
-            });
-        }
-    }
-
-    /// A message was appended to the log, or no node took it.
-    pub(in crate::engine) fn group_logged(
-        &mut self,
-        step: &mut Step<'_>,
-        group: GroupId,
-        message: Unacknowledged,
-        taken: bool,
-    ) {
-        let Some(held) = self.groups.get_mut(&group) else { return };
-        held.logging.remove(&(message.chain, message.number));
-        if !taken {
+        if batch.is_empty() {
             return;
         }
-        for waiting in held.row.unacknowledged.iter_mut().filter(|waiting| waiting.message == message.message) {
-            waiting.logged = true;
+        held.logging = true;
+        let (net, keys, now) = ((self.net.clone(), self.proofs.prover()), secret.log_keys(), step.now);
+        step.work(async move {
+            let taken = append_in_order(&net, nodes, &keys, batch, now).await;
+            Work::GroupLogged { group, taken }
+        });
+    }
+
+    /// These messages of a batch were appended to the log; the others were taken by no node.
+    pub(in crate::engine) fn group_logged(&mut self, step: &mut Step<'_>, group: GroupId, taken: &[Unacknowledged]) {
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        held.logging = false;
+        if taken.is_empty() {
+            return;
+        }
+        for waiting in &mut held.row.unacknowledged {
+            waiting.logged |= taken.iter().any(|message| message.message == waiting.message);
         }
         step.groups.insert(group);
-        if let Err(error) = self.advance_state(step, AccountId(group.0), message.message, MessageState::Sent, None) {
-            tracing::error!(%error, "a message's state can't be stored");
+        for message in taken {
+            let sent = self.advance_state(step, AccountId(group.0), message.message, MessageState::Sent, None);
+            if let Err(error) = sent {
+                tracing::error!(%error, "a message's state can't be stored");
+            }
         }
         self.log_unheard(step, group);
     }
@@ -187,13 +183,16 @@ impl Open {
             step.groups.insert(page.group);
         }
         let mut unread = None::<u64>;
-        for entry in entries {
-            let Some(encoded) = secret.open(&entry.sealed.0) else { continue };
+        let opened = entries.iter().filter_map(|entry| Some((entry.position, secret.open(&entry.sealed.0)?)));
+        let said = as_said(opened.collect(), |(_, encoded)| {
+            GroupMessageIn::decode(encoded).ok().map(|message| (message.chain, message.number))
+        });
+        for (position, encoded) in said {
             // It was asked for here: nobody floods us with it.
             if !self.group_message(step, page.group, &encoded, Some(self.me))
                 && self.may_be_read_later(step, page.group, &encoded)
             {
-                unread = Some(unread.map_or(entry.position, |first| first.min(entry.position)));
+                unread = Some(unread.map_or(position, |first| first.min(position)));
             }
         }
         let Some(held) = self.groups.get_mut(&page.group).filter(|held| held.is_joined()) else { return };
@@ -221,12 +220,14 @@ impl Open {
         let Ok(message) = GroupMessageIn::decode(encoded) else { return false };
         let hash = GroupMessageIn::hash(encoded);
         let me = self.me;
-        let Some(view) = self.groups.get(&group).and_then(Group::view) else { return false };
+        let Some(held) = self.groups.get(&group) else { return false };
+        let Some(view) = held.view() else { return false };
+        // Whoever has gone hands over nothing any more: what counts of them was read already, or never is.
         let gone = !view.has(&message.author) && view.former.contains_key(&message.author);
         if message.author == me || gone || message.number >= GROUP_NUMBER_MAX || self.has_seen(step, group, &hash) {
             return false;
         }
-        if !self.groups.get(&group).is_some_and(|held| held.has(&message.author)) {
+        if !view.has(&message.author) {
             return true;
         }
         self.chains_of(step, group, message.author).is_ok_and(|chains| !chains.knows(message.chain))
@@ -281,6 +282,42 @@ fn read_on(net: &NetworkHandle, step: &mut Step<'_>, group: GroupId, kept: &Kept
     });
 }
 
+/// What became of an append.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Append {
+    Taken,
+    Refused,
+    /// The node did not answer, or wants more work than it gets now.
+    Unreached,
+}
+
+/// Appends one message after the other, each at all nodes. It ends at one that no node
+/// could be asked to take: what was said later would be read before it.
+async fn append_in_order(
+    net: &(NetworkHandle, Prover),
+    mut nodes: Vec<Address>,
+    keys: &LogKeys,
+    batch: Vec<(Unacknowledged, Vec<u8>)>,
+    now: Timestamp,
+) -> Vec<Unacknowledged> {
+    let mut taken = Vec::new();
+    for (message, sealed) in batch {
+        let id = EnvelopeId::random(&mut rng());
+        let appends = nodes.iter().map(|node| append(net, node, keys, (id, &sealed), now));
+        let outcomes = join_all(appends).await;
+        if outcomes.contains(&Append::Taken) {
+            taken.push(message);
+        }
+        // Who was not reached is not waited for again in this batch.
+        let mut reached = outcomes.iter().map(|outcome| *outcome != Append::Unreached);
+        nodes.retain(|_| reached.next().unwrap_or(false));
+        if nodes.is_empty() {
+            break;
+        }
+    }
+    taken
+}
+
 /// Appends at one node; the first append creates the log there and pays with work, once.
 async fn append(
     (net, prover): &(NetworkHandle, Prover),
@@ -288,8 +325,8 @@ async fn append(
     keys: &LogKeys,
     (id, sealed): (EnvelopeId, &[u8]),
     now: Timestamp,
-) -> bool {
-    let Some(peer) = node.peer_id() else { return false };
+) -> Append {
+    let Some(peer) = node.peer_id() else { return Append::Unreached };
     let signature = keys.sign_append(&peer.to_bytes(), &id, sealed);
     let mut proof = None::<Proof>;
     for _ in 0..2 {
@@ -306,7 +343,7 @@ async fn append(
                 if proof.is_some() {
                     prover.accepted(peer);
                 }
-                return true;
+                return Append::Taken;
             }
             Ok(Response::Refused(Refusal::WorkNeeded { bits })) if proof.is_none() => {
                 let (node, log, sealed) = (peer.to_bytes(), log_as_mailbox(keys.log_id()), sealed.to_vec());
@@ -314,11 +351,12 @@ async fn append(
                     move || Solver::new(&log_work(&node, &log, &id, &sealed), now, bits.max(WORK_MIN_BITS)).ok();
                 proof = prover.prove_asked(peer, solver).await;
                 if proof.is_none() {
-                    return false;
+                    return Append::Unreached;
                 }
             }
-            _ => return false,
+            Ok(_) => return Append::Refused,
+            Err(_) => return Append::Unreached,
         }
     }
-    false
+    Append::Refused
 }

@@ -15,6 +15,7 @@ mod gaps;
 mod invites;
 mod joining;
 mod log;
+mod order;
 mod orphans;
 mod overtaking;
 mod pace;
@@ -76,8 +77,8 @@ pub(crate) struct Group {
     joins: pace::Window,
     /// Own messages that were published once, and that members may have soon.
     published: BTreeSet<(ChainId, u32)>,
-    /// Own messages on their way to the log.
-    logging: BTreeSet<(ChainId, u32)>,
+    /// A batch of own messages is on its way to the log.
+    logging: bool,
     /// What others have seen and we have not (yet).
     gaps: gaps::Gaps,
     /// Own messages that some member is known to have.
@@ -109,7 +110,7 @@ impl Group {
             strange: pace::Window::default(),
             joins: pace::Window::default(),
             published: BTreeSet::new(),
-            logging: BTreeSet::new(),
+            logging: false,
             gaps: gaps::Gaps::default(),
             sent: BTreeSet::new(),
             read_due: BTreeMap::new(),
@@ -334,6 +335,7 @@ impl Open {
                 None => step.txn.delete(Table::SenderKeys, &chain_key(group, account)),
             }
         }
+        self.publish_all(step);
         Ok(())
     }
 }

@@ -9,7 +9,9 @@ use secure_chat_protocol::wire::content::{Content, MessageIn, MessageRef};
 
 use crate::engine::state::Open;
 use crate::engine::step::Step;
-use crate::messaging::limits::{GROUP_KEEP_DAYS, GROUP_OVERTAKING_OF_ONE_MAX, ROW_MAX_BYTES};
+use crate::messaging::limits::{
+    GROUP_KEEP_DAYS, GROUP_OVERTAKING_OF_ONE_EACH_MAX, GROUP_OVERTAKING_OF_ONE_MAX, ROW_MAX_BYTES,
+};
 use crate::store::Table;
 
 /// Names what waits for a message.
@@ -26,6 +28,20 @@ fn target(author: AccountId, body: &Content) -> Option<MessageRef> {
         Content::Edit { target, .. } | Content::Delete { target } => Some(MessageRef { author, id: *target }),
         Content::Reaction { target, .. } => Some(*target),
         _ => None,
+    }
+}
+
+/// Lets what somebody said of a message wait for it. Of one member the oldest goes, and
+/// nobody keeps out the author of the message.
+fn admit(waiting: &mut Waiting, target: MessageRef, author: AccountId, said: Bytes) {
+    let theirs = || waiting.iter().enumerate().filter(|(_, (who, _))| *who == author);
+    if theirs().count() >= GROUP_OVERTAKING_OF_ONE_EACH_MAX
+        && let Some((oldest, _)) = theirs().next()
+    {
+        waiting.remove(oldest);
+    }
+    if author == target.author || waiting.len() < GROUP_OVERTAKING_OF_ONE_MAX {
+        waiting.push((author, said));
     }
 }
 
@@ -49,9 +65,7 @@ impl Open {
         }
         if let Ok(encoded) = said.encode() {
             self.change_waiting(step, group, target, |waiting| {
-                if waiting.len() < GROUP_OVERTAKING_OF_ONE_MAX {
-                    waiting.push((author, Bytes(encoded)));
-                }
+                admit(waiting, target, author, Bytes(encoded));
             });
         }
         step.groups.insert(group);
@@ -108,5 +122,34 @@ impl Open {
                 step.groups.insert(group);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secure_chat_protocol::id::MessageId;
+
+    use super::*;
+
+    #[test]
+    fn nobody_keeps_a_deletion_from_waiting_for_its_message() {
+        let (author, mallory) = (AccountId([1; 32]), AccountId([2; 32]));
+        let target = MessageRef { author, id: MessageId([3; 16]) };
+        let mut waiting = Waiting::new();
+        for number in 0..200 {
+            admit(&mut waiting, target, mallory, Bytes(vec![number]));
+        }
+        let hers: Vec<u8> = waiting.iter().map(|(_, said)| said.0[0]).collect();
+        assert_eq!(hers, [196, 197, 198, 199], "what she said last");
+        // Many of one mind fill it.
+        for member in 3..=100 {
+            admit(&mut waiting, target, AccountId([member; 32]), Bytes(vec![member]));
+        }
+        assert_eq!(waiting.len(), GROUP_OVERTAKING_OF_ONE_MAX);
+        for number in 0..10 {
+            admit(&mut waiting, target, author, Bytes(vec![number]));
+        }
+        assert_eq!(waiting.last(), Some(&(author, Bytes(vec![9]))));
+        assert_eq!(waiting.len(), GROUP_OVERTAKING_OF_ONE_MAX + GROUP_OVERTAKING_OF_ONE_EACH_MAX);
     }
 }

@@ -99,8 +99,10 @@ impl Open {
         let me = self.me;
         let Some(held) = self.groups.get_mut(&group) else { return };
         let Some(view) = held.view().cloned() else { return };
-        let secret =
-            SecretIn { generation: held.row.next_generation(), secret: GroupSecret::generate(&mut rng()).to_wire() };
+        let secret = SecretIn {
+            generation: held.row.next_generation(&view),
+            secret: GroupSecret::generate(&mut rng()).to_wire(),
+        };
         held.row.keep_secret(me, secret.clone());
         step.groups.insert(group);
         for account in view.members.keys().filter(|account| **account != me && Some(**account) != except) {
@@ -297,16 +299,15 @@ impl Open {
         self.follow_topics(step);
     }
 
-    /// How far somebody's chain was read here: what is said with their removal.
-    pub(super) fn read_of(&self, step: &Step<'_>, group: GroupId, account: AccountId) -> Option<ChainPlace> {
-        let places = &self.groups.get(&group)?.row.places;
-        let theirs = places.iter().filter(|(_, progress)| progress.author == account && progress.known);
-        let (chain, progress) = theirs.max_by_key(|(_, progress)| progress.touched)?;
+    /// How far each of somebody's chains was read here: what is said with their removal.
+    pub(super) fn read_of(&self, step: &Step<'_>, group: GroupId, account: AccountId) -> Vec<ChainPlace> {
+        let Some(held) = self.groups.get(&group) else { return Vec::new() };
         // Only what is here: a chain that was handed over far ahead would let its owner
         // go on writing.
-        let last = place_key(group, *chain, progress.end().checked_sub(1)?);
-        let here = account == self.me || step.txn.get(Table::GroupLog, &last).is_ok_and(|row| row.is_some());
-        here.then_some(ChainPlace { chain: *chain, next: progress.end() })
+        held.row.read_of(account, |chain, last| {
+            let row = || step.txn.get(Table::GroupLog, &place_key(group, chain, last));
+            account == self.me || row().is_ok_and(|row| row.is_some())
+        })
     }
 
     /// Where members listen, as far as it is known here.

@@ -115,14 +115,24 @@ impl Open {
     }
 
     /// A message that its author signed for a place whose key is used up. If another
-    /// stands there, the author told others something else.
-    pub(super) fn split_seen(&mut self, step: &mut Step<'_>, group: GroupId, message: &GroupMessageIn, encoded: &[u8]) {
+    /// stands there, the author told others something else. Says whether they did.
+    pub(super) fn split_seen(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        message: &GroupMessageIn,
+        encoded: &[u8],
+    ) -> bool {
         let (chain, number, author) = (message.chain, message.number, message.author);
         let place = step.txn.get(Table::GroupLog, &place_key(group, chain, number)).ok().flatten();
-        let Some((_, ours)) = place.as_deref().and_then(|row| row.split_first_chunk::<8>()) else { return };
-        let Some(held) = self.groups.get_mut(&group).filter(|_| ours != encoded) else { return };
+        let Some((_, ours)) = place.as_deref().and_then(|row| row.split_first_chunk::<8>()) else { return false };
+        let Some(held) = self.groups.get_mut(&group).filter(|_| ours != encoded) else { return false };
         let hash = GroupMessageIn::hash(encoded);
         held.gaps.saw(hash);
+        // It is kept and shown already: a third half costs nothing more.
+        if held.row.twins.contains(&(chain, number)) {
+            return true;
+        }
         let day = u32::try_from(step.now.0 / DAY_MS).unwrap_or(u32::MAX).saturating_add(GROUP_KEEP_DAYS);
         // One more half is enough to convince whoever comes later.
         if held.row.twins.len() < GROUP_TWINS_MAX && held.row.twins.insert((chain, number)) {
@@ -141,12 +151,17 @@ impl Open {
         let text = "A member of a group told others something else than you: they signed two different messages as \
                     the same one. Ask the others what they were told.";
         self.alert(step, "group.split_message", Severity::Critical, Some(author.to_string()), text);
+        true
     }
 
     /// The conversation shows that others were told something else.
     fn mark_split(&self, step: &mut Step<'_>, message: MessageRef) -> Result<(), ApiError> {
         let Some((entry, mut stored)) = self.load(step, message)? else { return Ok(()) };
-        stored.reason = Some("Its author told others something else.".to_owned());
+        let reason = Some("Its author told others something else.".to_owned());
+        if stored.reason == reason {
+            return Ok(());
+        }
+        stored.reason = reason;
         self.store_message(step, entry.arrival, &stored)?;
         step.tell(Event::MessageEdited(Box::new(self.view(&entry, &stored))));
         Ok(())

@@ -1,0 +1,118 @@
+//! What counts of somebody who is put out, and what an admin or a member may say that
+//! outlasts them.
+
+use secure_chat_protocol::wire::group::PersonIn;
+
+use super::*;
+
+/// Waits until the text stands in somebody's history.
+async fn has(who: &Persona, group: &str, text: &str) {
+    for _ in 0..1_200 {
+        if texts(who, group).await.iter().any(|known| known == text) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{} never had {text:?}", who.name);
+}
+
+#[tokio::test]
+async fn a_chain_of_which_nothing_came_takes_away_nothing_that_its_owner_said_before() {
+    let mut scene = Scene::new().await;
+    scene.warm().await;
+    let [alice, bob] = scene.both().await;
+    let mut key = scene.mallory.chain(scene.id);
+    for to in [alice, bob] {
+        let chain = key.hand_to(to);
+        scene.mallory.tell(to, scene.id, GroupControl::Chain { chain, tokens: None }).await;
+    }
+    scene.bob.away().await;
+    let said = scene.mallory.message(&mut key, scene.id, scene.mallory.me, "I know where it is");
+    scene.mallory.shows(alice, scene.id, &said).await;
+    hears(&mut scene.alice, "I know where it is").await;
+    // Another chain, and not a word in it.
+    let chain = scene.mallory.chain(scene.id).hand_to(alice);
+    scene.mallory.tell(alice, scene.id, GroupControl::Chain { chain, tokens: None }).await;
+    scene.mallory.goes_silent();
+    scene.alice.handle().unwrap().groups_remove_member(&scene.group, "mallory").await.unwrap();
+    scene.bob.back().await.unwrap();
+    has(&scene.bob, &scene.group, "I know where it is").await;
+    scene.goes_on().await;
+    scene.agree().await;
+    assert_eq!(scene.members(&scene.bob).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_edit_that_comes_after_a_later_one_changes_nothing() {
+    let mut scene = Scene::new().await;
+    scene.warm().await;
+    let both = scene.both().await;
+    let mut key = scene.mallory.chain(scene.id);
+    for to in both {
+        let chain = key.hand_to(to);
+        scene.mallory.tell(to, scene.id, GroupControl::Chain { chain, tokens: None }).await;
+    }
+    let me = scene.mallory.me;
+    let id = |number| MessageId([number; 16]);
+    let edit = |text: &str| Content::Edit { target: id(1), text: text.to_owned() };
+    let mut say = async |number, body| {
+        // No two of them at one time.
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        scene.mallory.saying(&mut key, scene.id, (me, id(number)), body)
+    };
+    let text = say(1, Content::Text { text: "at nine".to_owned(), reply_to: None }).await;
+    let ten = say(2, edit("at ten")).await;
+    let eleven = say(3, edit("at eleven")).await;
+    let end = say(4, Content::Text { text: "the end".to_owned(), reply_to: None }).await;
+    for encoded in [&text, &eleven, &ten, &end] {
+        scene.mallory.publish(scene.id, encoded).await;
+    }
+    for who in [&mut scene.alice, &mut scene.bob] {
+        hears(who, "the end").await;
+    }
+    scene.goes_on().await;
+    for who in [&scene.alice, &scene.bob] {
+        let texts = texts(who, &scene.group).await;
+        assert!(texts.contains(&"at eleven".to_owned()) && !texts.contains(&"at ten".to_owned()), "{}", who.name);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_beyond_all_others_is_refused_with_an_alert() {
+    let mut scene = Scene::new().await;
+    scene.promote().await;
+    scene.warm().await;
+    let both = scene.both().await;
+    let secret = SecretIn { generation: u64::MAX, secret: Fixed([9; 32]) };
+    for to in both {
+        scene.mallory.tell(to, scene.id, GroupControl::Secret(secret.clone())).await;
+    }
+    for who in [&mut scene.alice, &mut scene.bob] {
+        alerted(who, "group.invalid_secret").await;
+    }
+    scene.alice.handle().unwrap().groups_remove_member(&scene.group, "mallory").await.unwrap();
+    scene.goes_on().await;
+    scene.agree().await;
+}
+
+#[tokio::test]
+async fn a_member_changes_nothing_in_where_another_is_found() {
+    let mut scene = Scene::new().await;
+    scene.warm().await;
+    let [alice, bob] = scene.both().await;
+    scene.mallory.finds(bob).await;
+    let known = scene.mallory.addresses_of(bob);
+    assert!(!known.is_empty());
+    scene.bob.away().await;
+    for addresses in [vec!["/memory/1".to_owned()], Vec::new()] {
+        let people = vec![PersonIn { account: bob, addresses }];
+        scene.mallory.tell(alice, scene.id, GroupControl::People { people }).await;
+    }
+    // Whoever comes in is told what Alice knows.
+    let link = scene.alice.handle().unwrap().groups_invite(scene.group.clone(), None::<String>, None).await.unwrap();
+    let newcomer = Mallory::named(1);
+    newcomer.join(&link.invite.unwrap()).await;
+    assert_eq!(newcomer.addresses_of(bob), known);
+    scene.bob.back().await.unwrap();
+    scene.goes_on().await;
+}

@@ -21,6 +21,8 @@ pub const BEGINS: &str = "a file begins to grow";
 /// A whole file is about to get its name.
 pub const ENDS: &str = "a file is whole";
 
+/// A peer is asked for chunks. It is told of by a task, and can't be held.
+pub const ASKED: &str = "a peer is asked";
 /// A transfer has ended, however it did. It is told of by a task, and can't be held.
 pub const ENDED: &str = "a transfer has ended";
 

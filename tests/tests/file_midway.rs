@@ -179,7 +179,9 @@ async fn no_more_than_a_few_files_move_at_once_and_all_get_their_turn_and_chat_g
     }
     assert_eq!(most, DOWNLOADS_AT_ONCE_MAX);
     assert_eq!(begun.len(), files.len(), "none begins twice");
-    assert_eq!(begun[4], files[7], "Carol's second one does not wait for all of Alice's");
+    let turn = |file: &String| begun.iter().position(|begun| begun == file);
+    // Several of Alice's may end at the same moment: then some that are older come before it, and never all.
+    assert!(turn(&files[7]) < turn(&files[5]), "Carol's second one does not wait for all of Alice's");
 }
 
 async fn away(who: &mut Persona, seen_by: &mut Persona) {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::stream::FuturesUnordered;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
@@ -20,7 +20,8 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::form::Form;
 use super::limits::{
-    BATCH_CHUNKS, CHUNKS_IN_MEMORY_BYTES, HOLDER_SILENT_MAX, HOLDERS_AT_ONCE_MAX, NODE_REQUESTS_AT_ONCE_MAX,
+    BATCH_CHUNKS, CHUNKS_IN_MEMORY_BYTES, HOLDER_RETRIES, HOLDER_SILENT_MAX, HOLDERS_AT_ONCE_MAX,
+    NODE_REQUESTS_AT_ONCE_MAX,
 };
 use super::plan::{Plan, Window};
 use super::target::{self, Target, TargetError};
@@ -468,24 +469,50 @@ impl Run {
             Holder::Peer(_, account) => (account.to_string(), *account == self.author),
             Holder::Node(place) => (place.home.to_string(), false),
         };
-        let end = self.fetch_from(&name, holder).await;
+        let mut end = self.fetch_from(&name, &holder).await;
+        for wait in HOLDER_RETRIES {
+            // It may not know yet who we are, or its stream broke and not its connection.
+            if !matches!(end, End::Broken) || self.ends_within(wait).await {
+                break;
+            }
+            end = self.fetch_from(&name, &holder).await;
+        }
         if matches!(end, End::Lied) && !is_author {
             self.shared.progress.caught(name);
         }
         verdict(end, is_author)
     }
 
-    async fn fetch_from(&self, name: &str, holder: Holder) -> End {
+    /// Waits this long, unless the transfer is over before.
+    async fn ends_within(&self, wait: Duration) -> bool {
+        let passed = tokio::time::sleep(wait);
+        tokio::pin!(passed);
+        loop {
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.shared.is_over() {
+                return true;
+            }
+            tokio::select! {
+                () = &mut passed => return false,
+                () = changed => {}
+            }
+        }
+    }
+
+    async fn fetch_from(&self, name: &str, holder: &Holder) -> End {
         let lied = Arc::new(OnceLock::new());
         let peer = match holder {
-            Holder::Peer(peer, _) => peer,
-            Holder::Node(place) => return self.fetch_node(name, &place, &lied).await,
+            Holder::Peer(peer, _) => *peer,
+            Holder::Node(place) => return self.fetch_node(name, place, &lied).await,
         };
         let Ok(stream) = self.net.open_stream(peer).await else { return End::Broken };
         let way = match self.net.route(peer).await {
             Some(Route::Relayed) => Way::Relayed,
             _ => Way::Direct,
         };
+        tracing::trace!(target: "transfer", "a peer is asked");
         let mut asked = VecDeque::new();
         let end = self.fetch_stream(stream, (name, way), &lied, &mut asked).await;
         self.shared.give_back(asked.into_iter().map(|(index, _)| index));

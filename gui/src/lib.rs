@@ -17,6 +17,8 @@ mod app_tests;
 mod ask;
 pub mod bridge;
 #[cfg(test)]
+mod file_tests;
+#[cfg(test)]
 mod group_tests;
 pub mod hosting;
 pub mod launch;

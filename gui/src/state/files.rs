@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use secure_chat_node::api::ErrorKind;
+use secure_chat_node::files::limits::CONFIRM_ABOVE_BYTES;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -83,6 +85,10 @@ pub(crate) struct Files {
     pub(crate) progress: HashMap<String, Progress>,
     /// A file is being shared, or why it was not.
     pub(crate) sharing: Option<Result<(), String>>,
+    /// What was shared last, by its path.
+    asked: String,
+    /// The path of a file that is shared only after the person said once more that it is meant.
+    pub(crate) unconfirmed: Option<String>,
     /// Why a file could not be fetched.
     pub(crate) errors: HashMap<String, String>,
     /// Where files were saved.
@@ -138,6 +144,11 @@ pub(crate) fn is_risky(name: &str) -> bool {
     ];
     let extension = name.trim_end_matches(['.', ' ']).rsplit_once('.').map_or("", |(_, extension)| extension);
     RISKY.iter().any(|risky| extension.eq_ignore_ascii_case(risky))
+}
+
+/// Whether a file is so long that the node asks once more before it moves it.
+pub(crate) fn is_very_long(bytes: u64) -> bool {
+    bytes > CONFIRM_ABOVE_BYTES
 }
 
 /// What the events about a transfer say.
@@ -250,6 +261,10 @@ impl State {
                 self.read_files(asks);
                 self.share_next(asks);
             }
+            Answer::Shared(Err(error)) if error.kind == ErrorKind::ConfirmationRequired => {
+                self.files.sharing = None;
+                self.files.unconfirmed = Some(self.files.asked.clone());
+            }
             Answer::Shared(Err(error)) => self.files.sharing = Some(Err(error.message)),
             Answer::Downloaded { file_id, result } => {
                 self.files.progress.remove(&file_id);
@@ -282,6 +297,7 @@ impl State {
     /// Shares a file.
     pub(super) fn share(&mut self, share: Share, asks: &mut Vec<Ask>) {
         self.files.sharing = Some(Ok(()));
+        self.files.asked.clone_from(&share.path);
         asks.push(ask::Ask::Share(share).into());
     }
 

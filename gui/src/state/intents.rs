@@ -209,6 +209,7 @@ impl State {
         self.groups.asking = None;
         self.groups.invite = None;
         self.files.sharing = None;
+        self.files.unconfirmed = None;
         self.caring = None;
         self.requesting = None;
         self.overlay = Some(overlay);

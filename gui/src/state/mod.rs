@@ -25,7 +25,7 @@ mod writing;
 
 pub(crate) use chat::{Chat, Composing, Search, Selection};
 pub(crate) use desktop::Desktop;
-pub(crate) use files::{Files, Order, Progress, Source, is_risky};
+pub(crate) use files::{Files, Order, Progress, Source, is_risky, is_very_long};
 pub(crate) use groups::Groups;
 pub(crate) use heights::Heights;
 pub(crate) use intent::{Confirm, Effect, Intent, Overlay, Recipient, copied};

@@ -551,6 +551,10 @@ strings! {
     copy_path: Text = "Copy path";
     save: Text = "Save";
     save_as: Text = "Save as…";
+    very_long_to_share: Text = "This file is very long: sending it takes hours on most lines. Share it if that is meant.";
+    very_long_to_save: fn(&str) -> String =
+        |size| format!("This file is very long ({size}). Fetch it only if you have the room and the time.");
+    share_anyway: Text = "Share it anyway";
     save_copy: Text = "Save a copy…";
     save_copy_text: Text = "The file is kept encrypted here. Whoever gets to the folder can read the copy.";
     keep_encrypted: Text = "Keep it here, encrypted";

@@ -8,8 +8,9 @@ use super::Cx;
 use super::paths::{in_downloads, path_field};
 use crate::ask::desktop::Pick;
 use crate::ask::files::{File, Share};
-use crate::state::{Intent, Key, Recipient, State, is_risky};
+use crate::state::{Intent, Key, Recipient, State, is_risky, is_very_long};
 use crate::strings::tr;
+use crate::text;
 use crate::widgets::{Field, PushButton, error_text, muted, section};
 
 /// What is being filled in.
@@ -72,9 +73,15 @@ impl ShareDialog {
         if let Some(Err(error)) = &state.files.sharing {
             error_text(ui, error);
         }
+        // Of this file, and no other that was chosen since.
+        let unconfirmed = state.files.unconfirmed.as_deref() == Some(self.path.trim());
+        if unconfirmed {
+            error_text(ui, tr().very_long_to_share);
+        }
         let ready = !busy && !self.path.trim().is_empty() && self.to != Recipient::Nobody;
         ui.add_space(4.0);
-        let button = PushButton::new(tr().share_now).primary().icon(Icon::Share2).wide().busy(busy).enabled(ready);
+        let label = if unconfirmed { tr().share_anyway } else { tr().share_now };
+        let button = PushButton::new(label).primary().icon(Icon::Share2).wide().busy(busy).enabled(ready);
         if ui.add(button).clicked() {
             let (to, group_id) = match &self.to {
                 Recipient::Person(name) => (Some(name.clone()), None),
@@ -83,7 +90,7 @@ impl ShareDialog {
             };
             let expires = EXPIRIES.get(self.expires).copied().unwrap_or(EXPIRIES[0]);
             let (path, caption) = (self.path.trim().to_owned(), self.caption.trim().to_owned());
-            let confirm = is_risky(&path);
+            let confirm = is_risky(&path) || unconfirmed;
             cx.say(Intent::Share(Share { path, to, group_id, expires, caption, confirm }));
         }
     }
@@ -124,7 +131,14 @@ impl ShareDialog {
         if risky {
             error_text(ui, tr().risky_to_open);
         }
-        let kept = state.files.get(file_id).is_some_and(File::is_kept);
+        let file = state.files.get(file_id);
+        let kept = file.is_some_and(File::is_kept);
+        let long = file.map(|file| file.size).filter(|bytes| !kept && is_very_long(*bytes));
+        if let Some(bytes) = long {
+            error_text(ui, &(tr().very_long_to_save)(&text::bytes(bytes)));
+        }
+        // Whoever reads this and goes on has confirmed it.
+        let confirm = risky || long.is_some();
         // One of two ways to save it is the one that is meant to be taken.
         let keeps = !kept && state.preferences.switch(Key::EncryptReceived) == Some(true);
         if kept {
@@ -137,7 +151,7 @@ impl ShareDialog {
                 keep.request_focus();
             }
             if keep.clicked() {
-                cx.say(Intent::Download { file_id: file_id.to_owned(), path: None, confirm: risky });
+                cx.say(Intent::Download { file_id: file_id.to_owned(), path: None, confirm });
             }
             ui.add_space(6.0);
             section(ui, tr().or_save_copy);
@@ -158,7 +172,7 @@ impl ShareDialog {
         };
         if (ui.add(button).clicked() || (enter && !risky)) && ready {
             let path = Some(self.save_to.trim().to_owned());
-            cx.say(Intent::Download { file_id: file_id.to_owned(), path, confirm: risky });
+            cx.say(Intent::Download { file_id: file_id.to_owned(), path, confirm });
         }
     }
 }

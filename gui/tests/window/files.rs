@@ -116,3 +116,19 @@ fn what_is_received_is_kept_encrypted_until_a_copy_is_saved() {
     tab(&mut alice, "Chat");
     until(&mut alice, "the way to the copy", |alice| alice.query_by_label("Open folder: letter.pdf").map(|_| ()));
 }
+
+#[test]
+fn a_very_long_file_is_asked_about_before_it_is_shared() {
+    let town = Town::new();
+    let (mut alice, _bob) = alice_and_bob(&town);
+    // More than four gibibytes that take no room on the disk.
+    let path = town.folders.path().join("all the films.zip");
+    std::fs::File::create(&path).unwrap().set_len((4 << 30) + 1).unwrap();
+    button(&mut alice, "Share a file");
+    type_into(&mut alice, Role::TextInput, "Path of the file", &path.display().to_string());
+    button(&mut alice, "Share");
+    until_label_contains(&mut alice, "This file is very long");
+    // Another file is another question.
+    retype(&mut alice, "Path of the file", "/no/such/film.zip");
+    until(&mut alice, "the first answer", |alice| alice.query_by_role_and_label(Role::Button, "Share").map(|_| ()));
+}

@@ -35,6 +35,8 @@ pub(crate) enum Key {
     /// Others are told where this machine can be reached directly.
     ShareAddresses,
     DownloadFolder,
+    /// Which types of files may be shared and fetched.
+    FilePolicy,
     /// Parts of the setting that belongs to the window.
     Theme,
     Scale,
@@ -60,6 +62,7 @@ impl Key {
             Self::EncryptReceived => "encrypt_received_files",
             Self::ShareAddresses => "share_addresses",
             Self::DownloadFolder => "download_folder",
+            Self::FilePolicy => "file_policy",
             Self::Theme => "theme",
             Self::Scale => "scale",
             Self::ReducedMotion => "reduced_motion",

@@ -419,6 +419,10 @@ strings! {
     addresses_setting_text: Text = "Contacts learn where your machine can be reached";
     encrypt_received: Text = "Keep received files encrypted";
     encrypt_received_text: Text = "Sealed in the data directory, until you save a copy that can be read";
+    file_types: Text = "Types of files";
+    file_types_text: Text = "Which may be shared and fetched";
+    file_types_known: Text = "well known ones";
+    file_types_all: Text = "all of them";
     who_may_request: Text = "Chat requests";
     who_may_request_text: Text = "Who may ask you for a chat";
     requests_everyone: Text = "from everybody";

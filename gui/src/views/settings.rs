@@ -79,6 +79,17 @@ fn privacy(ui: &mut Ui, state: &State, cx: &mut Cx) {
             cx.say(Intent::Set { key, value: Value::from(!on) });
         }
     }
+    if let Some(policy) = preferences.word(Key::FilePolicy) {
+        let all = [("known", tr().file_types_known), ("all", tr().file_types_all)];
+        let current = all.iter().find(|(value, _)| *value == policy).map_or(policy, |(_, name)| *name);
+        choice(ui, tr().file_types, tr().file_types_text, current, |ui| {
+            for (value, name) in all {
+                if ui.selectable_label(policy == value, name).clicked() {
+                    cx.say(Intent::Set { key: Key::FilePolicy, value: Value::from(value) });
+                }
+            }
+        });
+    }
     if let Some(who) = preferences.word(Key::WhoMayRequest) {
         let all = [
             ("everyone", tr().requests_everyone),

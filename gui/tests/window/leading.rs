@@ -149,5 +149,9 @@ fn who_is_online_is_asked_for_a_chat_out_of_the_list() {
     type_into(&mut alice, Role::TextInput, "Greeting", "from the list");
     button(&mut alice, "Send request");
     assert_eq!(asked(), ("alice".to_owned(), "from the list".to_owned()));
-    until_label(&mut alice, "Your chat request to carol");
+    // From now on she stands in the list, and can't be written to before she answers.
+    until(&mut alice, "carol", |alice| {
+        alice.query_by_role_and_label(Role::ListBoxOption, "carol").map(|row| row.click())
+    });
+    until_label_contains(&mut alice, "as soon as your request is accepted");
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use secure_chat_node::api::{Event, JoinPolicy, Role};
+use secure_chat_protocol::limits::SIGNED_PREKEY_ROTATE_MS;
 use secure_chat_tests::{PASSWORD, Persona, TestNet, become_contacts};
 
 /// The kinds of entries in somebody's log.
@@ -81,5 +82,18 @@ async fn what_happens_to_people_files_and_groups_is_in_the_log() {
     }
     for kind in ["file.downloaded", "group.joined", "group.role_changed", "request.accepted", "request.received"] {
         assert!(bobs.contains(kind), "{kind} is not in {bobs:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_replacement_of_the_signed_prekey_is_in_the_log() {
+    let net = TestNet::new().unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    assert!(!kinds(&alice).await.contains("session.rotated"));
+    alice.away().await;
+    alice.clock.jump(i64::try_from(SIGNED_PREKEY_ROTATE_MS).unwrap() + 1_000);
+    alice.back().await.unwrap();
+    while !kinds(&alice).await.contains("session.rotated") {
+        tokio::task::yield_now().await;
     }
 }

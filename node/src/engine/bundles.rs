@@ -159,12 +159,10 @@ impl Open {
             );
         };
         let account = record.account_id();
-        let Some(contact) = self.contacts.get_mut(&account) else { return };
-        if contact.record().is_some_and(|known| record.compared_with(&known) == Succession::Forked) {
-            let text = "A contact's identity has signed two different records under one number: the account is used \
-                        in two places that don't know of each other, or by somebody else as well.";
-            return self.alert(step, "record.forked", Severity::Critical, Some(account.to_string()), text);
+        if self.has_forked(step, &record) {
+            return;
         }
+        let Some(contact) = self.contacts.get_mut(&account) else { return };
         let newer = contact.learn(&record);
         let told = plausible_addresses(&person.addresses);
         let reachable = !told.is_empty() && contact.addresses.is_empty();
@@ -175,5 +173,18 @@ impl Open {
         if newer || reachable {
             step.deliver.insert(account);
         }
+    }
+
+    /// Whether a contact's identity has signed another record under the number of the one that is known; that is told.
+    pub(super) fn has_forked(&mut self, step: &mut Step<'_>, record: &Record) -> bool {
+        let account = record.account_id();
+        let known = self.contacts.get(&account).and_then(|contact| contact.record());
+        if !known.is_some_and(|known| record.compared_with(&known) == Succession::Forked) {
+            return false;
+        }
+        let text = "A contact's identity has signed two different records under one number: the account is used \
+                    in two places that don't know of each other, or by somebody else as well.";
+        self.alert(step, "record.forked", Severity::Critical, Some(account.to_string()), text);
+        true
     }
 }

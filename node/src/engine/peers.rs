@@ -188,6 +188,8 @@ impl Open {
         if self.greeted.len() < LOCAL_PEERS_MAX || self.greeted.contains_key(&account) {
             self.greeted.insert(account, record.clone());
         }
+        // The record that was known stays; the connection is theirs all the same.
+        self.has_forked(step, &record);
         let Some(contact) = self.contacts.get_mut(&account).filter(|contact| !contact.blocked) else {
             return Some(account);
         };

@@ -220,6 +220,17 @@ async fn what_was_said_in_one_group_is_not_taken_in_another() {
 }
 
 #[tokio::test]
+async fn who_signs_two_records_under_one_number_is_shown() {
+    let mut scene = Scene::new().await;
+    let [alice, _] = scene.both().await;
+    scene.mallory.greets(alice).await;
+    scene.mallory.forks_her_record();
+    scene.mallory.greets(alice).await;
+    alerted(&mut scene.alice, "record.forked").await;
+    scene.goes_on().await;
+}
+
+#[tokio::test]
 async fn keys_that_somebody_else_hands_over_change_nothing() {
     let mut scene = Scene::new().await;
     scene.warm().await;

@@ -53,6 +53,7 @@ pub(crate) struct Inside {
 struct State {
     identity: IdentityKeyPair,
     record: Record,
+    fields: RecordFields,
     prekeys: PreKeys,
     sessions: HashMap<AccountId, SessionSet>,
     routes: HashMap<AccountId, (PeerId, Vec<Address>)>,
@@ -101,7 +102,7 @@ impl Mallory {
             homes: Vec::new(),
             mailbox: None,
         };
-        let record = Record::create(&identity, fields, None, now()).unwrap();
+        let record = Record::create(&identity, fields.clone(), None, now()).unwrap();
         let prekeys = PreKeys::generate(&identity, now(), &mut rng);
         let mut config = NetworkConfig::new(Zeroizing::new(*peer.expose()), TransportKind::Memory);
         // Tests of one process share the memory's ports: this one is not of the seed.
@@ -111,6 +112,7 @@ impl Mallory {
         let state = Arc::new(Mutex::new(State {
             identity,
             record,
+            fields,
             prekeys,
             sessions: HashMap::new(),
             routes: HashMap::new(),
@@ -345,6 +347,16 @@ impl Mallory {
             }
         };
         tokio::time::timeout(PATIENCE, wait).await.expect("nobody listens");
+    }
+
+    /// Signs another record under the number of the one that she has.
+    pub(crate) fn forks_her_record(&self) {
+        let mut state = self.lock();
+        let mut fields = state.fields.clone();
+        fields.addresses = vec!["/ip4/203.0.113.9/tcp/4001".to_owned()];
+        let forked = Record::create(&state.identity, fields, None, now()).unwrap();
+        assert_eq!((forked.seq(), forked.encoded() == state.record.encoded()), (state.record.seq(), false));
+        state.record = forked;
     }
 
     /// Says who she is, and asks who is there.

@@ -238,7 +238,8 @@ async fn what_is_taken_back_in_the_middle_leaves_nothing_at_the_recipient_nor_at
         become_contacts(&mut alice, &mut bob).await.unwrap();
         let (from, to) = (Folder::new(), Folder::new());
         away(&mut bob, &mut alice).await;
-        let file = share(&alice, "bob", &from.write("a.zip", &bytes(40 * CHUNK_BYTES, 1))).await;
+        // Far more than has come and waits in memory when they die: what is written still must not make it whole.
+        let file = share(&alice, "bob", &from.write("a.zip", &bytes(80 * CHUNK_BYTES, 1))).await;
         left_at_a_node(&mut alice, &file).await;
         let chunks = net.folder().join("rendezvous-0/chunks");
         assert_eq!(lying(&chunks), 1);

@@ -8,6 +8,19 @@ use clap::{Args, Parser, Subcommand};
 use secure_chat_rendezvous::{FileConfig, RendezvousConfig};
 use tracing_subscriber::EnvFilter;
 
+/// What clap says on several lines, on one, and without the usage.
+pub(crate) fn what_is_wrong(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let said = text.split("\n\nUsage:").next().unwrap_or_default();
+    let said = said.split("\n\nFor more information").next().unwrap_or_default();
+    format!("{} (--help shows all options)", on_one_line(said))
+}
+
+/// The same words on one line.
+pub(crate) fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Hosts a rendezvous node for Secure Chat.
 #[derive(Debug, Parser)]
 #[command(version, about, propagate_version = true)]

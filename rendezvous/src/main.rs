@@ -6,6 +6,7 @@ mod status;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use secure_chat_rendezvous::{RendezvousConfig, RendezvousNode};
 
 use crate::cli::{Cli, Command};
@@ -16,12 +17,17 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    // A wrong option ends the program here, with status 2 and a line that says what is wrong.
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+            error.exit();
+        }
+        eprintln!("{}", cli::what_is_wrong(&error));
+        std::process::exit(i32::from(EXIT_USAGE))
+    });
     let resolved = match cli.resolve() {
         Ok(resolved) => resolved,
         Err(error) => {
-            eprintln!("secure-chat-rendezvous: {error:#}");
+            eprintln!("secure-chat-rendezvous: {}", cli::on_one_line(&format!("{error:#}")));
             return ExitCode::from(EXIT_USAGE);
         }
     };

@@ -37,6 +37,7 @@ async fn a_wrong_option_a_wrong_address_and_a_wrong_file_exit_2_with_a_line_that
         let (code, out, err) = run(directory.path(), &options).await;
         assert_eq!((code, out.as_str()), (Some(2), ""), "{options:?}: {err}");
         assert!(err.contains(said), "{options:?}: {err}");
+        assert_eq!(err.lines().count(), 1, "{options:?}: {err}");
     }
     assert_eq!(run(directory.path(), &["--version"]).await.0, Some(0));
     assert_eq!(run(directory.path(), &["--help"]).await.0, Some(0));

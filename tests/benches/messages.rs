@@ -165,6 +165,7 @@ async fn online(latency: bool, stream: bool) -> anyhow::Result<()> {
         println!("{:<44} {:>11.0}   (to reach: 10,000)", "shown at the other side, durable on both", rate(last));
         println!("{:<44} {:>11.0}", "of which: durable at the sender", rate(durable));
         println!("{:<44} {:>11.0}", "libp2p request-response, 64 in flight", raw.stream(STREAM_MESSAGES).await?);
+        println!("{:<44} {:>11.0}", "plain TCP, a write for each", plain_tcp_stream(STREAM_MESSAGES).await?);
     }
     raw.stop().await;
     alice.handle.shutdown().await;
@@ -333,4 +334,25 @@ async fn plain_tcp(count: usize) -> anyhow::Result<Vec<Duration>> {
         times.push(start.elapsed());
     }
     Ok(times)
+}
+
+/// Messages in a second that arrive, each written for itself, with nothing stored and nothing encrypted.
+async fn plain_tcp_stream(count: usize) -> anyhow::Result<f64> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let at = listener.local_addr()?;
+    let reading = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await?;
+        let mut bytes = [0; TEXT_BYTES];
+        for _ in 0..count {
+            stream.read_exact(&mut bytes).await?;
+        }
+        Ok::<_, std::io::Error>(Instant::now())
+    });
+    let mut stream = tokio::net::TcpStream::connect(at).await?;
+    stream.set_nodelay(true)?;
+    let start = Instant::now();
+    for _ in 0..count {
+        stream.write_all(&[7; TEXT_BYTES]).await?;
+    }
+    Ok(count as f64 / (reading.await?? - start).as_secs_f64())
 }

@@ -12,7 +12,7 @@ use secure_chat_node::api::{
     ApiError, Direction, Downloaded, ErrorKind, Event, FileState, FileView, JoinPolicy, Status,
 };
 use secure_chat_node::files::limits::{DOWNLOADS_AT_ONCE_MAX, DOWNLOADS_OF_ONE_SHARER_MAX};
-use secure_chat_tests::hold::{BEGINS, ENDED, ENDS, Transfers, WRITTEN};
+use secure_chat_tests::hold::{ASKED, BEGINS, ENDED, ENDS, Transfers, WRITTEN};
 use secure_chat_tests::{Persona, TestNet, become_contacts};
 use tokio::task::JoinHandle;
 
@@ -329,10 +329,53 @@ async fn how_far_it_came_is_shown_also_while_it_is_halted() {
     transfers.release();
     transfers.passed(ENDED, 1).await;
     assert_eq!(shown(&bob).await, (FileState::Paused, 20 * CHUNK_BYTES as u64));
+    bob.killed().await;
+    assert!(answered(waiting).await.is_err(), "the peer that was asked is gone");
+    bob.back().await.unwrap();
+    let lies_there = bob.until(|event| match event {
+        Event::FileState(view) if view.state == FileState::Paused => Some(view.bytes_done),
+        _ => None,
+    });
+    assert!(lies_there.await.unwrap() >= 20 * CHUNK_BYTES as u64, "what came is shown in the next life too");
     bob.handle().unwrap().files_resume(file.clone()).await.unwrap();
-    let done = answered(waiting).await.unwrap();
-    assert_eq!(std::fs::read(done.path).unwrap(), content);
+    let done = bob.until(|event| match event {
+        Event::FileCompleted { downloaded, .. } => downloaded,
+        _ => None,
+    });
+    assert_eq!(std::fs::read(done.await.unwrap().path).unwrap(), content);
     assert_eq!(shown(&bob).await, (FileState::Completed, 40 * CHUNK_BYTES as u64));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_in_use_when_it_was_to_go_goes_in_the_next_life() {
+    let transfers = Transfers::of_this_process().await;
+    let net = TestNet::new().unwrap();
+    let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
+    become_contacts(&mut alice, &mut bob).await.unwrap();
+    let (from, to) = (Folder::new(), Folder::new());
+    let path = from.write("a.zip", &bytes(80 * CHUNK_BYTES, 1));
+    for (round, cancels) in [false, true].into_iter().enumerate() {
+        let file = share(&alice, "bob", &path).await;
+        offered(&mut bob).await;
+        transfers.hold_at(WRITTEN, Some(20));
+        let waiting = download(&bob, &file, &to);
+        transfers.standing(1).await;
+        let handle = bob.handle().unwrap();
+        if cancels {
+            handle.files_cancel(file.clone()).await.unwrap();
+        } else {
+            handle.files_delete(file.clone()).await.unwrap();
+        }
+        assert!(answered(waiting).await.is_err());
+        bob.killed().await;
+        transfers.release();
+        transfers.passed(ENDED, round + 1).await;
+        assert_eq!(lying(to.path()), 1, "nobody was left to remove it");
+        bob.back().await.unwrap();
+        empties(to.path()).await;
+        let states: Vec<_> = list(&bob).await.into_iter().filter(|row| row.file_id == file).collect();
+        assert_eq!(states.first().map(|row| row.state), cancels.then_some(FileState::Cancelled));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -415,4 +458,42 @@ async fn whoever_deletes_a_group_s_file_hands_on_nothing_more_of_it() {
     let done = answered(waiting).await.unwrap();
     assert_eq!(std::fs::read(done.path).unwrap(), content);
     assert_eq!(carols.names(), ["film.mp4"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_who_comes_while_a_file_is_fetched_hands_on_the_rest() {
+    const CHUNKS: usize = 200;
+    let transfers = Transfers::of_this_process().await;
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    alice.handle().unwrap().settings_set("upload_max_bytes", serde_json::json!(0)).await.unwrap();
+    let made = alice.handle().unwrap().groups_create("Hikers", None::<String>, false, JoinPolicy::Invite);
+    let group = made.await.unwrap().group_id;
+    for other in [&mut bob, &mut carol] {
+        joins(&mut alice, other, &group).await;
+    }
+    let (from, bobs, carols) = (Folder::new(), Folder::new(), Folder::new());
+    let content = bytes(CHUNKS * CHUNK_BYTES, 9);
+    let path = from.write("film.mp4", &content).to_string_lossy().into_owned();
+    let shared =
+        alice.handle().unwrap().files_share(path, None::<String>, Some(group), None, None::<String>, None::<bool>);
+    let file = shared.await.unwrap().file_id;
+    offered(&mut bob).await;
+    offered(&mut carol).await;
+    answered(download(&bob, &file, &bobs)).await.unwrap();
+    bob.away().await;
+    transfers.hold_at(WRITTEN, Some(10));
+    let waiting = download(&carol, &file, &carols);
+    transfers.standing(1).await;
+    transfers.passed(ASKED, 2).await;
+    bob.back().await.unwrap();
+    // Once for Bob, once for Carol, and now Bob for Carol.
+    transfers.passed(ASKED, 3).await;
+    alice.away().await;
+    transfers.release();
+    let done = answered(waiting).await.unwrap();
+    assert_eq!(done.holders, 2);
+    assert_eq!(std::fs::read(done.path).unwrap(), content);
 }

@@ -101,6 +101,9 @@ pub struct Group {
     /// Who invited us.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invited_by: Option<String>,
+    /// Their account id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invited_by_account_id: Option<String>,
     /// Requests to join that wait for us.
     pub requests: usize,
     /// Muted until then.
@@ -187,6 +190,8 @@ pub struct GroupInviteLink {
     pub invite: Option<String>,
     /// Who made it.
     pub by: String,
+    /// Their account id.
+    pub account_id: String,
     /// When it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<At>,

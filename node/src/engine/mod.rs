@@ -42,9 +42,7 @@ use self::state::Open;
 use self::work::{Done, Work};
 use crate::api::{At, Command, Event, NodeHandle, NumberedEvent};
 use crate::config::NodeConfig;
-use crate::messaging::limits::{
-    COMMANDS_MAX, COMMIT_WINDOW_MS, GOSSIP_COMMIT_WINDOW_MAX_MS, GOSSIP_COMMIT_WINDOW_MS, RESULTS_MAX, STEP_MAX_INPUTS,
-};
+use crate::messaging::limits::{COMMANDS_MAX, COMMIT_WINDOW_MS, GOSSIP_COMMIT_WINDOW_MS, RESULTS_MAX, STEP_MAX_INPUTS};
 use crate::network::NetworkEvent;
 use crate::store::StoreOptions;
 
@@ -104,7 +102,6 @@ impl Node {
             events,
             event_seq: 0,
             started: Instant::now(),
-            last_step: Duration::ZERO,
             open: None,
             opening: false,
             generation: 0,
@@ -197,8 +194,6 @@ pub(crate) struct Engine {
     events: broadcast::Sender<NumberedEvent>,
     event_seq: u64,
     pub(crate) started: Instant,
-    /// How long the last step took.
-    last_step: Duration,
     /// The open account.
     pub(crate) open: Option<Box<Open>>,
     /// An account is being made or opened.
@@ -264,9 +259,7 @@ impl Engine {
         let open = self.open.as_ref()?;
         let done = match input {
             Input::Network(event) if matches!(**event, NetworkEvent::Gossip { .. }) => {
-                // Who is busy takes more at once.
-                let most = Duration::from_millis(GOSSIP_COMMIT_WINDOW_MAX_MS);
-                return Some(self.last_step.clamp(Duration::from_millis(GOSSIP_COMMIT_WINDOW_MS), most));
+                return Some(Duration::from_millis(GOSSIP_COMMIT_WINDOW_MS));
             }
             Input::Done(done) => done,
             _ => return None,
@@ -298,9 +291,7 @@ impl Engine {
                 other => run.push(other),
             }
         }
-        let began = Instant::now();
         self.step(run);
-        self.last_step = began.elapsed();
         if self.open.as_ref().is_some_and(|open| open.lock_is_due()) {
             self.lock(inboxes).await;
         }

@@ -87,6 +87,7 @@ enum Stored {
     File(Box<FileRow>),
     Leaves(Bytes),
     Doomed(Box<DoomedRow>),
+    Discarded(Box<DiscardedRow>),
 }
 
 /// What waits at rendezvous nodes of a file that is gone, and is to go too.
@@ -117,12 +118,40 @@ pub(crate) fn doomed_key(file: FileId) -> Vec<u8> {
     [b"doomed".as_slice(), file.as_ref()].concat()
 }
 
+/// What lies on this disk of a file that nobody wants any more, and is to go.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DiscardedRow {
+    /// The file that it was.
+    pub(crate) file: FileId,
+    /// Where it was to go, or is.
+    pub(crate) path: String,
+    /// It grew beside that place; else it lies there.
+    pub(crate) grew: bool,
+}
+
+impl DiscardedRow {
+    /// For the vault.
+    ///
+    /// # Errors
+    /// [`EncodeError`]
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        codec::encode(&Stored::Discarded(Box::new(self.clone())), ROW_MAX_BYTES)
+    }
+}
+
+/// Where that stands.
+pub(crate) fn discarded_key(file: FileId) -> Vec<u8> {
+    [b"discarded".as_slice(), file.as_ref()].concat()
+}
+
 /// A row of the table of files.
 pub(crate) enum Row {
     /// A file.
     File(Box<FileRow>),
     /// What is left of one at nodes.
     Doomed(Box<DoomedRow>),
+    /// What is left of one on this disk.
+    Discarded(Box<DiscardedRow>),
 }
 
 impl FileRow {
@@ -161,6 +190,7 @@ pub(crate) fn decode(row: &[u8]) -> Result<Option<Row>, DecodeError> {
     match codec::decode_own(row, ROW_MAX_BYTES)? {
         Stored::File(file) => Ok(Some(Row::File(file))),
         Stored::Doomed(doomed) => Ok(Some(Row::Doomed(doomed))),
+        Stored::Discarded(discarded) => Ok(Some(Row::Discarded(discarded))),
         Stored::Leaves(_) => Ok(None),
     }
 }

@@ -100,23 +100,24 @@ pub(crate) fn growing(target: &Path, file: FileId) -> PathBuf {
     target.with_file_name(format!(".{file}.part"))
 }
 
-/// Removes what grew of a file, unless a task still writes to it.
+/// Removes what grew of a file, unless a task still writes to it. Whether it is gone.
 ///
 /// # Errors
 /// Those of the disk.
-pub(crate) fn remove_growing(target: &Path, file: FileId) -> io::Result<()> {
+pub(crate) fn remove_growing(target: &Path, file: FileId) -> io::Result<bool> {
     let path = growing(target, file);
     let there = match fs::symlink_metadata(&path) {
         Ok(there) => there,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(error),
     };
     // Whoever writes has it locked, and removes it themselves when they end, or still need it.
     let lock = if there.is_file() { Some(File::open(&path)?) } else { None };
     if let Some(Err(TryLockError::WouldBlock)) = lock.as_ref().map(File::try_lock) {
-        return Ok(());
+        return Ok(false);
     }
-    fs::remove_file(&path)
+    fs::remove_file(&path)?;
+    Ok(true)
 }
 
 /// Where the file is already, if it is: whoever put it there died before saying so.
@@ -540,12 +541,12 @@ mod tests {
     fn what_somebody_still_writes_to_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("a.txt");
-        remove_growing(&target, ID).unwrap();
+        assert!(remove_growing(&target, ID).unwrap());
         let writing = Target::open(&target, Form::Plain, ID).unwrap();
-        remove_growing(&target, ID).unwrap();
+        assert!(!remove_growing(&target, ID).unwrap());
         assert!(growing(&target, ID).exists());
         drop(writing);
-        remove_growing(&target, ID).unwrap();
+        assert!(remove_growing(&target, ID).unwrap());
         assert!(!growing(&target, ID).exists());
     }
 

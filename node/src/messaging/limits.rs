@@ -27,8 +27,6 @@ pub const DELIVERIES_IN_FLIGHT_MAX: usize = 2;
 pub const COMMIT_WINDOW_MS: u64 = 5;
 /// How long a message of a group waits for others, to share a commit with them.
 pub const GOSSIP_COMMIT_WINDOW_MS: u64 = 10;
-/// The same where a commit takes longer than that: as long as the last one, and at most this.
-pub const GOSSIP_COMMIT_WINDOW_MAX_MS: u64 = 50;
 /// Messages of one contact that wait for an earlier one.
 pub const HELD_MAX_MESSAGES: usize = 10_000;
 /// Envelopes on their way to the mailboxes of one contact.

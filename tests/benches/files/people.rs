@@ -22,7 +22,7 @@ pub(super) struct Side {
 
 /// What one side took from the machine.
 pub(super) struct Took {
-    pub(super) peak_mib: f64,
+    pub(super) peak_mb: f64,
     pub(super) cpu_s: f64,
 }
 
@@ -63,7 +63,7 @@ impl Side {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let line = status.lines().find(|line| line.starts_with("VmHWM")).context("no peak")?;
         let kib: f64 = line.split_whitespace().nth(1).context("no peak")?.parse()?;
-        Ok(Took { peak_mib: kib / 1024.0, cpu_s: self.cpu_s()? - cpu_s })
+        Ok(Took { peak_mb: kib * 1024.0 / 1e6, cpu_s: self.cpu_s()? - cpu_s })
     }
 
     /// Asks, and waits as long as it takes.

@@ -246,6 +246,8 @@ impl Open {
             FileWork::Left { file, at, attempt, result } => self.left(step, file, at, attempt, result),
             FileWork::Changed { files } => files.into_iter().for_each(|file| self.source_changed(step, file)),
             FileWork::Removed { file, left } => self.removed(step, file, left),
+            FileWork::Discarded { file, gone } => self.discarded(step, file, gone),
+            FileWork::Measured { lengths } => self.measured(step, lengths),
             FileWork::Counted { file, downloads } => self.counted(step, file, downloads),
             FileWork::Fetched { file, attempt, target, result } => self.fetched(step, file, attempt, &target, result),
         }

@@ -1,7 +1,5 @@
 //! Received files that are kept encrypted in the data directory.
 
-use std::path::Path;
-
 use secure_chat_protocol::file::ChunkCipher;
 
 use super::download::target_error;
@@ -58,17 +56,6 @@ impl Open {
             };
             // Whoever asked may have gone.
             let _ = reply.send(copied);
-            Work::Tried
-        });
-    }
-
-    /// Removes an encrypted copy.
-    pub(super) fn remove_copy(&self, step: &mut Step<'_>, row: &FileRow) {
-        let Some(path) = row.path.clone() else { return };
-        step.work(async move {
-            if let Err(error) = tokio::fs::remove_file(Path::new(&path)).await {
-                tracing::debug!(%error, "an encrypted copy could not be removed");
-            }
             Work::Tried
         });
     }

@@ -264,6 +264,8 @@ impl Open {
         };
         let running = Running { attempt, progress, told: u64::MAX, peers: asked, more, _stop: stop };
         self.files.running.insert(file, running);
+        // What of it was to go is wanted again.
+        self.discarded(step, file, true);
         self.set_file_state(step, file, FileState::Downloading, None);
         let at = Instant::now() + Duration::from_millis(PROGRESS_EVERY_MS);
         self.files.next_progress.get_or_insert(at);

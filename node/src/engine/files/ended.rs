@@ -18,22 +18,12 @@ use crate::engine::work::Work;
 use crate::files::fetch::{FetchError, Here};
 use crate::files::kind::Kind;
 use crate::files::limits::{RETRY_FIRST_MS, RETRY_MAX_MS};
-use crate::files::row::{FileRow, encode_leaves, leaves_key};
-use crate::files::target::{TargetError, remove_growing};
+use crate::files::row::{DiscardedRow, encode_leaves, leaves_key};
+use crate::files::target::TargetError;
 use crate::store::Table;
 
 /// An author who says that they have nothing is asked so often before the transfer fails.
 const REFUSALS_MAX: u32 = 6;
-
-fn remove_growing_at(step: &mut Step<'_>, target: PathBuf, file: FileId) {
-    step.work(async move {
-        let removing = crate::stack::spawn_blocking(move || remove_growing(&target, file));
-        if let Ok(Err(error)) = removing.await {
-            tracing::debug!(%error, "a file that was fetched in part could not be removed");
-        }
-        Work::Tried
-    });
-}
 
 impl Open {
     /// A transfer has ended.
@@ -116,7 +106,10 @@ impl Open {
             Ok((here, _)) if here.was_put && !(is_here && lies_at == Some(&here.path)) => {
                 self.remove_put(step, here.path);
             }
-            Err(_) if !is_wanted => remove_growing_at(step, target.to_owned(), file),
+            Err(_) if !is_wanted => {
+                let path = target.to_string_lossy().into_owned();
+                self.discard(step, DiscardedRow { file, path, grew: true });
+            }
             _ => {}
         }
     }
@@ -228,12 +221,5 @@ impl Open {
             reason: api.message.clone(),
         });
         self.answer_waiters(step, file, &Err(api));
-    }
-
-    /// Removes what was fetched in part.
-    pub(super) fn remove_growing(&self, step: &mut Step<'_>, row: &FileRow) {
-        if let Some(path) = row.path.as_ref() {
-            remove_growing_at(step, path.into(), row.id());
-        }
     }
 }

@@ -4,6 +4,7 @@
 mod control;
 mod copies;
 mod counts;
+mod discarded;
 mod doomed;
 mod download;
 mod ended;
@@ -24,6 +25,7 @@ use secure_chat_protocol::limits::DAY_MS;
 use secure_chat_protocol::wire::transfer::Preview;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use self::discarded::Discarded;
 use self::doomed::Doomed;
 use self::share::Sharing;
 use self::upload::Uploading;
@@ -35,7 +37,7 @@ use crate::files::fetch::{FetchError, Here, Holder, Progress};
 use crate::files::kind::Kind;
 use crate::files::limits::{PREPARED_AT_ONCE_MAX, PROGRESS_EVERY_MS, STREAMS_PER_READER_MAX};
 use crate::files::prepare::Prepared;
-use crate::files::row::{self, DoomedRow, FileRow, Row, Upload, encode_leaves, leaves_key};
+use crate::files::row::{self, DiscardedRow, DoomedRow, FileRow, Row, Upload, encode_leaves, leaves_key};
 use crate::files::shelf::{Readers, Served, Shelf};
 use crate::files::source::SourceError;
 use crate::files::target::TargetError;
@@ -72,6 +74,10 @@ pub(crate) enum FileWork {
     Changed { files: Vec<FileId> },
     /// Nodes were asked to delete what waits there; these did not.
     Removed { file: FileId, left: Vec<Upload> },
+    /// It was tried to remove what is left of a file.
+    Discarded { file: FileId, gone: bool },
+    /// So many bytes of files lie there that came in part.
+    Measured { lengths: Vec<(FileId, u64)> },
     /// Nodes have counted downloads of an own file.
     Counted { file: FileId, downloads: u32 },
     /// A transfer has ended.
@@ -114,6 +120,7 @@ pub(crate) struct Files {
     running: HashMap<FileId, Running>,
     uploading: HashMap<FileId, Uploading>,
     doomed: Doomed,
+    discarded: Discarded,
     waiters: HashMap<FileId, Vec<Reply<Downloaded>>>,
     pauses: HashMap<FileId, Pause>,
     /// What came in attempts that broke, and by which routes.
@@ -151,6 +158,7 @@ pub(crate) struct Files {
 pub(crate) struct Rows {
     files: BTreeMap<FileId, FileRow>,
     doomed: BTreeMap<FileId, DoomedRow>,
+    discarded: BTreeMap<FileId, DiscardedRow>,
 }
 
 pub(super) fn load(vault: &Vault) -> Result<Rows, StoreError> {
@@ -165,6 +173,7 @@ pub(super) fn load(vault: &Vault) -> Result<Rows, StoreError> {
                 rows.files.insert(file.id(), *file);
             }
             Some(Row::Doomed(doomed)) => drop(rows.doomed.insert(doomed.file, *doomed)),
+            Some(Row::Discarded(discarded)) => drop(rows.discarded.insert(discarded.file, *discarded)),
             None => {}
         }
     }
@@ -198,6 +207,7 @@ impl Files {
             running: HashMap::new(),
             uploading: HashMap::new(),
             doomed: Doomed::new(rows.doomed),
+            discarded: Discarded::new(rows.discarded),
             waiters: HashMap::new(),
             pauses: HashMap::new(),
             routes: HashMap::new(),
@@ -233,6 +243,7 @@ impl Files {
         self.running.clear();
         self.uploading.clear();
         (self.rows, self.doomed) = (rows.files, Doomed::new(rows.doomed));
+        self.discarded = Discarded::new(rows.discarded);
         self.rows.values().for_each(|row| self.shelve(row));
         (self.look, self.groups_unknown) = (true, true);
         self.find_next_expiry();
@@ -325,6 +336,7 @@ impl Open {
             self.files.shelf.know_groups(members.collect());
         }
         if std::mem::take(&mut self.files.look) {
+            self.look_at_leftovers(step);
             self.add_holders();
             self.start_downloads(step);
             self.start_uploads(step);

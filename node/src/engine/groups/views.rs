@@ -34,6 +34,7 @@ impl Open {
         });
         let joined = held.is_joined();
         let decides = held.role(&self.me).is_some_and(|role| role >= Role::Admin);
+        let invited_by = row.via.filter(|_| row.standing == GroupStanding::Invited);
         Some(api::Group {
             group_id: group.to_string(),
             name: row.about.name.clone(),
@@ -51,10 +52,8 @@ impl Open {
             unread: row.unread,
             mentions: row.mentions,
             view: held.view().map(|view| view.id.to_string()).unwrap_or_default(),
-            invited_by: row
-                .via
-                .filter(|_| row.standing == GroupStanding::Invited)
-                .map(|account| self.conversation_name(account)),
+            invited_by: invited_by.map(|account| self.conversation_name(account)),
+            invited_by_account_id: invited_by.map(|account| account.to_string()),
             requests: if joined && decides { row.applicants.len() } else { 0 },
             muted_until: row.muted_until.map(At),
             last_message: last,
@@ -121,6 +120,7 @@ impl Open {
                 invite_id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
                 invite: link,
                 by: self.conversation_name(invite.author),
+                account_id: invite.author.to_string(),
                 expires: invite.expires.map(At),
             });
         }

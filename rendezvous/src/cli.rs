@@ -132,39 +132,17 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
     Ok(directories.data_dir().to_owned())
 }
 
-/// Logs to standard error. Below debug, no identity and no address of a peer is logged.
+/// Logs to standard error. Below debug, no identity and no address of a peer is logged: of the
+/// libraries, which name both as high as at the level of warnings, nothing is.
 pub(crate) fn start_logging(level: &str) {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG_LEVEL));
-    // The network library names peers and their addresses as high as at the level of warnings.
-    let quiet = matches!(level, "error" | "warn" | "info");
-    let filter = if quiet {
-        NETWORK_LIBRARY
-            .iter()
-            .filter_map(|part| format!("{part}=off").parse().ok())
-            .fold(filter, EnvFilter::add_directive)
-    } else {
-        filter
-    };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(std::io::stderr).init();
 }
 
-const NETWORK_LIBRARY: [&str; 18] = [
-    "libp2p",
-    "libp2p_core",
-    "libp2p_swarm",
-    "libp2p_tcp",
-    "libp2p_quic",
-    "libp2p_noise",
-    "libp2p_tls",
-    "libp2p_yamux",
-    "libp2p_identify",
-    "libp2p_ping",
-    "libp2p_relay",
-    "libp2p_autonat",
-    "libp2p_request_response",
-    "libp2p_memory_connection_limits",
-    "multistream_select",
-    "yamux",
-    "quinn",
-    "quinn_proto",
-];
+fn filter(level: &str) -> EnvFilter {
+    let quiet = QUIET_LEVELS.iter().any(|quiet| quiet.eq_ignore_ascii_case(level.trim()));
+    let level = if quiet { format!("off,{}={}", env!("CARGO_CRATE_NAME"), level.trim()) } else { level.to_owned() };
+    EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("off"))
+}
+
+/// The levels at which the node may say no more than an operator has to know.
+const QUIET_LEVELS: [&str; 3] = ["error", "warn", "info"];

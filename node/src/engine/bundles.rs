@@ -57,7 +57,7 @@ impl Open {
             for (node, ours) in nodes {
                 let question = Request::Lookup(Who::Accounts(vec![account]));
                 if let Ok(Response::Found { people, .. }) = net.ask_about(node.clone(), ours, question).await {
-                    found.extend(people);
+                    found.extend(people.into_iter().map(|person| (node.clone(), person)));
                 }
                 if bundle.is_none()
                     && let Ok(Response::Bundle { bundle: bytes }) =
@@ -86,12 +86,12 @@ impl Open {
         step: &mut Step<'_>,
         account: AccountId,
         bundle: Option<Vec<u8>>,
-        found: &[Found],
+        found: &[(Address, Found)],
     ) {
         self.lane(account).fetching_bundle = false;
         let replace = self.lane(account).replace_session;
-        for person in found {
-            self.learn(step, person);
+        for (node, person) in found {
+            self.learn_at(step, node, person);
         }
         let verified = bundle
             .and_then(|bytes| codec::decode::<BundleIn>(&bytes, RENDEZVOUS_FRAME_MAX_BYTES).ok())

@@ -422,6 +422,7 @@ impl Open {
             self.contacts.remove(&account);
             self.sessions.remove(&account);
             self.lanes.remove(&account);
+            self.newest.remove(&account);
             step.contacts.insert(account);
             step.txn.delete(Table::Sessions, account.as_ref());
         }

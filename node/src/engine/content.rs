@@ -28,6 +28,7 @@ impl Open {
     pub(super) fn arrive(&mut self, step: &mut Step<'_>, from: AccountId, message: MessageIn, via: Via) {
         step.contacts.insert(from);
         let (seq, id) = (message.seq, message.id);
+        self.record_announced(step, from, message.record_seq);
         let Some(contact) = self.contacts.get_mut(&from) else { return };
         let free = contact.inbox.raise(message.floor.min(seq.max(message.floor)));
         self.apply_held(step, from, free);

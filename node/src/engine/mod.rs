@@ -24,6 +24,7 @@ mod inbound;
 mod invited;
 mod mail;
 mod messages;
+mod newest_records;
 mod peers;
 mod proofs;
 mod queries;

@@ -147,6 +147,16 @@ impl Open {
         });
     }
 
+    /// Says hello again to somebody who may know more than at the first time, or has more to say.
+    pub(super) fn greet_again(&mut self, step: &mut Step<'_>, account: AccountId) {
+        for peer in self.peers_of(account) {
+            if let Some(met) = self.met.get_mut(&peer) {
+                met.greeted = false;
+                self.greet(step, peer);
+            }
+        }
+    }
+
     pub(super) fn greet_all(&mut self, step: &mut Step<'_>) {
         let peers: Vec<PeerId> = self.met.iter().filter(|(_, met)| !met.greeted).map(|(peer, _)| *peer).collect();
         for peer in peers {

@@ -117,8 +117,8 @@ impl Open {
         asked: usize,
     ) {
         let mut people = BTreeMap::<AccountId, (Record, Vec<String>, bool)>::new();
-        for (_, person) in found {
-            self.learn(step, &person);
+        for (node, person) in found {
+            self.learn_at(step, &node, &person);
             let Ok(record) = Record::decode(&person.record.0) else { continue };
             if !(record.name().as_str().eq_ignore_ascii_case(user) || record.account_id().to_string() == user) {
                 self.alert(
@@ -248,6 +248,7 @@ impl Open {
             Work::Hello { peer, result } => self.greeted(step, peer, result),
             Work::Deposited { to, epoch, deposits } => self.deposited(step, to, epoch, &deposits),
             Work::Bundle { of, bundle, found } => self.bundled(step, of, bundle, &found),
+            Work::Records { found } => found.iter().for_each(|(node, person)| self.learn_at(step, node, person)),
             Work::Registered { home, result } => self.registered(step, &home, result),
             Work::HomeReady { home, result } => self.home_ready(step, &home, result),
             Work::Mail { home, result } => self.mail(step, &home, result),

@@ -34,6 +34,7 @@ use crate::messaging::request::Request;
 use crate::messaging::settings::Settings;
 use crate::network::{Address, NetworkHandle, PeerId};
 use crate::security::asking::Asking;
+use crate::security::old_records::OldRecords;
 use crate::security::rate::Rates;
 use crate::security::rules::Rules;
 use crate::security::spam::{Reason, StrangerWatch};
@@ -115,6 +116,10 @@ pub(crate) struct Open {
     pub(crate) strangers: StrangerWatch,
     /// The alert rules.
     pub(crate) rules: Rules,
+    /// Nodes that give records which were replaced.
+    pub(crate) old_records: OldRecords,
+    /// The highest number of a record that each contact announced.
+    pub(crate) newest: HashMap<AccountId, u64>,
     /// How much others may still deliver now.
     pub(crate) rates: Rates,
     /// Searches for proofs of work, which end with the account.
@@ -295,6 +300,8 @@ impl Open {
             quarantine: held.quarantine,
             strangers: StrangerWatch::default(),
             rules: Rules::default(),
+            old_records: OldRecords::default(),
+            newest: HashMap::new(),
             rates: Rates::new(now),
             proofs: Proofs::new(),
             asking: Asking::new(now),

@@ -56,6 +56,7 @@ impl Open {
             self.send_receipts(step, account);
         }
         self.replace_sessions(step);
+        self.ask_for_records(step);
         self.tick_groups(step);
         self.tend_files(step);
         step.deliver.extend(self.outbox.recipients());

@@ -36,7 +36,9 @@ pub(crate) enum Work {
     /// Deposits were made, or not.
     Deposited { to: AccountId, epoch: u32, deposits: Deposits },
     /// A bundle was fetched, with the newest record that came with it.
-    Bundle { of: AccountId, bundle: Option<Vec<u8>>, found: Vec<Found> },
+    Bundle { of: AccountId, bundle: Option<Vec<u8>>, found: Vec<(Address, Found)> },
+    /// What nodes say of somebody who announced a newer record.
+    Records { found: Vec<(Address, Found)> },
     /// A home answered the registration.
     Registered { home: Address, result: Result<Response, RequestError> },
     /// A home has everything it needs from us.

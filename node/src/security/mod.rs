@@ -6,6 +6,7 @@ pub mod alerts;
 pub mod asking;
 pub mod attempts;
 pub mod log;
+pub mod old_records;
 pub mod rate;
 pub mod repeats;
 pub mod report;

@@ -13,6 +13,8 @@
 mod groups;
 mod mail;
 mod node;
+mod rebuilt;
+mod records;
 mod refusals;
 mod rules;
 mod work;
@@ -367,21 +369,6 @@ async fn a_user_who_is_made_up_or_tampered_with_is_noticed() {
     });
     assert!(alice.handle().unwrap().users_find("carol").await.is_err());
     alerted(&mut alice, "rendezvous.wrong_answer").await;
-}
-
-#[tokio::test]
-async fn an_old_record_of_a_contact_changes_nothing() {
-    let (_net, node, mut alice, mut bob) = contacts().await;
-    let account = node.known().named("bob").unwrap();
-    let old = node.known().accounts[&account].record.clone();
-    // Bob's record changes when he comes back under another mailbox key or home; the node keeps the old one.
-    bob.away().await;
-    bob.back().await.unwrap();
-    node.tamper(|known| known.accounts.get_mut(&account).unwrap().record = old);
-    let _ = alice.handle().unwrap().users_find("bob").await;
-    let id = alice.says("bob", "still you").await.unwrap();
-    in_state(&mut alice, &id, MessageState::Delivered).await;
-    assert_eq!(bob.reads().await.unwrap(), "still you");
 }
 
 #[tokio::test]

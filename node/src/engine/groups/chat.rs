@@ -245,6 +245,7 @@ impl Open {
         self.keep(step, group, &message, encoded, id);
         match said {
             Ok(said) => {
+                self.record_announced(step, message.author, said.record_seq);
                 if let Err(error) = self.apply_group(step, group, message.author, said) {
                     tracing::debug!(%error, "a group message was not applied");
                 }

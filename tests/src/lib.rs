@@ -96,6 +96,8 @@ impl TestNet {
 pub struct Persona {
     dir: PathBuf,
     homes: Vec<String>,
+    /// Of those, how many are waited for when the peer starts.
+    homes_there: usize,
     tcp: bool,
     /// The username.
     pub name: String,
@@ -111,6 +113,7 @@ impl Persona {
     fn at(dir: PathBuf, homes: Vec<String>, name: &str, tcp: bool) -> Self {
         Self {
             dir,
+            homes_there: homes.len(),
             homes,
             tcp,
             name: name.to_owned(),
@@ -161,14 +164,19 @@ impl Persona {
         self.events = Some(handle.events());
         open(handle.clone()).await?;
         self.handle = Some(handle);
-        if !self.homes.is_empty() {
-            let all = self.homes.len();
+        if self.homes_there > 0 {
+            let all = self.homes_there;
             self.until(|event| {
                 matches!(event, Event::NetworkState { registered, .. } if registered == all).then_some(())
             })
             .await?;
         }
         Ok(())
+    }
+
+    /// So many of the rendezvous nodes are still there when the peer comes back.
+    pub const fn finds_homes(&mut self, there: usize) {
+        self.homes_there = there;
     }
 
     /// Comes back, from the vault.

@@ -106,18 +106,15 @@ impl Open {
                         .sessions
                         .get_mut(&account)
                         .map(|sessions| sessions.initiate(&self.identity, &bundle, step.now, &mut rng()));
+                    if let Some(Err(error)) = &started {
+                        self.refused_bundle(step, account, error);
+                    }
                     started.map_or(Err("no session".to_owned()), |started| started.map_err(|error| error.to_string()))
                 }
                 Err(error) => Err(error.to_string()),
             },
             Some(Err(error)) => {
-                self.alert(
-                    step,
-                    "bundle.invalid",
-                    Severity::Warning,
-                    Some(account.to_string()),
-                    &format!("A prekey bundle was refused: {error}."),
-                );
+                self.refused_bundle(step, account, &error);
                 Err(error.to_string())
             }
             None => Err("no bundle".into()),
@@ -145,6 +142,11 @@ impl Open {
                 }
             }
         }
+    }
+
+    fn refused_bundle(&mut self, step: &mut Step<'_>, account: AccountId, error: &dyn std::error::Error) {
+        let text = format!("A prekey bundle was refused: {error}.");
+        self.alert(step, "bundle.invalid", Severity::Warning, Some(account.to_string()), &text);
     }
 
     /// Takes over what a node says of somebody, if it is signed and newer.

@@ -17,6 +17,9 @@ mod rebuilt;
 mod records;
 mod refusals;
 mod rules;
+mod skips;
+mod spoilt;
+mod switches;
 mod work;
 
 use node::LyingNode;

@@ -347,6 +347,7 @@ impl Open {
         }
         step.contacts.insert(account);
         self.watch_contacts(step);
+        self.greet_again(step, account);
         if let Some(view) = self.contacts.get(&account).and_then(|contact| self.contact_view(contact, step)) {
             step.tell(Event::ContactAccepted(Box::new(view)));
         }

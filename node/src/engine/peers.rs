@@ -83,7 +83,8 @@ impl Open {
         let account = self.met.remove(&peer).and_then(|met| met.account);
         if let Some(account) = account.filter(|account| !self.is_connected(*account)) {
             let before = self.told.remove(&account).map_or(Status::Online, view);
-            if let Some(contact) = self.contacts.get_mut(&account) {
+            // Who did not want to be seen was not.
+            if let Some(contact) = self.contacts.get_mut(&account).filter(|_| before != Status::Offline) {
                 contact.last_seen = Some(step.now);
                 step.contacts.insert(account);
             }
@@ -115,8 +116,10 @@ impl Open {
         Hello {
             record: Bytes(self.record.encoded().to_vec()),
             addresses: if knows && self.settings.share_addresses { self.told_addresses() } else { Vec::new() },
-            status: (knows && self.settings.share_presence && self.status != PresenceStatus::Invisible)
-                .then_some(self.status),
+            status: knows.then(|| match self.shown_status() {
+                PresenceStatus::Invisible => PresenceStatus::Offline,
+                shown => shown,
+            }),
         }
     }
 
@@ -208,7 +211,10 @@ impl Open {
         if !addresses.is_empty() {
             contact.addresses = addresses;
         }
-        contact.last_seen = Some(step.now);
+        let hides = hello.status.is_some_and(|status| view(status) == Status::Offline);
+        if !hides || before != Status::Offline {
+            contact.last_seen = Some(step.now);
+        }
         step.contacts.insert(account);
         if let Some(status) = hello.status {
             self.told.insert(account, status);
@@ -258,9 +264,14 @@ impl Open {
     /// Tells the homes where we listen.
     fn announce(&mut self, step: &mut Step<'_>) {
         if self.settings.share_addresses {
-            let addresses = self.told_addresses();
-            self.tell_homes(step, &Request::Announce { addresses });
+            self.tell_addresses(step);
         }
+    }
+
+    /// Tells the homes where we listen; nothing when nobody is to know.
+    pub(super) fn tell_addresses(&mut self, step: &mut Step<'_>) {
+        let addresses = if self.settings.share_addresses { self.told_addresses() } else { Vec::new() };
+        self.tell_homes(step, &Request::Announce { addresses });
     }
 
     pub(super) fn shown_status(&self) -> PresenceStatus {

@@ -65,7 +65,9 @@ impl Open {
 
     fn online(&self, people: &[Found]) -> OnlineUsers {
         let mut users = BTreeMap::new();
-        let connected = self.met.values().filter_map(|met| self.greeted.get(&met.account?));
+        let seen = self.met.values().filter_map(|met| met.account);
+        let seen = seen.filter(|account| self.status_of(*account) != api::Status::Offline);
+        let connected = seen.filter_map(|account| self.greeted.get(&account));
         let told = people
             .iter()
             .filter(|found| is_online(found.presence.status))
@@ -138,7 +140,8 @@ impl Open {
             }
         }
         for record in self.greeted.values().filter(|record| record.name().as_str().eq_ignore_ascii_case(user)) {
-            people.entry(record.account_id()).or_insert_with(|| (record.clone(), Vec::new(), true));
+            let online = self.status_of(record.account_id()) != api::Status::Offline;
+            people.entry(record.account_id()).or_insert_with(|| (record.clone(), Vec::new(), online));
         }
         let one = self.the_one(people, user, asked);
         match purpose {
@@ -220,6 +223,10 @@ impl Open {
         if key == "share_presence" {
             let shown = self.shown_status();
             self.tell_homes(step, &Request::SetPresence(shown));
+            self.say_status(step);
+        }
+        if key == "share_addresses" {
+            self.tell_addresses(step);
         }
         self.settings.view(Some(key))
     }
@@ -308,7 +315,7 @@ impl Open {
         let mut addresses: Vec<String> =
             status.external.iter().chain(&status.listen).map(ToString::to_string).collect();
         addresses.dedup();
-        addresses.truncate(4);
+        addresses.truncate(if self.settings.share_addresses { 4 } else { 0 });
         let fields = InviteFields {
             name: self.username.clone(),
             peers: self.peer_id.to_ed25519().into_iter().collect(),

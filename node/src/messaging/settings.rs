@@ -41,7 +41,7 @@ pub struct Settings {
     pub typing: bool,
     /// Tells others when one is online.
     pub share_presence: bool,
-    /// Tells rendezvous nodes the own addresses, so that others connect directly.
+    /// Tells rendezvous nodes and contacts the own addresses, also in invites, so that others connect directly.
     pub share_addresses: bool,
     /// Shows desktop notifications.
     pub notifications: bool,

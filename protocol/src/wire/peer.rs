@@ -36,7 +36,7 @@ pub struct Hello {
     /// Where the caller listens, as multiaddr texts; empty when it does not say.
     #[serde(deserialize_with = "codec::bounded::<_, _, ADDRESSES_MAX>")]
     pub addresses: Vec<String>,
-    /// Online, away or, to those who may not know, nothing.
+    /// Online, away, offline of somebody who does not want to be seen or, to those who may not know, nothing.
     pub status: Option<crate::wire::rendezvous::PresenceStatus>,
 }
 

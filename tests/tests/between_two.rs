@@ -1,0 +1,148 @@
+//! What two contacts see of each other, and what each of them may keep to themselves: who is there, who
+//! is away or invisible, when somebody was last there, what was read, and who is writing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use secure_chat_node::api::{At, Contact, Event, MessageState, Status};
+use secure_chat_tests::{Persona, TestNet, become_contacts};
+
+async fn two(with_node: bool) -> (TestNet, Option<secure_chat_rendezvous::RendezvousNode>, Persona, Persona) {
+    let mut net = TestNet::new().unwrap();
+    let node = if with_node { Some(net.rendezvous().await.unwrap()) } else { None };
+    let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
+    become_contacts(&mut alice, &mut bob).await.unwrap();
+    (net, node, alice, bob)
+}
+
+async fn switches(who: &Persona, key: &str, on: bool) {
+    who.handle().unwrap().settings_set(key, serde_json::Value::Bool(on)).await.unwrap();
+}
+
+/// Alice, as Bob sees her.
+async fn alice_to(bob: &Persona) -> Contact {
+    bob.handle().unwrap().contacts_list().await.unwrap().contacts.remove(0)
+}
+
+/// Bob sees Alice so, now or soon; when she was last there.
+async fn sees(bob: &mut Persona, wanted: Status) -> Option<At> {
+    loop {
+        let alice = alice_to(bob).await;
+        if alice.status == wanted {
+            return alice.last_seen;
+        }
+        let news =
+            |event| matches!(event, Event::PresenceChanged { username, .. } if username == "alice").then_some(());
+        bob.until(news).await.unwrap();
+    }
+}
+
+/// Bob reads a text, and before it nothing tells that Alice is there.
+async fn reads_unseen(bob: &mut Persona, wanted: &str) {
+    let text = bob.until(|event| match event {
+        Event::MessageReceived(message) => Some(message.text),
+        Event::PresenceChanged { status, .. } => {
+            assert_eq!(status, Status::Offline, "it shows that Alice is there");
+            None
+        }
+        _ => None,
+    });
+    assert_eq!(text.await.unwrap(), wanted);
+    let alice = alice_to(bob).await;
+    assert!(!alice.online && alice.status == Status::Offline);
+    let online = bob.handle().unwrap().users_online().await.unwrap().users;
+    assert!(online.iter().all(|user| user.username != "alice"), "{online:?}");
+}
+
+async fn presence_is_shown_as_it_is_set(with_node: bool) {
+    let (_net, _node, mut alice, mut bob) = two(with_node).await;
+    sees(&mut bob, Status::Online).await;
+    for status in [Status::Away, Status::Online, Status::Away, Status::Invisible, Status::Online, Status::Invisible] {
+        alice.handle().unwrap().presence_set(status).await.unwrap();
+        let shown = if status == Status::Invisible { Status::Offline } else { status };
+        sees(&mut bob, shown).await;
+    }
+    let last_seen = alice_to(&bob).await.last_seen;
+    assert!(last_seen.is_some());
+    alice.says("bob", "nobody sees me").await.unwrap();
+    reads_unseen(&mut bob, "nobody sees me").await;
+    bob.says("alice", "but I hear you").await.unwrap();
+    assert_eq!(alice.reads().await.unwrap(), "but I hear you");
+    assert_eq!(alice_to(&bob).await.last_seen, last_seen);
+    // She goes and comes, and is not seen.
+    alice.handle().unwrap().presence_set(Status::Online).await.unwrap();
+    sees(&mut bob, Status::Online).await;
+    switches(&alice, "share_presence", false).await;
+    let last_seen = sees(&mut bob, Status::Offline).await;
+    alice.away().await;
+    alice.back().await.unwrap();
+    alice.says("bob", "still unseen").await.unwrap();
+    reads_unseen(&mut bob, "still unseen").await;
+    assert_eq!(alice_to(&bob).await.last_seen, last_seen);
+    // Of her own will she is seen again, and when she was last there.
+    switches(&alice, "share_presence", true).await;
+    sees(&mut bob, Status::Online).await;
+    let before = bob.clock.now();
+    alice.away().await;
+    let last_seen = sees(&mut bob, Status::Offline).await.unwrap();
+    assert!(last_seen.0 >= before, "{last_seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_sees_who_is_there_or_away_and_neither_who_is_invisible_nor_when_they_were_there() {
+    presence_is_shown_as_it_is_set(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_a_rendezvous_node_show_it() {
+    presence_is_shown_as_it_is_set(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shares_no_presence_is_not_seen_by_a_new_contact_either() {
+    let net = TestNet::new().unwrap();
+    let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
+    switches(&alice, "share_presence", false).await;
+    become_contacts(&mut alice, &mut bob).await.unwrap();
+    sees(&mut bob, Status::Offline).await;
+    alice.says("bob", "nobody sees me").await.unwrap();
+    reads_unseen(&mut bob, "nobody sees me").await;
+}
+
+async fn state_of(by: &Persona, with: &str, message: &str) -> MessageState {
+    let page = by.handle().unwrap().messages_history(with, None::<String>, None::<String>, None::<String>, None::<u32>);
+    page.await.unwrap().messages.into_iter().find(|found| found.message_id == message).unwrap().state
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_learns_what_was_read_and_who_is_writing_only_where_that_is_wanted() {
+    let (_net, _node, mut alice, mut bob) = two(false).await;
+    for (on, texts) in [(false, ["first", "and that?"]), (true, ["second", "and this?"])] {
+        switches(&bob, "read_receipts", on).await;
+        switches(&bob, "typing", on).await;
+        let id = alice.says("bob", texts[0]).await.unwrap();
+        assert_eq!(bob.reads().await.unwrap(), texts[0]);
+        let handle = bob.handle().unwrap();
+        handle.messages_typing("alice").await.unwrap();
+        handle.messages_mark_read("alice", id.clone()).await.unwrap();
+        bob.says("alice", texts[1]).await.unwrap();
+        // What Bob says last comes last.
+        let (mut wrote, mut read) = (false, false);
+        while !(wrote && read) {
+            let event = alice.until(|event| match event {
+                Event::Typing { .. } => Some("wrote"),
+                Event::MessageState { state: MessageState::Read, .. } => Some("read"),
+                Event::MessageReceived(_) => Some("text"),
+                _ => None,
+            });
+            match event.await.unwrap() {
+                "wrote" => wrote = true,
+                "read" => read = true,
+                _ if on => {}
+                _ => break,
+            }
+        }
+        assert_eq!((wrote, read), (on, on));
+        let state = if on { MessageState::Read } else { MessageState::Delivered };
+        assert_eq!(state_of(&alice, "bob", &id).await, state);
+    }
+}

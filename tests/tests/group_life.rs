@@ -196,9 +196,9 @@ async fn an_invite_that_is_over_or_a_group_that_is_gone_lets_nobody_in() {
 #[tokio::test]
 async fn names_that_mislead_are_refused_and_taken_ones_are_told() {
     let mut net = TestNet::new().unwrap();
-    let _node = net.rendezvous().await.unwrap();
+    let node = net.rendezvous().await.unwrap();
     let alice = net.persona("alice").await.unwrap();
-    let mut bob = net.persona("bob").await.unwrap();
+    let bob = net.persona("bob").await.unwrap();
     for name in ["", "   ", &"x".repeat(61), "Hik\u{202e}ers", "Hik\u{200b}ers"] {
         let refused = alice.handle().unwrap().groups_create(name, None::<String>, true, JoinPolicy::Open).await;
         assert_eq!(refused.unwrap_err().field, Some("name"), "{name:?}");
@@ -207,15 +207,32 @@ async fn names_that_mislead_are_refused_and_taken_ones_are_told() {
     while bob.handle().unwrap().groups_search("hikers").await.unwrap().groups.is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let handle = bob.handle().unwrap();
+    let own = handle.groups_create("Walkers", None::<String>, true, JoinPolicy::Open).await.unwrap().group_id;
     // The same to the eye: a Cyrillic letter in it.
-    for name in ["hikers", "H\u{456}kers"] {
-        bob.handle().unwrap().groups_create(name, None::<String>, true, JoinPolicy::Open).await.unwrap();
-        let told = bob.until(|event| match event {
-            Event::SecurityAlert { kind, .. } if kind == "group.name_taken" => Some(()),
-            _ => None,
-        });
-        told.await.unwrap_or_else(|error| panic!("{name:?}: {error}"));
+    for name in ["hikers", "Hikers", "H\u{456}kers"] {
+        let made = handle.groups_create(name, None::<String>, true, JoinPolicy::Open).await.unwrap_err();
+        assert_eq!((made.kind, made.field), (ErrorKind::NameTaken, Some("name")), "{name:?}");
+        let renamed = handle.groups_update(own.clone(), Some(name.to_owned()), None::<String>, None).await;
+        assert_eq!(renamed.unwrap_err().kind, ErrorKind::NameTaken, "{name:?}");
+        // What nobody finds by its name may be called as it likes.
+        handle.groups_create(name, None::<String>, false, JoinPolicy::Invite).await.unwrap();
     }
+    assert_eq!(handle.groups_list().await.unwrap().groups.len(), 4, "nothing was made of what was refused");
+    // Its own name is not taken, and that of nobody else neither.
+    for name in ["walkers", "Walkers on Sundays"] {
+        handle.groups_update(own.clone(), Some(name.to_owned()), None::<String>, None).await.unwrap();
+    }
+    // Who can ask nobody goes on, and is told when it is listed.
+    let offline = TestNet::new().unwrap();
+    let mut carol = offline.persona("carol").await.unwrap();
+    carol.handle().unwrap().groups_create("Hikers", None::<String>, true, JoinPolicy::Open).await.unwrap();
+    carol.handle().unwrap().network_add_rendezvous(node.addresses().remove(0)).await.unwrap();
+    let told = carol.until(|event| match event {
+        Event::SecurityAlert { kind, .. } if kind == "group.name_taken" => Some(()),
+        _ => None,
+    });
+    told.await.unwrap();
 }
 
 #[tokio::test]

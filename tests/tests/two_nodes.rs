@@ -5,7 +5,7 @@
 
 use secure_chat_node::api::{ApiError, ErrorKind, Event, MessageState};
 use secure_chat_rendezvous::RendezvousNode;
-use secure_chat_tests::{Persona, TestNet, become_contacts};
+use secure_chat_tests::{PASSWORD, Persona, TestNet, become_contacts};
 
 /// What a node has counted under a name.
 fn counted(node: &RendezvousNode, name: &str) -> u64 {
@@ -150,4 +150,23 @@ async fn a_name_that_means_two_people_is_nobody_s_until_one_is_named_by_fingerpr
     bob.handle().unwrap().contacts_accept(request).await.unwrap();
     assert_eq!(handle.users_find("bob").await.unwrap().fingerprint, fingerprint);
     assert_eq!(people[0].0.handle().unwrap().contacts_requests().await.unwrap().incoming.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_a_name_that_is_taken_at_a_node_is_told_so() {
+    let mut net = TestNet::new().unwrap();
+    let node = net.rendezvous().await.unwrap();
+    let first = net.persona("bob").await.unwrap();
+    let mut second = net.device("another", "bob");
+    second.finds_homes(0);
+    second.start(|handle| async move { handle.account_create("Bob", PASSWORD).await.map(drop) }).await.unwrap();
+    let told = second.until(|event| match event {
+        Event::NameConflict { address } => Some(address),
+        _ => None,
+    });
+    assert_eq!(told.await.unwrap(), node.addresses()[0]);
+    let home = second.handle().unwrap().network_status().await.unwrap().rendezvous.remove(0);
+    assert_eq!(home.detail.as_deref(), Some("somebody else has this name at the node"));
+    assert_eq!(second.handle().unwrap().users_find("bob").await.unwrap_err().kind, ErrorKind::NotConnected);
+    drop(first);
 }

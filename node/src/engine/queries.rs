@@ -291,6 +291,7 @@ impl Open {
                 let joining = self.group_entry(step, &listed);
                 step.reply(reply, joining);
             }
+            Work::GroupNamed { taken, naming } => self.named(step, taken, naming),
             Work::AdminFound { group, admin, found } => self.admin_found(step, group, admin, &found),
             Work::GroupFetched { group, from, result } => self.group_fetched(step, group, from, result),
             Work::File(work) => self.file_worked(step, work),

@@ -61,6 +61,8 @@ pub(crate) enum Work {
     GroupLogged { group: GroupId, taken: Vec<Unacknowledged> },
     /// A page of a group's log at a node.
     GroupLog(LogPage),
+    /// The directories said whether a public group's name is taken.
+    GroupNamed { taken: bool, naming: super::groups::Naming },
     /// The directories were told of a public group.
     GroupListed { group: GroupId, taken: bool },
     /// The directories answered a search.

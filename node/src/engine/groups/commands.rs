@@ -4,7 +4,7 @@ use secure_chat_protocol::id::{AccountId, GroupId, Timestamp};
 use secure_chat_protocol::membership::{About, AboutError, Action, GroupSecret, Membership, Role};
 use secure_chat_protocol::wire::group::SecretIn;
 
-use super::Group;
+use super::{Group, Naming};
 use crate::api::{ApiError, At, Command, Done, ErrorKind, Event, GroupJoining, GroupMade, Reply, params};
 use crate::engine::audit::Severity;
 use crate::engine::state::{Open, rng};
@@ -20,10 +20,7 @@ impl Open {
     /// A command about groups.
     pub(in crate::engine) fn group_command(&mut self, step: &mut Step<'_>, command: Command) {
         match command {
-            Command::GroupsCreate(params, reply) => {
-                let result = self.create_group(step, params);
-                step.reply(reply, result);
-            }
+            Command::GroupsCreate(params, reply) => self.name_group(step, Naming::Create(params, reply)),
             Command::GroupsJoin(params, reply) => self.join_group(step, params, reply),
             Command::GroupsInvite(params, reply) => {
                 let result = self.invite_to_group(step, params);
@@ -88,10 +85,7 @@ impl Open {
                 let result = self.transfer(step, &params.group_id, &params.user);
                 step.reply(reply, result);
             }
-            Command::GroupsUpdate(params, reply) => {
-                let result = self.update_group(step, params);
-                step.reply(reply, result);
-            }
+            Command::GroupsUpdate(params, reply) => self.name_group(step, Naming::Update(params, reply)),
             other => self.talk_command(step, other),
         }
     }
@@ -172,7 +166,11 @@ impl Open {
         account.ok_or_else(|| ApiError::not_found(format!("There is no member named {name:?}.")))
     }
 
-    fn create_group(&mut self, step: &mut Step<'_>, params: params::GroupsCreate) -> Result<GroupMade, ApiError> {
+    pub(super) fn create_group(
+        &mut self,
+        step: &mut Step<'_>,
+        params: params::GroupsCreate,
+    ) -> Result<GroupMade, ApiError> {
         if self.groups.len() >= GROUPS_MAX {
             return Err(ApiError::new(ErrorKind::Full, format!("You can be in at most {GROUPS_MAX} groups.")));
         }
@@ -276,7 +274,7 @@ impl Open {
         Ok(Done {})
     }
 
-    fn update_group(&mut self, step: &mut Step<'_>, params: params::GroupsUpdate) -> Result<Done, ApiError> {
+    pub(super) fn update_group(&mut self, step: &mut Step<'_>, params: params::GroupsUpdate) -> Result<Done, ApiError> {
         let group = self.joined(&params.group_id)?;
         let about = self.groups.get(&group).and_then(Group::view).map(|view| view.about.clone());
         let mut about = about.ok_or_else(|| ApiError::not_found("There is no such group."))?;

@@ -227,7 +227,8 @@ impl Open {
 const OFFLINE: secure_chat_protocol::wire::rendezvous::PresenceStatus =
     secure_chat_protocol::wire::rendezvous::PresenceStatus::Offline;
 
-async fn search(net: &NetworkHandle, home: Address, query: &str) -> Vec<Bytes> {
+/// The entries that one directory has for some words.
+pub(super) async fn search(net: &NetworkHandle, home: Address, query: &str) -> Vec<Bytes> {
     let (mut found, mut after) = (Vec::new(), None);
     for _ in 0..SEARCH_PAGES_MAX {
         let limit = u16::try_from(LISTINGS_MAX).unwrap_or(u16::MAX);

@@ -15,6 +15,7 @@ mod gaps;
 mod invites;
 mod joining;
 mod log;
+mod naming;
 mod order;
 mod orphans;
 mod overtaking;
@@ -27,6 +28,7 @@ mod views;
 
 pub(crate) use self::directory::ListedGroup;
 pub(crate) use self::log::LogPage;
+pub(crate) use self::naming::Naming;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Instant;

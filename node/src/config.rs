@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::clock::WallClock;
 use crate::network::limits::PROCESS_MEMORY_MAX_BYTES;
+use crate::network::plug::Plug;
 use crate::network::{AddressError, parse_address, parse_rendezvous};
 
 /// Where a peer listens unless it is told otherwise: TCP and QUIC on free ports of all interfaces.
@@ -60,6 +61,8 @@ pub struct NodeConfig {
     /// Bytes of physical memory of the whole process beyond which no new connection is made. Higher
     /// where many peers share a process.
     pub process_memory_max_bytes: usize,
+    /// What everything passes that leaves the peer. Tests pull it.
+    pub plug: Plug,
 }
 
 impl NodeConfig {
@@ -78,6 +81,7 @@ impl NodeConfig {
             auto_lock_minute: Duration::from_secs(60),
             clock: WallClock::default(),
             process_memory_max_bytes: PROCESS_MEMORY_MAX_BYTES,
+            plug: Plug::default(),
         }
     }
 }

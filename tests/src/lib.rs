@@ -16,6 +16,7 @@ use secure_chat_node::api::{Event, EventStream, NodeHandle};
 use secure_chat_node::clock::WallClock;
 use secure_chat_node::config::{NodeConfig, Transport};
 use secure_chat_node::engine::Node;
+use secure_chat_node::network::plug::Plug;
 use secure_chat_node::store::fault::{Faults, FaultyDisk};
 use secure_chat_node::store::{FileDisk, StoreOptions};
 use secure_chat_protocol::vault::Argon2Params;
@@ -103,6 +104,8 @@ pub struct Persona {
     pub name: String,
     /// Makes the disk fail on purpose.
     pub faults: Faults,
+    /// Takes the network and the disk away at a send.
+    pub plug: Plug,
     /// The wall clock, to be set wrong.
     pub clock: WallClock,
     handle: Option<NodeHandle>,
@@ -118,6 +121,7 @@ impl Persona {
             tcp,
             name: name.to_owned(),
             faults: Faults::default(),
+            plug: Plug::default(),
             clock: WallClock::default(),
             handle: None,
             events: None,
@@ -159,6 +163,9 @@ impl Persona {
         config.listen = vec![if self.tcp { "/ip4/127.0.0.1/tcp/0" } else { "/memory/0" }.to_owned()];
         config.upnp = false;
         self.faults = Faults::default();
+        let dying = self.faults.clone();
+        self.plug = Plug::new(move || dying.cut());
+        config.plug = self.plug.clone();
         let disk = Arc::new(FaultyDisk::new(FileDisk, self.faults.clone()));
         let handle = Node::start_on(config, StoreOptions { disk, ..StoreOptions::default() })?;
         self.events = Some(handle.events());

@@ -44,59 +44,6 @@ async fn a_message_waits_in_the_mailbox_while_neither_is_there_at_the_same_time(
 }
 
 #[tokio::test]
-async fn what_was_answered_to_the_sender_survives_its_death_at_any_sync() {
-    let mut net = TestNet::new().unwrap();
-    let _node = net.rendezvous().await.unwrap();
-    let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
-    become_contacts(&mut alice, &mut bob).await.unwrap();
-    let mut promised = Vec::new();
-    for syncs in 0..12 {
-        alice.faults.cut_after_syncs(syncs);
-        for number in 0..6 {
-            let text = format!("{syncs}/{number}");
-            if alice.says("bob", &text).await.is_err() {
-                break;
-            }
-            promised.push(text);
-        }
-        alice.killed().await;
-        alice.back().await.unwrap();
-    }
-    alice.says("bob", "last").await.unwrap();
-    while bob.reads().await.unwrap() != "last" {}
-    let shown = bob.texts_of("alice").await.unwrap();
-    let once: std::collections::BTreeSet<_> = shown.iter().collect();
-    assert_eq!(once.len(), shown.len(), "nothing is shown twice");
-    let mut rest = shown.iter();
-    for text in &promised {
-        assert!(rest.any(|other| other == text), "{text} is there, and in order");
-    }
-}
-
-#[tokio::test]
-async fn what_was_acknowledged_survives_the_death_of_the_recipient_at_any_sync() {
-    let mut net = TestNet::new().unwrap();
-    let _node = net.rendezvous().await.unwrap();
-    let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
-    become_contacts(&mut alice, &mut bob).await.unwrap();
-    let mut sent = Vec::new();
-    for syncs in 0..12 {
-        bob.faults.cut_after_syncs(syncs);
-        for number in 0..4 {
-            let text = format!("{syncs}/{number}");
-            alice.says("bob", &text).await.unwrap();
-            sent.push(text);
-        }
-        bob.killed().await;
-        bob.back().await.unwrap();
-    }
-    alice.says("bob", "last").await.unwrap();
-    while bob.reads().await.unwrap() != "last" {}
-    sent.push("last".to_owned());
-    assert_eq!(bob.texts_of("alice").await.unwrap(), sent);
-}
-
-#[tokio::test]
 async fn a_decline_ends_the_request() {
     let net = TestNet::new().unwrap();
     let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());

@@ -193,8 +193,10 @@ impl Engine {
         answers: Vec<(Responder, PeerResponse)>,
         finishes: Vec<Finish>,
     ) {
-        for (responder, response) in answers {
-            responder.respond(response);
+        if let Some(open) = &self.open {
+            for (responder, response) in answers {
+                open.net.respond(responder, response);
+            }
         }
         for work in works {
             let (results, generation) = (self.results.clone(), self.generation);

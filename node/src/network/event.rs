@@ -185,6 +185,11 @@ impl Responder {
         self.send(response);
     }
 
+    /// There is no answer, not even that there is none: whoever asked has to wait in vain.
+    pub(super) fn never(mut self) {
+        self.place = None;
+    }
+
     fn send(&mut self, response: PeerResponse) {
         let Some(place) = self.place.take() else { return };
         // The channel has room for as many answers as there are places: this fails

@@ -17,6 +17,7 @@ use super::limits::{
     COMMANDS_MAX, EVENTS_MAX, GOSSIP_MAX_BYTES, GOSSIP_TOPIC_MAX_BYTES, PROCESS_MEMORY_MAX_BYTES, REQUEST_TIMEOUT,
 };
 use super::outbound::{Outgoing, Reply};
+use super::plug::Plug;
 use super::streams::{self, PeerStream};
 use super::task::Task;
 use super::traffic::Traffic;
@@ -38,6 +39,8 @@ pub struct NetworkConfig {
     pub rendezvous: Vec<Address>,
     /// No new connections when the process holds more physical memory than this, in bytes.
     pub process_memory_max_bytes: usize,
+    /// What everything passes that leaves. Tests pull it.
+    pub plug: Plug,
 }
 
 impl NetworkConfig {
@@ -45,8 +48,8 @@ impl NetworkConfig {
     #[must_use]
     pub fn new(key: Zeroizing<[u8; 32]>, transport: TransportKind) -> Self {
         let process_memory_max_bytes = PROCESS_MEMORY_MAX_BYTES;
-        let (listen, rendezvous) = (Vec::new(), Vec::new());
-        Self { key, listen, transport, mdns: false, upnp: false, rendezvous, process_memory_max_bytes }
+        let (listen, rendezvous, plug) = (Vec::new(), Vec::new(), Plug::default());
+        Self { key, listen, transport, mdns: false, upnp: false, rendezvous, process_memory_max_bytes, plug }
     }
 }
 
@@ -115,8 +118,8 @@ impl Network {
         let streams = task.streams();
         streams::accept(streams.clone(), accepting);
         let couriers = Arc::new(Couriers::new(config.transport, traffic.clone()));
-        let (me, gossip_tickets) = (PeerId(keys.public().to_peer_id()), Arc::default());
-        let handle = NetworkHandle { me, commands, traffic, couriers, streams, gossip_tickets };
+        let (me, gossip_tickets, plug) = (PeerId(keys.public().to_peer_id()), Arc::default(), config.plug);
+        let handle = NetworkHandle { me, commands, traffic, couriers, streams, gossip_tickets, plug };
         runtime.spawn(task.run());
         Ok((handle, reader))
     }
@@ -142,6 +145,7 @@ pub struct NetworkHandle {
     couriers: Arc<Couriers>,
     streams: libp2p_stream::Control,
     gossip_tickets: Arc<AtomicU64>,
+    plug: Plug,
 }
 
 impl NetworkHandle {
@@ -193,7 +197,7 @@ impl NetworkHandle {
         if self.commands.is_closed() {
             return Err(RequestError::Stopped);
         }
-        self.couriers.deposit(node, request).await
+        self.plug.carry(self.couriers.deposit(node, request)).await.unwrap_or(Err(RequestError::Stopped))
     }
 
     /// Asks a rendezvous node about somebody: under our own peer id where we are
@@ -238,12 +242,17 @@ impl NetworkHandle {
             self.commands.send(command).await.map_err(|_| RequestError::Stopped)?;
             answer.await.map_err(|_| RequestError::Stopped)?
         };
-        tokio::time::timeout(REQUEST_TIMEOUT, ask).await.unwrap_or(Err(RequestError::Timeout))
+        let ask = async { tokio::time::timeout(REQUEST_TIMEOUT, ask).await.unwrap_or(Err(RequestError::Timeout)) };
+        self.plug.carry(ask).await.unwrap_or(Err(RequestError::Stopped))
     }
 
     /// Answers an inbound request. Never blocks.
     pub fn respond(&self, responder: Responder, response: PeerResponse) {
-        responder.respond(response);
+        if self.plug.passes() {
+            responder.respond(response);
+        } else {
+            responder.never();
+        }
     }
 
     /// Dials an address, and says who answered.
@@ -333,8 +342,11 @@ impl NetworkHandle {
             return Err(GossipError::TooLong);
         }
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Publish { topic, data, reply }).await.map_err(|Stopped| GossipError::Stopped)?;
-        answer.await.unwrap_or(Err(GossipError::Stopped))
+        let publish = async {
+            self.send(Command::Publish { topic, data, reply }).await.map_err(|Stopped| GossipError::Stopped)?;
+            answer.await.unwrap_or(Err(GossipError::Stopped))
+        };
+        self.plug.carry(publish).await.unwrap_or(Err(GossipError::Stopped))
     }
 
     /// Passes a gossip message on to neighbours who may not have it. One that is no longer

@@ -22,6 +22,7 @@ mod nodes;
 mod origins;
 mod outbound;
 mod peers;
+pub mod plug;
 mod reach;
 mod requests;
 mod streams;

@@ -1,5 +1,6 @@
 //! How a peer is started: options, environment, the configuration file, and
-//! what comes out of them, [`NodeConfig`]. Stands on [`crate::network`], for its addresses.
+//! what comes out of them, [`NodeConfig`]. Stands on [`crate::network`], for its addresses,
+//! and on the bounds of [`crate::files`] and [`crate::security`].
 //!
 //! An option goes before the environment, the environment before
 //! `config.toml` in the data directory, and the file before the default.
@@ -14,9 +15,11 @@ use secure_chat_protocol::vault::Argon2Params;
 use serde::Deserialize;
 
 use crate::clock::WallClock;
+use crate::files::limits::FILES_MAX;
 use crate::network::limits::PROCESS_MEMORY_MAX_BYTES;
 use crate::network::plug::Plug;
 use crate::network::{AddressError, parse_address, parse_rendezvous};
+use crate::security::log::AUDIT_MAX_ENTRIES;
 
 /// Where a peer listens unless it is told otherwise: TCP and QUIC on free ports of all interfaces.
 const LISTEN_V4: [&str; 2] = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"];
@@ -58,6 +61,8 @@ pub struct NodeConfig {
     pub auto_lock_minute: Duration,
     /// What time it is. Tests set it wrong.
     pub clock: WallClock,
+    /// How much is kept. Tests keep less.
+    pub bounds: Bounds,
     /// Bytes of physical memory of the whole process beyond which no new connection is made. Higher
     /// where many peers share a process.
     pub process_memory_max_bytes: usize,
@@ -80,9 +85,25 @@ impl NodeConfig {
             host: None,
             auto_lock_minute: Duration::from_secs(60),
             clock: WallClock::default(),
+            bounds: Bounds::default(),
             process_memory_max_bytes: PROCESS_MEMORY_MAX_BYTES,
             plug: Plug::default(),
         }
+    }
+}
+
+/// Bounds of what a peer keeps that are too high to be reached in a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Entries of the audit log, beyond which the oldest block goes.
+    pub audit_max_entries: u64,
+    /// Files in the list, beyond which no offer is taken.
+    pub files_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { audit_max_entries: AUDIT_MAX_ENTRIES, files_max: FILES_MAX }
     }
 }
 

@@ -9,7 +9,7 @@
 //! 4. `engine`: the one actor
 //! 5. [`rpc`], [`shell`], [`status`]: doors onto the handle
 //!
-//! [`config`] and [`cli`] stand on the network's addresses, [`clock`], [`stop`], `lines` and `stdio` on nothing.
+//! [`config`] and [`cli`] stand on the network's addresses and on the bounds of files and log, [`clock`], [`stop`], `lines` and `stdio` on nothing.
 
 pub mod api;
 pub mod cli;

@@ -7,6 +7,7 @@ pub mod memory;
 pub mod process;
 pub mod tap;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use secure_chat_node::api::{Event, EventStream, NodeHandle};
 use secure_chat_node::clock::WallClock;
-use secure_chat_node::config::{NodeConfig, Transport};
+use secure_chat_node::config::{Bounds, NodeConfig, Transport};
 use secure_chat_node::engine::Node;
 use secure_chat_node::network::plug::Plug;
 use secure_chat_node::store::fault::{Faults, FaultyDisk};
@@ -108,6 +109,8 @@ pub struct Persona {
     pub plug: Plug,
     /// The wall clock, to be set wrong.
     pub clock: WallClock,
+    /// How much is kept, from the next start on.
+    pub bounds: Bounds,
     handle: Option<NodeHandle>,
     events: Option<EventStream>,
 }
@@ -123,6 +126,7 @@ impl Persona {
             faults: Faults::default(),
             plug: Plug::default(),
             clock: WallClock::default(),
+            bounds: Bounds::default(),
             handle: None,
             events: None,
         }
@@ -159,6 +163,7 @@ impl Persona {
         config.mdns = false;
         config.kdf = Argon2Params::LEAST;
         config.clock = self.clock.clone();
+        config.bounds = self.bounds;
         config.transport = if self.tcp { Transport::Internet } else { Transport::Memory };
         config.listen = vec![if self.tcp { "/ip4/127.0.0.1/tcp/0" } else { "/memory/0" }.to_owned()];
         config.upnp = false;
@@ -250,6 +255,16 @@ impl Persona {
             }
         };
         tokio::time::timeout(PATIENCE, wait).await.map_err(|_| anyhow!("{} waited in vain", self.name))?
+    }
+
+    /// The kinds of the last 500 entries of the audit log.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn audited(&self) -> anyhow::Result<BTreeSet<String>> {
+        let none = || None::<String>;
+        let log = self.handle()?.security_audit_log(None, 500_u32, none(), none(), None, None, none());
+        Ok(log.await?.entries.into_iter().map(|entry| entry.kind).collect())
     }
 
     /// Waits for the next text and returns it.

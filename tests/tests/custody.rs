@@ -5,9 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use secure_chat_node::api::{At, AuditLog, ErrorKind, ExportFormat, NodeHandle};
-use secure_chat_node::config::{NodeConfig, Transport};
+use secure_chat_node::api::{At, AuditEntryView, AuditLog, ErrorKind, ExportFormat, NodeHandle, PrunedView};
+use secure_chat_node::config::{Bounds, NodeConfig, Transport};
 use secure_chat_node::engine::Node;
+use secure_chat_node::security::log::BLOCK_ENTRIES;
 use secure_chat_node::security::report;
 use secure_chat_protocol::vault::Argon2Params;
 use secure_chat_tests::{PASSWORD, TestNet, become_contacts};
@@ -16,7 +17,12 @@ const OTHER: &str = "Another-Horse-8-Battery";
 const PASSPHRASE: &str = "Passphrase-of-the-backup-9";
 
 fn peer(dir: &Path) -> NodeHandle {
+    bounded(dir, Bounds::default())
+}
+
+fn bounded(dir: &Path, bounds: Bounds) -> NodeHandle {
     let mut config = NodeConfig::new(dir);
+    config.bounds = bounds;
     config.mdns = false;
     config.kdf = Argon2Params::LEAST;
     config.transport = Transport::Memory;
@@ -230,5 +236,68 @@ async fn the_audit_log_is_paged_filtered_exported_and_cleared() -> anyhow::Resul
     alice.account_lock().await?;
     alice.account_unlock(PASSWORD, None).await?;
     assert!(log(&alice, None).await.chain_ok, "and it is still whole after the next unlock");
+    Ok(())
+}
+
+/// All entries, the latest first, once the whole chain was looked at.
+async fn whole_log(peer: &NodeHandle) -> (Vec<AuditEntryView>, PrunedView) {
+    let (mut entries, mut before, none) = (Vec::new(), None, None::<String>);
+    while !log(peer, None).await.chain_checked {
+        tokio::task::yield_now().await;
+    }
+    loop {
+        let page = peer.security_audit_log(before, 500_u32, none.clone(), none.clone(), None, None, none.clone());
+        let page = page.await.expect("a page");
+        assert!(page.chain_ok, "the chain is whole");
+        entries.extend(page.entries);
+        before = page.next_before;
+        if !page.more {
+            return (entries, page.pruned.expect("what went is summed up"));
+        }
+    }
+}
+
+/// What is there and what went are together all that ever was.
+fn adds_up((entries, pruned): &(Vec<AuditEntryView>, PrunedView), bound: u64) {
+    let (last, first) = (entries.first().expect("entries"), entries.last().expect("entries"));
+    assert_eq!(last.seq - first.seq + 1, entries.len() as u64, "no gap");
+    assert_eq!(pruned.entries, first.seq - 1, "the summary counts every entry that went");
+    assert_eq!(pruned.kinds.values().sum::<u64>(), pruned.entries, "each under its kind");
+    assert!(pruned.until.0 <= first.at.0, "and until when");
+    let most = bound + BLOCK_ENTRIES;
+    assert!((bound - BLOCK_ENTRIES..=most).contains(&(entries.len() as u64)), "{} of {bound}", entries.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_outgrows_its_bound_keeps_a_whole_chain_and_a_sum_of_what_went() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let bounds = Bounds { audit_max_entries: 2 * BLOCK_ENTRIES, ..Bounds::default() };
+    let alice = bounded(dir.path(), bounds);
+    let account = alice.account_create("alice", PASSWORD).await?;
+    for number in 0..5 * u32::try_from(BLOCK_ENTRIES)? {
+        alice.settings_set("auto_lock_minutes", 1 + number % 7).await?;
+    }
+    let before = whole_log(&alice).await;
+    adds_up(&before, bounds.audit_max_entries);
+    assert_eq!(before.1.kinds["account.created"], 1, "what went first is in the sum: {:?}", before.1.kinds);
+    alice.account_lock().await?;
+    alice.account_unlock(PASSWORD, None).await?;
+    let after = whole_log(&alice).await;
+    adds_up(&after, bounds.audit_max_entries);
+    assert_eq!(after.1, before.1, "the sum is kept");
+    let path = dir.path().join("log.json");
+    let exported = alice.security_export(path.display().to_string(), ExportFormat::Json).await?;
+    let text = std::fs::read_to_string(&path)?;
+    assert_eq!(report::verify(&text).map(|id| id.to_string()), Ok(account.account_id));
+    let report: serde_json::Value = serde_json::from_str(&text)?;
+    assert_eq!(report["pruned"]["entries"], after.1.entries, "the export says what went");
+    assert!(exported.entries >= after.0.len() as u64);
+    // Another program, which starts with all of it, finds nothing amiss.
+    alice.shutdown().await;
+    let alice = bounded(dir.path(), bounds);
+    alice.account_unlock(PASSWORD, None).await?;
+    adds_up(&whole_log(&alice).await, bounds.audit_max_entries);
+    let alerts = alice.security_alerts().await?.alerts;
+    assert!(alerts.is_empty(), "{alerts:?}");
     Ok(())
 }

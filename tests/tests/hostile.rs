@@ -11,7 +11,7 @@ use libp2p::core::{Transport as _, upgrade};
 use libp2p::{StreamProtocol, SwarmBuilder, noise, yamux};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use secure_chat_node::api::{Event, MessageState, NodeHandle};
+use secure_chat_node::api::{Event, MessageState, NodeHandle, Status};
 use secure_chat_node::clock::WallClock;
 use secure_chat_node::network::limits::GARBAGE_MAX;
 use secure_chat_node::network::{
@@ -43,7 +43,9 @@ struct Stranger {
     rng: StdRng,
     /// Right by the clock of whom they ask.
     clock: WallClock,
-    _events: mpsc::Receiver<NetworkEvent>,
+    /// With whom they asked last.
+    sessions: Option<SessionSet>,
+    events: mpsc::Receiver<NetworkEvent>,
 }
 
 impl Stranger {
@@ -62,16 +64,21 @@ impl Stranger {
         };
         let record = Record::create(&identity, fields, None, now).unwrap();
         let (net, events) = Network::start(NetworkConfig::new(Zeroizing::new(seed), TransportKind::Memory)).unwrap();
-        Self { identity, record, net, rng, clock: clock.clone(), _events: events }
+        Self { identity, record, net, rng, clock: clock.clone(), sessions: None, events }
     }
 
-    /// Says hello; the peer of who is there.
-    async fn greets(&self, to: &NodeHandle) -> PeerId {
+    /// Says hello; the peer of who is there, and the answer.
+    async fn hello(&self, to: &NodeHandle) -> (PeerId, PeerResponse) {
         let status = to.network_status().await.unwrap();
         let peer: PeerId = status.peer_id.parse().unwrap();
         let addresses = status.listen.iter().map(|address| parse_address(address).unwrap()).collect();
         let hello = Hello { record: Bytes(self.record.encoded().to_vec()), addresses: Vec::new(), status: None };
-        let answer = self.net.request(peer, addresses, PeerRequest::Hello(hello)).await.unwrap();
+        (peer, self.net.request(peer, addresses, PeerRequest::Hello(hello)).await.unwrap())
+    }
+
+    /// Says hello, and is answered; the peer of who is there.
+    async fn greets(&self, to: &NodeHandle) -> PeerId {
+        let (peer, answer) = self.hello(to).await;
         assert!(matches!(answer, PeerResponse::Hello(_)), "{answer:?}");
         peer
     }
@@ -97,6 +104,19 @@ impl Stranger {
             body: Content::Request { greeting: greeting.to_owned(), profile, invite: None },
         };
         let ciphertext = sessions.encrypt(&message.encode().unwrap(), now, &mut self.rng).unwrap();
+        self.sessions = Some(sessions);
+        self.delivers(peer, ciphertext).await
+    }
+
+    /// Says any bytes in the session with whom they asked.
+    async fn babbles(&mut self, to: &NodeHandle, plaintext: &[u8]) -> DeliveryStatus {
+        let (peer, now) = (self.greets(to).await, self.clock.now());
+        let sessions = self.sessions.as_mut().unwrap();
+        let ciphertext = sessions.encrypt(plaintext, now, &mut self.rng).unwrap();
+        self.delivers(peer, ciphertext).await
+    }
+
+    async fn delivers(&self, peer: PeerId, ciphertext: Vec<u8>) -> DeliveryStatus {
         let deliver = PeerRequest::Deliver { messages: vec![Bytes(ciphertext)] };
         match self.net.request(peer, Vec::new(), deliver).await.unwrap() {
             PeerResponse::Delivered { statuses } => statuses[0],
@@ -166,6 +186,39 @@ async fn a_stranger_who_says_a_contact_s_name_stops_nothing_and_is_set_aside() {
 }
 
 #[tokio::test]
+async fn the_same_words_of_several_links_and_names_like_a_contact_s_are_set_aside() {
+    let net = TestNet::new().unwrap();
+    let (mut alice, mut bill) = (net.persona("alice").await.unwrap(), net.persona("bill").await.unwrap());
+    become_contacts(&mut alice, &mut bill).await.unwrap();
+    let offer = "Dear friend, I have an offer for you alone";
+    let asked = [
+        ("first", offer, None),
+        ("second", "dear  friend, I HAVE an offer for you alone", Some("repeated")),
+        ("third", offer, Some("repeated")),
+        ("b1ll", "It's me, on a new phone", Some("looks_like_contact")),
+        ("linker", "Have a look at prizes.org/win", Some("link")),
+        ("grace", "Shall we talk?", None),
+    ];
+    for (number, (name, greeting, reason)) in (1..).zip(asked) {
+        let mut stranger = Stranger::new(number, name, &alice.clock);
+        let before = alice.handle().unwrap().contacts_requests().await.unwrap().incoming.len();
+        assert_eq!(stranger.asks(alice.handle().unwrap(), greeting).await, DeliveryStatus::Stored);
+        let rings = alice.handle().unwrap().contacts_requests().await.unwrap().incoming.len() > before;
+        assert_eq!(rings, reason.is_none(), "{name} says {greeting:?}");
+        let aside = alice.handle().unwrap().security_quarantine(None::<String>).await.unwrap().messages;
+        let found = aside.iter().find(|message| message.username == name);
+        let reasons: Vec<&str> = found.iter().flat_map(|message| &message.reasons).map(AsRef::as_ref).collect();
+        assert_eq!(reasons, Vec::from_iter(reason), "{name} says {greeting:?}");
+    }
+    assert!(alice.audited().await.unwrap().contains("request.quarantined"));
+    // Nobody is told whether they rang: all were answered alike. What was set aside may still be accepted.
+    let aside = alice.handle().unwrap().security_quarantine(None::<String>).await.unwrap().messages;
+    assert_eq!(aside.len(), 4);
+    alice.handle().unwrap().security_release(aside[0].message_id.clone()).await.unwrap();
+    assert_eq!(alice.handle().unwrap().contacts_requests().await.unwrap().incoming.len(), 3);
+}
+
+#[tokio::test]
 async fn a_stranger_who_floods_takes_no_place_of_others() {
     let net = TestNet::new().unwrap();
     let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
@@ -205,6 +258,50 @@ async fn a_stranger_who_says_hello_without_end_is_asked_to_wait_and_others_are_m
     assert!(answers.iter().filter(slowed).count() as u64 >= HELLO_BURST, "told to wait, not cut off");
     let mut friend = Stranger::new(7, "friend", &alice.clock);
     assert_eq!(friend.asks(alice.handle().unwrap(), "Hello").await, DeliveryStatus::Stored);
+}
+
+#[tokio::test]
+async fn who_greets_learns_the_name_and_nobody_does_from_who_is_invisible() {
+    let net = TestNet::new().unwrap();
+    let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
+    become_contacts(&mut bob, &mut alice).await.unwrap();
+    let curious = Stranger::new(66, "curious", &alice.clock);
+    let (_, PeerResponse::Hello(hello)) = curious.hello(alice.handle().unwrap()).await else { panic!("no answer") };
+    assert_eq!(Record::decode(&hello.record.0).unwrap().name().as_str(), "alice");
+    assert!(hello.addresses.is_empty() && hello.status.is_none(), "and nothing but the record: {hello:?}");
+
+    alice.handle().unwrap().presence_set(Status::Invisible).await.unwrap();
+    let mut late = Stranger::new(67, "late", &alice.clock);
+    for stranger in [&late, &curious] {
+        let (peer, answer) = stranger.hello(alice.handle().unwrap()).await;
+        assert!(matches!(answer, PeerResponse::Refused(PeerRefusal::NotAvailable)), "{answer:?}");
+        let bundle = stranger.net.request(peer, Vec::new(), PeerRequest::Bundle).await.unwrap();
+        assert!(matches!(bundle, PeerResponse::Refused(PeerRefusal::NotAvailable)), "{bundle:?}");
+    }
+    // Contacts go on, and she does not greet the stranger by herself.
+    bob.says("alice", "still you").await.unwrap();
+    assert_eq!(alice.reads().await.unwrap(), "still you");
+    while let Ok(event) = late.events.try_recv() {
+        assert!(!matches!(event, NetworkEvent::Inbound { .. }), "{event:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_message_although_it_opens_is_told() {
+    let net = TestNet::new().unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let mut mallory = Stranger::new(66, "mallory", &alice.clock);
+    assert_eq!(mallory.asks(alice.handle().unwrap(), "Hello").await, DeliveryStatus::Stored);
+    let request = alice.until(|event| match event {
+        Event::ContactRequest(request) => Some(request.request_id),
+        _ => None,
+    });
+    let request = request.await.unwrap();
+    alice.handle().unwrap().contacts_accept(request).await.unwrap();
+    let status = mallory.babbles(alice.handle().unwrap(), &[0xff; 64]).await;
+    assert_eq!(status, DeliveryStatus::Invalid);
+    let alerts = alice.handle().unwrap().security_alerts().await.unwrap().alerts;
+    assert_eq!(alerts.iter().map(|alert| alert.kind.as_str()).collect::<Vec<_>>(), ["message.malformed"]);
 }
 
 /// A program that opens streams and writes what it likes. It ends with the test's runtime.

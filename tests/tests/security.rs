@@ -1,5 +1,5 @@
 //! Alert rules under attack. Every attack comes over the wire, from a real peer or from a
-//! stolen key. (`alerts.rs` counts what the rules make of attacks and of ordinary traffic.)
+//! stolen key. (`alerts` counts what the rules make of attacks and of ordinary traffic.)
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::arithmetic_side_effects)]
 
@@ -124,6 +124,7 @@ async fn messages_that_never_open_are_told() {
     let garbage: Vec<Vec<u8>> = (0..DECRYPT_FAILURES).map(|byte| vec![u8::try_from(byte).unwrap(); 700]).collect();
     steal(&mallory).deliver(&alice, &garbage).await;
     alerted(&mut alice, "decrypt.failures").await;
+    assert!(alice.audited().await.unwrap().contains("message.undecryptable"), "each of them is in the log");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,6 +92,28 @@ async fn a_whole_disk_that_was_turned_back_alarms_the_peer_and_the_session_heals
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_as_old_in_all_its_files_is_told_by_the_node_that_knows_a_newer_record() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let (mut alice, mut bob) = two(&net).await;
+    let another = net.rendezvous().await.unwrap();
+    alice.away().await;
+    let old = alice.snapshot().unwrap();
+    alice.back().await.unwrap();
+    // Her next record, since it names one more node, is at the first one.
+    alice.handle().unwrap().network_add_rendezvous(another.addresses().remove(0)).await.unwrap();
+    let both = |event| matches!(event, Event::NetworkState { registered: 2, .. }).then_some(());
+    alice.until(both).await.unwrap();
+    alice.away().await;
+    alice.restore(&old).unwrap();
+    alice.back().await.unwrap();
+    let told = alerts(alice.handle().unwrap()).await;
+    assert!(told.contains(&"record.turned_back".to_owned()), "{told:?}");
+    assert!(!told.contains(&"vault.rolled_back".to_owned()), "nothing on the disk shows it: {told:?}");
+    talk(&mut bob, &mut alice, "are you there?").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cloned_device_is_told_to_those_it_writes_to() {
     let net = TestNet::new().unwrap();
     let (mut alice, mut bob) = two(&net).await;

@@ -18,7 +18,7 @@ use crate::api::Event;
 use crate::security::alerts::{ALERTS_MAX_BYTES, AlertBook};
 pub(crate) use crate::security::log::Severity;
 use crate::security::log::{
-    AUDIT_MAX_ENTRIES, AuditEntry, AuditHead, BLOCK_ENTRIES, Block, ENTRY_MAX_BYTES, Pruned, block_of, entry_hash,
+    AuditEntry, AuditHead, BLOCK_ENTRIES, Block, ENTRY_MAX_BYTES, Pruned, block_of, entry_hash,
 };
 use crate::security::repeats::{REPEATS_MAX_BYTES, Repeats};
 use crate::security::rules::Signal;
@@ -207,7 +207,7 @@ impl Open {
         if let Some(bytes) = full.encode() {
             step.txn.put(Table::Meta, &block_row(block), &bytes);
         }
-        if self.audit.head.entries() > AUDIT_MAX_ENTRIES {
+        if self.audit.head.entries() > self.config.bounds.audit_max_entries {
             self.prune_block(step);
         }
     }

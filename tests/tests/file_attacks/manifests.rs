@@ -18,7 +18,7 @@ use secure_chat_protocol::wire::transfer::{
     AnswerHeader, FILE_CONTROL_VERSION, FetchRefusal, FetchRequest, FileControl, FileControlIn, Manifest, ManifestKey,
     Preview,
 };
-use secure_chat_tests::{Persona, TestNet};
+use secure_chat_tests::{Persona, TestNet, become_contacts};
 
 use crate::impostor::{question, tell};
 use crate::mallory::Mallory;
@@ -35,7 +35,7 @@ struct Kept {
 }
 
 struct Attack {
-    _net: TestNet,
+    net: TestNet,
     bob: Persona,
     mallory: Mallory,
     bobs: AccountId,
@@ -86,7 +86,7 @@ impl Attack {
                 tokio::spawn(serve(stream, shared.clone()));
             }
         });
-        Self { _net: net, bob, mallory, bobs, kept, next: 1 }
+        Self { net, bob, mallory, bobs, kept, next: 1 }
     }
 
     /// A file of hers, and a manifest that says so many bytes, which fits it in everything else.
@@ -302,6 +302,52 @@ async fn sizes_and_hashes_that_lie_leave_nothing_behind() {
     assert_eq!(attack.download(&vast, Some(true)).await.unwrap_err().kind, ErrorKind::DiskFull);
     attack.goes_on().await;
     assert_eq!(attack.downloads(), ["good.txt".to_owned()].into(), "nothing of the others, whole or in part");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_under_the_number_of_another_s_is_not_taken_and_told() {
+    let mut attack = Attack::begin().await;
+    let mut alice = attack.net.persona("alice").await.unwrap();
+    become_contacts(&mut alice, &mut attack.bob).await.unwrap();
+    let path = alice.dir().join("hers.txt");
+    std::fs::write(&path, b"what Alice shares").unwrap();
+    let (path, none) = (path.display().to_string(), None::<String>);
+    let shared = alice.handle().unwrap().files_share(path, "bob".to_owned(), none.clone(), None, none, None::<bool>);
+    let hers = shared.await.unwrap().file_id;
+    let offered = attack.bob.until(|event| matches!(event, Event::FileShared(_)).then_some(()));
+    offered.await.unwrap();
+    let mut manifest = attack.file("mine.txt", b"what Mallory shares", 19);
+    manifest.file = hers.parse().unwrap();
+    attack.says(&manifest).await;
+    assert!(attack.alerted("file.conflict").await);
+    let row = attack.row(&manifest).await.unwrap();
+    assert_eq!((row.name.as_str(), row.from.as_str()), ("hers.txt", "alice"));
+    let done = attack.download(&manifest, None).await.unwrap();
+    assert_eq!(std::fs::read(done.path).unwrap(), b"what Alice shares");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_list_of_files_is_told_and_takes_no_more() {
+    let mut attack = Attack::begin().await;
+    attack.bob.away().await;
+    attack.bob.bounds.files_max = 3;
+    attack.bob.back().await.unwrap();
+    attack.mallory.finds_again(attack.bobs, &attack.bob.handle().unwrap().network_status().await.unwrap().listen);
+    for number in 0..3 {
+        let name = format!("{number}.txt");
+        let manifest = attack.file(&name, b"words", 5);
+        attack.offers(&manifest).await;
+    }
+    assert!(!attack.alerted("files.full").await);
+    let manifest = attack.file("one-too-many.txt", b"words", 5);
+    attack.says(&manifest).await;
+    assert!(attack.alerted("files.full").await);
+    assert!(attack.row(&manifest).await.is_none());
+    // Room is made by who deletes.
+    let files = attack.bob.handle().unwrap().files_list(None, None::<String>).await.unwrap().files;
+    attack.bob.handle().unwrap().files_delete(files[0].file_id.clone()).await.unwrap();
+    let manifest = attack.file("again.txt", b"words", 5);
+    attack.offers(&manifest).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -78,6 +78,15 @@ async fn an_edit_that_comes_after_a_later_one_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_member_says_that_nobody_understands_is_told() {
+    let mut scene = Scene::new().await;
+    let [alice, _] = scene.both().await;
+    scene.mallory.babbles(alice, scene.id, vec![0xff; 40]).await;
+    alerted(&mut scene.alice, "group.malformed").await;
+    scene.goes_on().await;
+}
+
+#[tokio::test]
 async fn a_secret_beyond_all_others_is_refused_with_an_alert() {
     let mut scene = Scene::new().await;
     scene.promote().await;

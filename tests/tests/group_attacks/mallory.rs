@@ -183,6 +183,14 @@ impl Mallory {
         self.lock().routes.get(&who).map(|(_, addresses)| addresses.clone()).unwrap_or_default()
     }
 
+    /// Somebody came back, and listens elsewhere.
+    pub(crate) fn finds_again(&self, who: AccountId, addresses: &[String]) {
+        let addresses = addresses.iter().map(|text| parse_address(text).unwrap()).collect();
+        if let Some(route) = self.lock().routes.get_mut(&who) {
+            route.1 = addresses;
+        }
+    }
+
     /// As another hostile peer knows it.
     pub(crate) fn learns_routes_of(&self, other: &Self) {
         let routes = other.lock().routes.clone();
@@ -216,6 +224,11 @@ impl Mallory {
     /// Says anything about files to a contact.
     pub(crate) async fn tell_of_file(&self, to: AccountId, payload: Vec<u8>) -> DeliveryStatus {
         self.deliver(to, Content::File { payload: Bytes(payload) }).await
+    }
+
+    /// Says any bytes about a group to somebody.
+    pub(crate) async fn babbles(&self, to: AccountId, group: GroupId, payload: Vec<u8>) -> DeliveryStatus {
+        self.deliver(to, Content::Group { group, payload: Bytes(payload) }).await
     }
 
     /// Streams that others open from now on, to fetch files.

@@ -282,6 +282,7 @@ async fn an_envelope_that_was_changed_is_noticed_and_the_others_are_read() {
     });
     bob.back().await.unwrap();
     alerted(&mut bob, "mailbox.invalid_envelope").await;
+    assert!(bob.audited().await.unwrap().contains("mailbox.envelope"));
     node.repents();
     assert_eq!(bob.reads().await.unwrap(), "one", "what was spoilt comes again from the sender");
     assert_eq!(bob.reads().await.unwrap(), "two");
@@ -309,6 +310,11 @@ async fn other_keys_under_a_known_name_stop_sending_until_the_person_looks() {
     alerted(&mut alice, "contact.key_changed").await;
     let refused = alice.says("bob", "a secret").await.unwrap_err();
     assert_eq!(refused.downcast_ref::<ApiError>().map(|error| error.kind), Some(ErrorKind::KeyChanged));
+    // Whoever accepts other keys all the same finds that in the log.
+    let handle = alice.handle().unwrap();
+    let new = handle.contacts_list().await.unwrap().contacts.remove(0).new_fingerprint.unwrap();
+    handle.contacts_accept_key_change("bob", new).await.unwrap();
+    assert!(alice.audited().await.unwrap().contains("contact.key_accepted"));
 }
 
 #[tokio::test]

@@ -15,7 +15,6 @@ use crate::engine::state::Open;
 use crate::engine::step::{Step, storage};
 use crate::engine::work::Work;
 use crate::files::kind;
-use crate::files::limits::FILES_MAX;
 use crate::files::row::{FileRow, is_over};
 use crate::files::serve::serve;
 use crate::messaging::stored::StoredMessage;
@@ -123,7 +122,7 @@ impl Open {
         if taken {
             return self.offered_in_vain(step, from, message, &manifest, group);
         }
-        if self.files.rows.len() >= FILES_MAX {
+        if self.files.rows.len() >= self.config.bounds.files_max {
             let text = "A contact shares a file, but there are too many in the list. Delete some.";
             self.alert(step, "files.full", Severity::Warning, Some(from.to_string()), text);
             return Ok(());

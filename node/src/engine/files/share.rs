@@ -18,7 +18,7 @@ use crate::engine::state::{Open, rng};
 use crate::engine::step::{Step, sentence, storage};
 use crate::engine::work::Work;
 use crate::files::kind::{self, Kind};
-use crate::files::limits::{CONFIRM_ABOVE_BYTES, FILES_MAX, HEAD_BYTES};
+use crate::files::limits::{CONFIRM_ABOVE_BYTES, HEAD_BYTES};
 use crate::files::prepare::prepare;
 use crate::files::preview::preview;
 use crate::files::row::FileRow;
@@ -150,7 +150,7 @@ impl Open {
         let path = std::path::absolute(&params.path).map_err(|error| ApiError::invalid("path", error.to_string()))?;
         let name = safe_file_name(&path.file_name().unwrap_or_default().to_string_lossy());
         self.check_policy(&name, "path")?;
-        if self.files.rows.len() >= FILES_MAX {
+        if self.files.rows.len() >= self.config.bounds.files_max {
             return Err(ApiError::new(ErrorKind::Full, "There are too many files in the list. Delete some first."));
         }
         Ok((to, path, name))

@@ -359,7 +359,9 @@ async fn an_image_is_seen_before_it_is_fetched_and_only_by_whom_it_is_for() {
     let file = share(&alice, "bob", &from.write("fake.png", b"GIF8, or so")).await.unwrap();
     let view = offered(&mut bob).await;
     assert!(!view.preview);
-    assert_eq!(bob.handle().unwrap().files_preview(file).await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(bob.handle().unwrap().files_preview(file.clone()).await.unwrap_err().kind, ErrorKind::NotFound);
+    let done = download(&bob, &file, &Folder::new()).await.unwrap();
+    assert!(done.warning.unwrap().contains("is not image/png"), "whoever fetched it is warned");
 }
 
 async fn left_at_a_node(from: &mut Persona, file: &str) {

@@ -83,14 +83,18 @@ pub(crate) fn judge(name: &str, head: &[u8]) -> Kind {
         .and_then(|extension| SEED.iter().chain(OTHERS).find(|(known, _)| *known == extension).map(|(_, mime)| *mime));
     let content = sniff(head);
     let fits = match (by_name, content) {
-        (_, None) | (None, Some(_)) => true,
         (Some(named), Some(content)) => agrees(named, content),
+        (Some(named), None) => head.is_empty() || !begins_alike(named) || is_late_pdf(named, head),
+        (None, _) => true,
     };
     let runs = content.is_some_and(|content| content.starts_with("application/x-executable"));
     let warning = if runs {
         Some("It is a program. Run it only if you expected it.".to_owned())
     } else if !fits {
-        Some(format!("Its content is {}, which its name does not say.", content.unwrap_or(UNKNOWN)))
+        Some(match content {
+            Some(content) => format!("Its content is {content}, which its name does not say."),
+            None => format!("Its content is not {}, which its name says.", by_name.unwrap_or(UNKNOWN)),
+        })
     } else if is_risky(name) {
         Some("Files of this type can run commands when they are opened.".to_owned())
     } else {
@@ -108,6 +112,34 @@ fn agrees(named: &str, content: &str) -> bool {
         "text/x-script" => named.starts_with("text/"),
         content => named == content,
     }
+}
+
+/// Types of which every file begins in a way that [`sniff`] knows: without it, it is none. Old archives made by
+/// tar and sound without tags may begin with anything.
+fn begins_alike(named: &str) -> bool {
+    const ALIKE: &[&str] = &[
+        "application/pdf",
+        "application/msword",
+        "application/zip",
+        "application/gzip",
+        "application/x-7z-compressed",
+        "application/x-xz",
+        "application/vnd.microsoft.portable-executable",
+        "image/jpeg",
+        "image/png",
+        "image/gif",
+        "image/webp",
+        "video/mp4",
+        "video/webm",
+        "audio/wav",
+        "audio/ogg",
+    ];
+    named.contains("openxmlformats") || ALIKE.contains(&named)
+}
+
+/// A PDF may have other bytes before its first line.
+fn is_late_pdf(named: &str, head: &[u8]) -> bool {
+    named == "application/pdf" && head.windows(5).any(|part| part == b"%PDF-")
 }
 
 /// The type that the first bytes show, where they do.
@@ -131,6 +163,8 @@ fn sniff(head: &[u8]) -> Option<&'static str> {
         (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
         (b"OggS", "audio/ogg"),
         (b"\xfd7zXZ\0", "application/x-xz"),
+        // Matroska, of which WebM is a part.
+        (b"\x1a\x45\xdf\xa3", "video/webm"),
     ];
     if let Some((_, mime)) = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Some(mime);
@@ -141,6 +175,9 @@ fn sniff(head: &[u8]) -> Option<&'static str> {
     }
     if head.starts_with(b"RIFF") && at(8, b"WAVE") {
         return Some("audio/wav");
+    }
+    if head.starts_with(b"RIFF") && at(8, b"WEBP") {
+        return Some("image/webp");
     }
     if at(257, b"ustar") {
         return Some("application/x-tar");
@@ -168,6 +205,23 @@ mod tests {
         assert_eq!(judge("notes.txt", b"hello").warning, None);
         assert!(judge("notes.txt", b"\x7fELF").warning.is_some());
         assert_eq!(judge("a.txt", b"").warning, None);
+    }
+
+    #[test]
+    fn content_that_is_not_what_its_name_says_is_a_warning_also_where_it_is_nothing_known() {
+        for name in ["a.pdf", "a.png", "a.jpg", "a.gif", "a.zip", "a.docx", "a.doc", "a.gz", "a.mp4", "a.wav", "a.7z"] {
+            for content in [b"just some words, no more".as_slice(), &[0; 560]] {
+                let warning = judge(name, content).warning.unwrap_or_else(|| panic!("{name} passes for one"));
+                assert!(warning.contains("not"), "{warning}");
+            }
+            assert_eq!(judge(name, b"").warning, None, "{name}: an empty file holds nothing");
+        }
+        for name in ["a.txt", "a.csv", "a.json", "a.css", "a.mp3", "a.tar", "a.md", "a.unknown", "a"] {
+            assert_eq!(judge(name, b"just some words, no more").warning, None, "{name} may begin with anything");
+        }
+        assert_eq!(judge("a.pdf", b"\n\n%PDF-1.4").warning, None, "other bytes may come before it");
+        assert_eq!(judge("a.webp", b"RIFF\x10\0\0\0WEBPVP8 ").warning, None);
+        assert_eq!(judge("a.webm", b"\x1a\x45\xdf\xa3\x9f").warning, None);
     }
 
     #[test]

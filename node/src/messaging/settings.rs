@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use secure_chat_protocol::limits::{CHUNK_MIN_BYTES, MANIFEST_LEAVES_MAX};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -86,6 +87,9 @@ impl Default for Settings {
 
 /// Files up to this size are left at rendezvous nodes unless it is set otherwise: 50 MB.
 const UPLOAD_MAX_BYTES: u64 = 50_000_000;
+/// Longest file that can be left at a rendezvous node, in bytes: whoever reads it there has nobody to ask for
+/// the hashes of its chunks, and a message has room for so many.
+const UPLOAD_LIMIT_BYTES: u64 = MANIFEST_LEAVES_MAX as u64 * CHUNK_MIN_BYTES as u64;
 /// The longest setting, in bytes of its JSON.
 const SETTING_MAX_BYTES: usize = 64 * 1024;
 /// The longest time until the account locks itself, in minutes: a week.
@@ -128,6 +132,13 @@ impl Settings {
         if changed.auto_lock_minutes > AUTO_LOCK_MAX_MINUTES {
             return Err(ApiError::invalid("value", "The account locks itself after at most a week; 0 means never."));
         }
+        if key == "upload_max_bytes" && changed.upload_max_bytes > UPLOAD_LIMIT_BYTES {
+            let text = format!(
+                "At most {UPLOAD_LIMIT_BYTES} bytes of a file wait at rendezvous nodes; longer ones go over when both \
+                 are there. 0 means none."
+            );
+            return Err(ApiError { limit_bytes: Some(UPLOAD_LIMIT_BYTES), ..ApiError::invalid("value", text) });
+        }
         Ok(changed)
     }
 }
@@ -146,6 +157,11 @@ mod tests {
         assert!(!settings.with("typing", Value::Bool(false)).unwrap().typing);
         assert_eq!(settings.with("typing", Value::from(3)).unwrap_err().field, Some("value"));
         assert_eq!(settings.with("no_such", Value::Null).unwrap_err().field, Some("key"));
+        let most = settings.with("upload_max_bytes", Value::from(UPLOAD_LIMIT_BYTES)).unwrap();
+        assert_eq!(most.upload_max_bytes, 134_217_728);
+        let refused = settings.with("upload_max_bytes", Value::from(UPLOAD_LIMIT_BYTES + 1)).unwrap_err();
+        assert_eq!((refused.field, refused.limit_bytes), (Some("value"), Some(UPLOAD_LIMIT_BYTES)));
+        assert!(refused.message.contains("134217728"), "{}", refused.message);
         assert_eq!(settings.with("auto_lock_minutes", Value::from(1_000_000)).unwrap_err().field, Some("value"));
     }
 }

@@ -190,6 +190,7 @@ impl Open {
             return None;
         }
         let before = self.status_of(account);
+        let was_here = self.is_connected(account);
         let met = self.met.entry(peer).or_default();
         if met.account.is_some_and(|known| known != account) {
             // One connection speaks for one account: else one peer could be a crowd.
@@ -226,7 +227,12 @@ impl Open {
         self.met_member(step, account);
         self.lane(account).succeeded();
         step.deliver.insert(account);
-        self.files.came(account);
+        if was_here {
+            self.files.look_again();
+        } else {
+            let groups = &self.groups;
+            self.files.came(account, |group| groups.get(&group).is_some_and(|group| group.has(&account)));
+        }
         self.tell_presence(step, account, before);
         if chats {
             let net = self.net.clone();

@@ -24,7 +24,8 @@ pub(crate) struct FileRow {
     pub(crate) manifest: Manifest,
     /// Shared by this account.
     pub(crate) mine: bool,
-    /// The other side: the recipient of an own file, else who shared it.
+    /// The other side: the recipient of an own file, else who shared it. Of an own file in a group: who pays for
+    /// its room at rendezvous nodes, this account or a member.
     pub(crate) peer: AccountId,
     /// Shared in this group.
     pub(crate) group: Option<GroupId>,

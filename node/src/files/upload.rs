@@ -174,6 +174,7 @@ impl Reading {
             Err(error) => return drop(chunks.blocking_send(Err(error))),
         };
         for index in missing {
+            tracing::trace!(target: "transfer", index, "a chunk goes to a node");
             let chunk = self.chunk(&mut source, *index, chunk_bytes);
             let failed = chunk.is_err();
             if chunks.blocking_send(chunk.map(|chunk| (*index, chunk))).is_err() || failed {

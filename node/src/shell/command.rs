@@ -200,8 +200,8 @@ commands! {
         "download" "FILE [FOLDER]" "fetch a file; answers when it is whole and verified" ["files.download"] files::download;
         "halt" "FILE" "halt a download" ["files.pause"] files::pause;
         "resume" "FILE" "go on with a halted download" ["files.resume"] files::resume;
-        "again" "FILE" "try a failed download again" ["files.retry"] files::retry;
-        "abort" "FILE" "give a download up, and what came of it" ["files.cancel"] files::cancel;
+        "again" "FILE" "try a failed download again, or to leave your file at nodes" ["files.retry"] files::retry;
+        "abort" "FILE" "give a download up, or stop leaving your file at nodes" ["files.cancel"] files::cancel;
         "preview" "FILE" "a small picture of an image, as base64" ["files.preview"] files::preview;
         "unshare" "FILE" "take your file back, or forget somebody else's" ["files.delete"] files::delete;
     }

@@ -48,7 +48,10 @@ pub(super) fn line(file: &FileView) -> Vec<String> {
         Some(to) => format!("to {}", safe(to)),
         None => format!("from {}", safe(&file.from)),
     };
-    vec![short(&file.file_id), safe(&file.name), size(file.size), whom, when(file.at), state(file.state).to_owned()]
+    // What goes to nobody by itself can be fetched from here all the same.
+    let state =
+        if file.mine && file.state == FileState::Cancelled { "shared, left nowhere" } else { state(file.state) };
+    vec![short(&file.file_id), safe(&file.name), size(file.size), whom, when(file.at), state.to_owned()]
 }
 
 /// The one file whose id begins so.

@@ -196,9 +196,11 @@ impl Open {
     fn downloaded_by(&mut self, step: &mut Step<'_>, file: FileId, by: AccountId) {
         let member =
             |row: &FileRow| row.group.and_then(|group| self.groups.get(&group)).is_some_and(|group| group.has(&by));
-        let may = self.files.rows.get(&file).is_some_and(|row| row.mine && (row.peer == by || member(row)));
-        if may && self.files.rows.get(&file).is_some_and(|row| row.state == FileState::Changed) {
-            // Somebody has it whole after all: it is as it was.
+        let recipient = |row: &FileRow| row.group.is_none() && row.peer == by;
+        let may = self.files.rows.get(&file).is_some_and(|row| row.mine && (recipient(row) || member(row)));
+        // Somebody has it whole after all: it is as it was; or nobody else waits for it.
+        let settled = |row: &FileRow| row.state == FileState::Changed || recipient(row);
+        if may && self.files.rows.get(&file).is_some_and(settled) {
             self.set_file_state(step, file, FileState::Shared, None);
         }
         let Some(row) = self.files.rows.get_mut(&file).filter(|_| may) else { return };

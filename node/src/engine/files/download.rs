@@ -32,11 +32,17 @@ use crate::files::target::{TargetError, place};
 use crate::network::{PeerId, parse_rendezvous};
 
 /// The rendezvous nodes where a file waits.
-fn places(row: &FileRow) -> impl Iterator<Item = Holder> {
+fn places(row: &FileRow) -> impl Iterator<Item = Place> {
     row.places.iter().filter_map(|place| {
         let home = parse_rendezvous(&place.home).ok()?;
-        Some(Holder::Node(Place { home, blob: place.blob, read_token: place.read_token }))
+        Some(Place { home, blob: place.blob, read_token: place.read_token })
     })
+}
+
+/// The author, if they are here, and so many of the others that all asked are no more than the most.
+fn author_and_some<T>(author: Option<T>, others: Vec<T>, asked: usize) -> Vec<T> {
+    // Whoever shared it has it for sure: they are asked even after many others.
+    author.into_iter().chain(others.into_iter().take(HOLDERS_ASKED_MAX.saturating_sub(asked))).collect()
 }
 
 /// Why a file that was there is not.
@@ -233,9 +239,11 @@ impl Open {
         }
         let Some(row) = self.files.rows.get(&file) else { return };
         let asked = peers.iter().map(|(peer, _)| *peer).collect();
+        let blobs = places(row).map(|place| place.blob).collect();
         // Nodes come after the first of those, who is the author: they have it for sure.
         let mut holders: Vec<Holder> = peers.into_iter().map(|(peer, account)| Holder::Peer(peer, account)).collect();
-        holders.splice(holders.len().min(1)..holders.len().min(1), places(row));
+        let first = holders.len().min(1);
+        holders.splice(first..first, places(row).map(Holder::Node));
         if holders.is_empty() {
             return;
         }
@@ -262,7 +270,7 @@ impl Open {
             progress: progress.clone(),
             stop: stopped,
         };
-        let running = Running { attempt, progress, told: u64::MAX, peers: asked, more, _stop: stop };
+        let running = Running { attempt, progress, told: u64::MAX, peers: asked, blobs, more, _stop: stop };
         self.files.running.insert(file, running);
         // What of it was to go is wanted again.
         self.discarded(step, file, true);
@@ -305,22 +313,28 @@ impl Open {
         let others = view.into_iter().flat_map(|view| view.members.keys()).filter(|account| **account != author);
         let mut others: Vec<_> = others.copied().filter_map(new).collect();
         others.shuffle(&mut rng());
-        let room = HOLDERS_ASKED_MAX.saturating_sub(asked.len());
-        new(author).into_iter().chain(others).take(room).collect()
+        author_and_some(new(author), others, asked.len())
     }
 
-    /// Lets running transfers fetch also from those who came meanwhile.
+    /// Lets running transfers fetch also from those who came meanwhile, and from the nodes where a file waits since.
     pub(super) fn add_holders(&mut self) {
         let mut came = Vec::new();
         for (file, running) in &self.files.running {
             let Some(row) = self.files.rows.get(file) else { continue };
-            let new = self.holders_here(row.peer, row.group, &running.peers);
-            came.extend(new.into_iter().map(|(peer, account)| (*file, peer, account)));
+            let peers = self.holders_here(row.peer, row.group, &running.peers);
+            let nodes = places(row).filter(|place| !running.blobs.contains(&place.blob));
+            let new = peers.into_iter().map(|(peer, account)| Holder::Peer(peer, account));
+            came.extend(new.chain(nodes.map(Holder::Node)).map(|holder| (*file, holder)));
         }
-        for (file, peer, account) in came {
+        for (file, holder) in came {
             let Some(running) = self.files.running.get_mut(&file) else { continue };
-            if running.more.try_send(Holder::Peer(peer, account)).is_ok() {
-                running.peers.insert(peer);
+            let (peer, blob) = match &holder {
+                Holder::Peer(peer, _) => (Some(*peer), None),
+                Holder::Node(place) => (None, Some(place.blob)),
+            };
+            if running.more.try_send(holder).is_ok() {
+                running.peers.extend(peer);
+                running.blobs.extend(blob);
             }
         }
     }
@@ -333,7 +347,16 @@ impl Open {
         Ok((row.id(), row.state))
     }
 
+    /// An own file by its id.
+    fn is_own_file(&self, step: &Step<'_>, name: &str) -> Result<Option<FileId>, ApiError> {
+        let row = self.file_row(step, name)?;
+        Ok(row.mine.then(|| row.id()))
+    }
+
     pub(in crate::engine) fn cancel_file(&mut self, step: &mut Step<'_>, name: &str) -> Result<Done, ApiError> {
+        if let Some(file) = self.is_own_file(step, name)? {
+            return self.cancel_upload(step, file);
+        }
         let (file, state) = self.own_download(step, name)?;
         if !self.is_under_way(file) && state != FileState::Failed {
             return Err(ApiError::new(ErrorKind::Conflict, "This file is not being fetched."));
@@ -379,6 +402,9 @@ impl Open {
     }
 
     pub(in crate::engine) fn retry_file(&mut self, step: &mut Step<'_>, name: &str) -> Result<Done, ApiError> {
+        if let Some(file) = self.is_own_file(step, name)? {
+            return self.retry_upload(step, file);
+        }
         let (file, _) = self.own_download(step, name)?;
         let row = self.files.rows.get(&file);
         if row.is_none_or(|row| row.path.is_none() || row.state == FileState::Completed) {
@@ -407,5 +433,18 @@ impl Open {
         }
         self.forget_file(step, file, Gone::Deleted);
         Ok(Done {})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_author_is_asked_also_after_many_others_were() {
+        let others = || (1..40).collect();
+        assert_eq!(author_and_some(Some(0), others(), HOLDERS_ASKED_MAX), [0]);
+        assert_eq!(author_and_some(None, others(), HOLDERS_ASKED_MAX), Vec::<i32>::new());
+        assert_eq!(author_and_some(Some(0), others(), HOLDERS_ASKED_MAX - 2), [0, 1, 2]);
     }
 }

@@ -8,6 +8,7 @@ mod discarded;
 mod doomed;
 mod download;
 mod ended;
+mod plan;
 mod share;
 mod turns;
 mod upload;
@@ -20,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use secure_chat_protocol::file::ChunkCipher;
-use secure_chat_protocol::id::{AccountId, FileId, GroupId, MessageId, Timestamp};
+use secure_chat_protocol::id::{AccountId, BlobId, FileId, GroupId, MessageId, Timestamp};
 use secure_chat_protocol::limits::DAY_MS;
 use secure_chat_protocol::wire::transfer::Preview;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -91,6 +92,8 @@ struct Running {
     told: u64,
     /// Whom it is fetched from, or was.
     peers: HashSet<PeerId>,
+    /// The same of what waits at nodes.
+    blobs: HashSet<BlobId>,
     more: mpsc::Sender<Holder>,
     /// Dropping it ends the transfer.
     _stop: watch::Sender<()>,
@@ -102,6 +105,11 @@ struct Pause {
     failures: u32,
     refusals: u32,
     until: Option<Instant>,
+}
+
+/// Whether somebody who came lets a transfer be tried at once, as its author or as a member of its group.
+const fn ends_pause(pause: Pause, is_author: bool, is_member: bool) -> bool {
+    is_author || (is_member && pause.refusals == 0)
 }
 
 /// Told to the threads that read own files when the account is locked.
@@ -206,7 +214,7 @@ impl Files {
             rows: rows.files,
             running: HashMap::new(),
             uploading: HashMap::new(),
-            doomed: Doomed::new(rows.doomed),
+            doomed: Doomed::new(rows.doomed, Instant::now()),
             discarded: Discarded::new(rows.discarded),
             waiters: HashMap::new(),
             pauses: HashMap::new(),
@@ -242,7 +250,7 @@ impl Files {
         }
         self.running.clear();
         self.uploading.clear();
-        (self.rows, self.doomed) = (rows.files, Doomed::new(rows.doomed));
+        (self.rows, self.doomed) = (rows.files, Doomed::new(rows.doomed, Instant::now()));
         self.discarded = Discarded::new(rows.discarded);
         self.rows.values().for_each(|row| self.shelve(row));
         (self.look, self.groups_unknown) = (true, true);
@@ -277,12 +285,14 @@ impl Files {
         }
     }
 
-    /// Somebody is here: what broke with them is tried again without delay.
-    pub(super) fn came(&mut self, account: AccountId) {
+    /// Somebody is here who was not: what broke with them is tried again without delay. Of a group's file any
+    /// member may have it; but a wait after a refusal of its author only the author ends.
+    pub(super) fn came(&mut self, account: AccountId, is_member_of: impl Fn(GroupId) -> bool) {
         self.look = true;
         for (file, pause) in &mut self.pauses {
-            // Of a group's file any member may have it.
-            if self.rows.get(file).is_some_and(|row| !row.mine && (row.peer == account || row.group.is_some())) {
+            let Some(row) = self.rows.get(file).filter(|row| !row.mine) else { continue };
+            let is_member = row.group.is_some_and(&is_member_of);
+            if ends_pause(*pause, row.peer == account, is_member) {
                 pause.until = None;
             }
         }
@@ -334,6 +344,9 @@ impl Open {
                 Some((*id, view.members.keys().copied().collect::<HashSet<_>>()))
             });
             self.files.shelf.know_groups(members.collect());
+        }
+        if !step.groups.is_empty() && !self.files.announcing.is_empty() {
+            self.groups_announced(step);
         }
         if std::mem::take(&mut self.files.look) {
             self.look_at_leftovers(step);
@@ -395,6 +408,7 @@ impl Open {
         self.files.routes.remove(&id);
         self.files.reached.remove(&id);
         self.files.counted.remove(&id);
+        self.files.announcing.retain(|_, announced| *announced != id);
         let mark = gone_mark(gone, (!row.mine).then_some(row.peer));
         let today = u32::try_from(step.now.0 / DAY_MS).unwrap_or(u32::MAX);
         step.txn.put_until(Table::Seen, &gone_key(id), today.saturating_add(SEEN_KEEP_DAYS), &mark);
@@ -477,6 +491,14 @@ mod tests {
             assert!(!is_mark_of_another(&gone_mark(gone, None), ALICE));
             assert_eq!(mark.starts_with(EXPIRED), gone == Gone::Expired);
         }
+    }
+
+    #[test]
+    fn what_its_author_refused_waits_for_its_author_whoever_else_comes() {
+        let (broken, refused) = (Pause::default(), Pause { refusals: 1, ..Pause::default() });
+        assert!(ends_pause(broken, false, true) && ends_pause(broken, true, false));
+        assert!(ends_pause(refused, true, true) && !ends_pause(refused, false, true));
+        assert!(!ends_pause(broken, false, false), "a stranger to its group has nothing of it");
     }
 
     #[test]

@@ -4,29 +4,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use secure_chat_protocol::crypto::secret::Secret;
 use secure_chat_protocol::file::ChunkCipher;
 use secure_chat_protocol::id::{AccountId, FileId, GroupId, MailboxId, MessageId};
 use secure_chat_protocol::limits::{HOUR_MS, MANIFEST_LEAVES_MAX};
-use secure_chat_protocol::sealed::TokenSeed;
-use secure_chat_protocol::wire::codec::Fixed;
 use secure_chat_protocol::wire::rendezvous::PresenceStatus;
 use secure_chat_protocol::wire::transfer::FileControl;
 use tokio::sync::watch;
 
 use super::FileWork;
 use super::share::content;
-use crate::api::{Direction, Event, FileState};
+use crate::api::{ApiError, Direction, Done, ErrorKind, Event, FileState};
 use crate::engine::state::{Open, rng};
 use crate::engine::step::{Step, sentence};
 use crate::engine::work::Work;
-use crate::files::limits::{
-    PROGRESS_EVERY_MS, RETRY_FIRST_MS, RETRY_MAX_MS, UPLOAD_HOMES_MAX, UPLOAD_HOURS, UPLOADS_AT_ONCE_MAX,
-};
+use crate::files::limits::{PROGRESS_EVERY_MS, RETRY_FIRST_MS, RETRY_MAX_MS, UPLOAD_HOURS, UPLOADS_AT_ONCE_MAX};
 use crate::files::row::{FileRow, Upload, stored_leaves};
 use crate::files::source::SourceError;
 use crate::files::upload::{LeaveError, Leaving, leave};
 use crate::network::parse_rendezvous;
+
+/// What becomes of a file that is left nowhere.
+const GOES_OVER_LATER: &str = "It goes over when whoever wants it and you are both there.";
 
 /// An upload that runs.
 pub(super) struct Uploading {
@@ -76,36 +74,12 @@ impl Open {
                 None => self.contacts.get(&peer).is_some_and(|contact| contact.may_chat()) && self.is_away(peer),
             };
             if idle && wait {
-                self.plan_upload(step, file, peer);
-                self.start_upload(step, file);
+                if self.plan_upload(step, file, peer, group) {
+                    self.start_upload(step, file);
+                } else {
+                    self.not_left(step, file, "There is no rendezvous node to leave it at.");
+                }
             }
-        }
-    }
-
-    /// Where a file is to wait, and who pays for the room: noted before anything leaves.
-    fn plan_upload(&mut self, step: &mut Step<'_>, file: FileId, peer: AccountId) {
-        if self.files.rows.get(&file).is_none_or(|row| !row.uploads.is_empty()) {
-            return;
-        }
-        let (mut token, mut theirs) = (None, Vec::new());
-        let contact = self.contacts.get_mut(&peer).filter(|contact| !contact.homes.is_empty());
-        let grant = contact.and_then(|contact| contact.tokens.as_mut().map(|grant| (grant, &contact.homes)));
-        if let Some((grant, homes)) = grant.filter(|(grant, _)| grant.count > 0) {
-            theirs.clone_from(homes);
-            token = Some(TokenSeed::from_wire(grant.seed).token(grant.first));
-            grant.first = grant.first.saturating_add(1);
-            grant.count = grant.count.saturating_sub(1);
-        }
-        let homes = if token.is_some() { theirs } else { self.home_addresses() };
-        if token.is_some() {
-            step.contacts.insert(peer);
-        }
-        let upload =
-            |home: String| Upload { home, seed: Fixed(*Secret::<32>::random(&mut rng()).expose()), token, done: false };
-        let uploads = homes.into_iter().take(UPLOAD_HOMES_MAX).map(upload).collect();
-        if let Some(row) = self.files.rows.get_mut(&file) {
-            row.uploads = uploads;
-            step.files.insert(file);
         }
     }
 
@@ -193,16 +167,21 @@ impl Open {
                         // Not tried again by itself: it waits for the recipient to come.
                         self.files.pauses.entry(file).or_default().until =
                             Some(Instant::now() + Duration::from_millis(HOUR_MS));
-                        let reason = sentence(&error.to_string());
-                        step.tell(Event::FileFailed {
-                            file_id: file.to_string(),
-                            direction: Direction::Upload,
-                            reason,
-                        });
+                        self.not_left(step, file, &sentence(&error.to_string()));
                     }
                 }
             }
         }
+    }
+
+    /// A file is at no node: the person is told once, and can try again or wait until both are there.
+    fn not_left(&mut self, step: &mut Step<'_>, file: FileId, why: &str) {
+        let reason = format!("{why} {GOES_OVER_LATER}");
+        if self.files.rows.get(&file).is_none_or(|row| row.reason.as_ref() == Some(&reason)) {
+            return;
+        }
+        self.set_file_state(step, file, FileState::Shared, Some(reason.clone()));
+        step.tell(Event::FileFailed { file_id: file.to_string(), direction: Direction::Upload, reason });
     }
 
     /// An own file is not what it was when it was shared: nobody gets it, and the person is told.
@@ -229,8 +208,7 @@ impl Open {
         (pause.refusals, pause.until) = (0, Some(until));
         self.wake_at(until);
         if nowhere {
-            let (file_id, reason) = (file.to_string(), sentence(&error.to_string()));
-            step.tell(Event::FileFailed { file_id, direction: Direction::Upload, reason });
+            self.not_left(step, file, &sentence(&error.to_string()));
         }
     }
 
@@ -242,22 +220,77 @@ impl Open {
             upload.done = true;
         }
         row.places = row.uploads.iter().filter(|upload| upload.done).map(Upload::place).collect();
-        let (peer, group, places) = (row.peer, row.group, row.places.clone());
         step.files.insert(file);
-        let id = MessageId::random(&mut rng());
-        let told = content(FileControl::Stored { file, places }).and_then(|body| match group {
-            Some(group) => self.say(step, group, id, body),
-            None => self.enqueue(step, peer, id, body, false).map(drop),
-        });
-        match told {
-            Ok(()) if group.is_none() => drop(self.files.announcing.insert(id, file)),
-            Ok(()) => step.tell(Event::FileCompleted {
-                file_id: file.to_string(),
-                direction: Direction::Upload,
-                downloaded: None,
-            }),
+        self.set_file_state(step, file, FileState::Shared, None);
+        match self.tell_places(step, file) {
+            Ok(id) => drop(self.files.announcing.insert(id, file)),
             Err(error) => tracing::debug!(%error, "the recipient is not told where the file waits"),
         }
+    }
+
+    /// Says where an own file waits, to those who may fetch it. Names the message that says it.
+    fn tell_places(&mut self, step: &mut Step<'_>, file: FileId) -> Result<MessageId, ApiError> {
+        let row = self.files.rows.get(&file).ok_or_else(|| ApiError::not_found("There is no such file."))?;
+        let (peer, group) = (row.peer, row.group);
+        let body = content(FileControl::Stored { file, places: row.places.clone() })?;
+        let id = MessageId::random(&mut rng());
+        match group {
+            Some(group) => self.say(step, group, id, body)?,
+            None => drop(self.enqueue(step, peer, id, body, false)?),
+        }
+        Ok(id)
+    }
+
+    /// The person wants an own file left at nodes, and not only when it is tried again by itself.
+    pub(super) fn retry_upload(&mut self, step: &mut Step<'_>, file: FileId) -> Result<Done, ApiError> {
+        if let Some(text) = self.files.rows.get(&file).and_then(|row| self.why_not_left(step, row)) {
+            return Err(ApiError::new(ErrorKind::Conflict, text));
+        }
+        self.files.pauses.remove(&file);
+        self.set_file_state(step, file, FileState::Shared, None);
+        self.files.look_again();
+        Ok(Done {})
+    }
+
+    /// Why there is nothing to leave of an own file.
+    fn why_not_left(&self, step: &Step<'_>, row: &FileRow) -> Option<&'static str> {
+        if row.state == FileState::Changed {
+            Some("The file was changed or moved after it was shared. Share it again.")
+        } else if row.manifest.size > self.settings.upload_max_bytes {
+            Some("The file is longer than what is left at rendezvous nodes: see the setting upload_max_bytes.")
+        } else if row.group.is_none() && !row.downloaded_by.is_empty() {
+            Some("The file was fetched already.")
+        } else if !row.uploads.is_empty() && row.uploads.iter().all(|upload| upload.done) {
+            Some("The file waits at rendezvous nodes already.")
+        } else if step.now.since_ms(row.at) > u64::from(UPLOAD_HOURS).saturating_mul(HOUR_MS) {
+            Some("The file was shared more than a week ago. Share it again.")
+        } else {
+            None
+        }
+    }
+
+    /// The person wants an own file at no node: what lies there already goes. Whoever may have it still can
+    /// fetch it from here.
+    pub(super) fn cancel_upload(&mut self, step: &mut Step<'_>, file: FileId) -> Result<Done, ApiError> {
+        let is_on_its_way = |row: &&mut FileRow| row.uploads.iter().any(|upload| !upload.done);
+        let Some(row) = self.files.rows.get_mut(&file).filter(is_on_its_way) else {
+            let text = "Nothing of this file is on its way to a rendezvous node. To take it back, use files.delete.";
+            return Err(ApiError::new(ErrorKind::Conflict, text));
+        };
+        let was = row.clone();
+        (row.uploads, row.places) = (Vec::new(), Vec::new());
+        self.remove_uploads(step, &was);
+        self.files.pauses.remove(&file);
+        self.files.announcing.retain(|_, announced| *announced != file);
+        let reason = format!("It is left at no rendezvous node. {GOES_OVER_LATER}");
+        self.set_file_state(step, file, FileState::Cancelled, Some(reason));
+        if !was.places.is_empty()
+            && let Err(error) = self.tell_places(step, file)
+        {
+            tracing::debug!(%error, "the recipient is not told that the file waits nowhere any more");
+        }
+        self.files.look_again();
+        Ok(Done {})
     }
 
     /// A message is under way: if it says where a file waits, this device may go now.
@@ -265,6 +298,20 @@ impl Open {
         if let Some(file) = self.files.announcing.remove(&message) {
             let file_id = file.to_string();
             step.tell(Event::FileCompleted { file_id, direction: Direction::Upload, downloaded: None });
+        }
+    }
+
+    /// Groups have changed: what says in them where a file waits may be with all, or in their logs.
+    pub(super) fn groups_announced(&mut self, step: &mut Step<'_>) {
+        let waits = |message: MessageId, group: GroupId| {
+            let held = self.groups.get(&group).into_iter().flat_map(|held| &held.row.unacknowledged);
+            held.into_iter().any(|told| told.message == message && !told.logged)
+        };
+        let group_of = |file: FileId| self.files.rows.get(&file).and_then(|row| row.group);
+        let announced = self.files.announcing.iter().map(|(message, file)| (*message, group_of(*file)));
+        let under_way = announced.filter(|(message, group)| group.is_some_and(|group| !waits(*message, group)));
+        for message in under_way.map(|(message, _)| message).collect::<Vec<_>>() {
+            self.file_announced(step, message);
         }
     }
 
@@ -293,6 +340,8 @@ fn to_the_end(uploads: &mut [Upload], at: usize) {
 
 #[cfg(test)]
 mod tests {
+    use secure_chat_protocol::wire::codec::Fixed;
+
     use super::*;
 
     #[test]

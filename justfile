@@ -14,6 +14,11 @@ check:
 test *ARGS="--workspace":
     cargo test --locked {{ARGS}}
 
+# The lines of the README's walk-throughs, typed into the real programs.
+walkthrough:
+    cargo build --workspace --bins --locked
+    tests/walkthrough "${CARGO_TARGET_DIR:-target}/debug"
+
 # The benchmarks, each figure beside what it is compared with.
 bench *ARGS:
     bash .ci/bench {{ARGS}}

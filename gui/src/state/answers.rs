@@ -3,7 +3,7 @@
 use secure_chat_node::api::{ApiError, Message, MessageState};
 
 use super::{
-    Composing, DRAFTS_READ_MAX, Gate, Opened, Overlay, Preferences, Row, ScrollTo, Selection, Session, State, Tone,
+    Composing, DRAFTS_READ_MAX, Gate, Left, Opened, Overlay, Preferences, Row, ScrollTo, Selection, Session, State, Tone,
 };
 use crate::ask::{Answer, Answered, Ask, account, contacts, messages, network as net};
 use crate::strings::tr;
@@ -115,7 +115,7 @@ impl State {
         };
         let gone = care == Care::Wiped && self.opened().is_some();
         if gone {
-            self.close(asks);
+            self.close(Left::Never, asks);
         } else if care == Care::Imported {
             asks.push(account::Ask::List.into());
         }

@@ -19,7 +19,8 @@ impl State {
             }
             Event::AccountLocked {} => {
                 if self.opened().is_some() {
-                    self.close(asks);
+                    let left = self.locked();
+                    self.close(left, asks);
                 }
             }
             // What comes late, after the account was locked, is not shown.
@@ -233,9 +234,10 @@ mod tests {
         state.event(Event::AccountLocked {}, NOW, &mut asks);
         assert!(matches!(state.session, Session::Closed(_)));
         let shown = format!("{state:?}");
-        for word in ["bob", "secret draft", "text of 1", "alice"] {
+        for word in ["bob", "secret draft", "text of 1"] {
             assert!(!shown.contains(word), "{word} is still there");
         }
+        assert_eq!(shown.matches("alice").count(), 1, "her name alone, over the field for her password: {shown}");
         // What was under way when it was locked is not shown either.
         state.event(Event::MessageReceived(Box::new(message("2", "bob", 6, false))), NOW, &mut asks);
         assert!(!format!("{state:?}").contains("text of 2"));

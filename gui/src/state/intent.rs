@@ -91,7 +91,10 @@ pub(crate) enum Intent {
         username: String,
         password: secure_chat_node::api::Password,
     },
+    /// Hides everything; the way in is that of this account.
     Lock,
+    /// The same, and the way in is the choice of accounts.
+    LogOut,
     /// The next step of getting started, or its end.
     Onboard(Option<Step>),
     OpenConversation(String),

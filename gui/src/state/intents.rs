@@ -1,6 +1,6 @@
 //! Does what the person intends.
 
-use super::{Effect, Intent, Key, Overlay, Search, Selection, Session, State, Tab, Tone};
+use super::{Effect, Intent, Key, Left, Overlay, Search, Selection, Session, State, Tab, Tone};
 use crate::ask::{Ask, account, contacts, desktop, groups, network as net};
 use crate::text::Clock;
 
@@ -40,10 +40,13 @@ impl State {
             Intent::CloseOverlay if self.opened().is_none() => self.overlay = None,
             // All that follows needs an open account.
             _ if self.opened().is_none() => {}
-            Intent::Lock => {
+            // The node wipes its keys in both cases; the window forgets what it showed. Who
+            // only locks comes back to this account, and who logs out leaves the choice open.
+            Intent::Lock | Intent::LogOut => {
+                let left = if matches!(intent, Intent::Lock) { self.locked() } else { Left::LoggedOut };
                 self.chat.save_draft(clock.now_ms, true, asks);
                 asks.push(account::Ask::Lock.into());
-                self.close(asks);
+                self.close(left, asks);
                 return Some(Effect::Forget);
             }
             Intent::OpenLink(address) => {

@@ -36,7 +36,7 @@ pub(crate) use preferences::{Key, Look, Preferences, SCALES};
 pub(crate) use previews::{Preview, Previews};
 pub(crate) use row::{Quote, Reaction, Row, Shared, text_of};
 pub(crate) use security::Security;
-pub(crate) use session::{Gate, Opened, Session, Step};
+pub(crate) use session::{Gate, Left, Opened, Session, Step};
 pub(crate) use timeline::{ScrollTo, Timeline};
 
 use secure_chat_node::api::{ErrorKind, SafetyNumberView};
@@ -163,6 +163,11 @@ impl State {
         }
     }
 
+    /// The way in to the open account, once it is locked.
+    fn locked(&self) -> Left {
+        self.opened().map_or(Left::Never, |opened| Left::Locked(opened.account.username.clone()))
+    }
+
     fn me(&self) -> &str {
         self.opened().map_or("", |opened| &opened.account.account_id)
     }
@@ -178,11 +183,12 @@ impl State {
         self.session = Session::Broken(sentence);
     }
 
-    /// Forgets everything that an account showed.
-    fn close(&mut self, asks: &mut Vec<Ask>) {
+    /// Forgets everything that an account showed; `left` says which way in is shown.
+    fn close(&mut self, left: Left, asks: &mut Vec<Ask>) {
         let mut notices = Notices::default();
         std::mem::swap(&mut notices, &mut self.notices);
-        *self = Self { session: Session::Closed(Gate::default()), preferences_changed: true, ..Self::default() };
+        let gate = Gate { left, ..Gate::default() };
+        *self = Self { session: Session::Closed(gate), preferences_changed: true, ..Self::default() };
         asks.push(account::Ask::List.into());
     }
 

@@ -16,9 +16,22 @@ pub(crate) enum Session {
     Open(Box<Opened>),
 }
 
+/// How the way in came to be shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nobody was in yet: the program was just started, or the account is gone.
+    #[default]
+    Never,
+    /// The account of this name was locked: its owner comes back to it.
+    Locked(String),
+    /// Somebody logged out: whoever comes next chooses an account.
+    LoggedOut,
+}
+
 /// The way in.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
+    pub(crate) left: Left,
     /// `None` until the list was read.
     pub(crate) accounts: Option<Vec<AccountEntry>>,
     /// The key is being derived.

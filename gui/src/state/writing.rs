@@ -284,6 +284,18 @@ mod tests {
     }
 
     #[test]
+    fn logging_out_forgets_even_whose_account_was_open() {
+        let (mut state, mut asks) = in_conversation();
+        state.chat.draft_mut("bob").push_str("secret draft");
+        assert_eq!(state.intend(Intent::LogOut, NOW, &mut asks), Some(Effect::Forget));
+        assert!(asks.iter().any(|ask| matches!(ask, Ask::Account(account::Ask::Lock))), "the node wipes its keys");
+        let shown = format!("{state:?}");
+        for word in ["bob", "secret draft", "alice"] {
+            assert!(!shown.contains(word), "{word} is still there");
+        }
+    }
+
+    #[test]
     fn a_look_at_the_groups_leaves_the_conversation_open() {
         let (mut state, mut asks) = in_conversation();
         for tab in [Tab::Groups, Tab::Groups, Tab::Files, Tab::Chat] {

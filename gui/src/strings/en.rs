@@ -53,6 +53,9 @@ strings! {
     // --- getting in
     login_title: Text = "Welcome back";
     login_text: Text = "Unlock your account to read and write.";
+    locked_text: Text = "This account is locked: nothing of it can be read without its password.";
+    logged_out_text: Text = "You are logged out: keys and everything that was shown are wiped from memory.";
+    other_accounts: Text = "Other accounts";
     username: Text = "Name";
     username_hint: Text = "How others find you";
     password: Text = "Password";
@@ -98,6 +101,7 @@ strings! {
     tab_network: Text = "Network";
     tab_profile: Text = "Profile";
     lock: Text = "Lock";
+    log_out: Text = "Log out";
     lock_hint: Text = "Lock and hide everything  (Ctrl+L)";
     waiting_here: fn(u64) -> String = |n| format!("{n} new");
     notices: Text = "Notifications";

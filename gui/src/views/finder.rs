@@ -134,6 +134,7 @@ fn search(query: &str, state: &State) -> Vec<Found> {
         action(Icon::Bell, tr().notices, Intent::Show(Overlay::Notices)),
         action(Icon::Keyboard, tr().shortcuts, Intent::Show(Overlay::Shortcuts)),
         action(Icon::Lock, tr().lock, Intent::Lock),
+        action(Icon::LogOut, tr().log_out, Intent::LogOut),
         action(Icon::Moon, tr().theme_dark, look("dark")),
         action(Icon::Sun, tr().theme_light, look("light")),
         action(Icon::Share2, tr().share_invite, Intent::Go(Tab::Profile)),

@@ -49,15 +49,15 @@ fn care(ui: &mut Ui, cx: &mut Cx) {
         ("account.export", tr().export_backup, Icon::Download, Overlay::ExportBackup),
         ("account.wipe", tr().wipe, Icon::Trash2, Overlay::Wipe),
     ];
-    let known: Vec<_> = all.into_iter().filter(|(method, ..)| by_name::knows(method)).collect();
-    if known.is_empty() {
-        return;
-    }
+    let known = all.into_iter().filter(|(method, ..)| by_name::knows(method));
     ui.add_space(10.0);
     card(ui).show(ui, |ui| {
         ui.set_min_width(ui.available_width());
         section(ui, tr().account);
         ui.horizontal_wrapped(|ui| {
+            if ui.add(PushButton::new(tr().log_out).icon(Icon::LogOut)).clicked() {
+                cx.say(Intent::LogOut);
+            }
             for (_, name, icon, overlay) in known {
                 let button = PushButton::new(name).icon(icon);
                 let button = if overlay == Overlay::Wipe { button.danger() } else { button };

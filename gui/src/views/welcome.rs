@@ -8,7 +8,7 @@ use secure_chat_node::api::{AccountEntry, ErrorKind, Password};
 
 use super::Cx;
 use crate::ask::{account, by_name};
-use crate::state::{Gate, Intent, Overlay, Session};
+use crate::state::{Gate, Intent, Left, Overlay, Session};
 use crate::strings::tr;
 use crate::theme::{Palette, icons, medium, semibold};
 use crate::widgets::{Field, PushButton, SecretText, busy_dots, error_text, muted, paint_avatar};
@@ -20,6 +20,8 @@ pub(super) struct Welcome {
     chosen: Option<String>,
     /// Making another account, though there is one.
     another: bool,
+    /// Choosing among all accounts, though one of them was only locked.
+    others: bool,
     username: String,
     password: SecretText,
     repeated: SecretText,
@@ -56,11 +58,20 @@ impl Welcome {
     }
 
     fn login(&mut self, ui: &mut Ui, gate: &Gate, accounts: &[AccountEntry], cx: &mut Cx) {
-        heading(ui, tr().login_title, tr().login_text);
+        let locked = match &gate.left {
+            Left::Locked(name) if !self.others => accounts.iter().find(|account| account.username == *name),
+            _ => None,
+        };
+        let text = match &gate.left {
+            _ if locked.is_some() => tr().locked_text,
+            Left::LoggedOut => tr().logged_out_text,
+            Left::Never | Left::Locked(_) => tr().login_text,
+        };
+        heading(ui, tr().login_title, text);
         if self.chosen.is_none() {
-            self.chosen = accounts.first().map(|account| account.username.clone());
+            self.chosen = locked.or(accounts.first()).map(|account| account.username.clone());
         }
-        for account in accounts {
+        for account in accounts.iter().filter(|account| locked.is_none_or(|locked| locked == *account)) {
             let on = self.chosen.as_ref() == Some(&account.username);
             if account_row(ui, account, on, !gate.busy) {
                 self.chosen = Some(account.username.clone());
@@ -87,6 +98,10 @@ impl Welcome {
             cx.say(Intent::Unlock { username, password: self.password.take() });
         }
         ui.vertical_centered(|ui| {
+            if locked.is_some() {
+                self.others |= ui.add(PushButton::new(tr().other_accounts).quiet()).clicked();
+                return;
+            }
             if ui.add(PushButton::new(tr().create_another).quiet()).clicked() {
                 self.another = true;
             }

@@ -5,7 +5,7 @@ use egui_kittest::{
     Harness,
     kittest::{NodeT as _, Queryable as _},
 };
-use secure_chat_node::api::{Event, JoinPolicy, NodeHandle, Role as Rank};
+use secure_chat_node::api::{AccountState, Event, JoinPolicy, NodeHandle, Role as Rank};
 use secure_chat_window::app::App;
 
 use crate::town::*;
@@ -105,10 +105,11 @@ fn two_accounts_on_one_machine_are_opened_each_by_its_own_name() {
     start_chatting(&mut window);
     button(&mut window, "Lock");
     until_label(&mut window, "Welcome back");
+    button(&mut window, "Other accounts");
     button(&mut window, "Create another account");
     register(&mut window, "anna");
     start_chatting(&mut window);
-    button(&mut window, "Lock");
+    log_out(&mut window);
     for name in ["alice", "anna", "alice"] {
         until_label(&mut window, "Welcome back");
         until(&mut window, name, |window| {
@@ -120,8 +121,46 @@ fn two_accounts_on_one_machine_are_opened_each_by_its_own_name() {
         until_label(&mut window, name);
         let other = if name == "anna" { "alice" } else { "anna" };
         assert!(window.query_by_label(other).is_none(), "of the other nothing is shown");
-        button(&mut window, "Lock");
+        log_out(&mut window);
     }
+}
+
+#[test]
+fn the_lock_leads_back_to_this_account_and_logging_out_to_the_choice_of_accounts() {
+    let town = Town::new();
+    let mut window = town.window("alice", false);
+    register(&mut window, "alice");
+    start_chatting(&mut window);
+    log_out(&mut window);
+    button(&mut window, "Create another account");
+    register(&mut window, "zoe");
+    start_chatting(&mut window);
+
+    button(&mut window, "Lock");
+    until_label_contains(&mut window, "This account is locked");
+    until(&mut window, "her account", |window| window.query_by_role_and_label(Role::RadioButton, "zoe").map(|_| ()));
+    assert!(!shown(&window).contains("alice"), "behind her lock stands nobody else: {}", shown(&window));
+    // It is this account that the password is for, though the other comes first in the list.
+    unlock(&mut window, PASSWORD);
+    tab(&mut window, "Profile");
+    until_label(&mut window, "zoe");
+
+    press(&mut window, "Log out");
+    until_label_contains(&mut window, "You are logged out");
+    for name in ["alice", "zoe"] {
+        until(&mut window, name, |window| window.query_by_role_and_label(Role::RadioButton, name).map(|_| ()));
+    }
+    let zoes = town.behind("alice");
+    until(&mut window, "the lock of the peer", |_| {
+        let status = town.runtime.block_on(zoes.account_status()).ok()?;
+        (status.state == AccountState::Locked).then_some(())
+    });
+}
+
+fn log_out(window: &mut Harness<'static, App>) {
+    tab(window, "Profile");
+    press(window, "Log out");
+    until_label(window, "Welcome back");
 }
 
 /// Opens the chosen account, wherever it was left.

@@ -1,7 +1,8 @@
 //! A rendezvous node, peers without a window, and windows that are driven by
 //! the names that a screen reader says.
 
-use std::sync::mpsc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use egui::{Key, Modifiers, Role};
@@ -31,6 +32,8 @@ pub(crate) struct Town {
     rendezvous: Option<RendezvousNode>,
     address: String,
     pub(crate) folders: TempDir,
+    /// The peers behind the windows, by the names of their folders.
+    behind: Arc<Mutex<HashMap<String, NodeHandle>>>,
 }
 
 impl Town {
@@ -40,7 +43,7 @@ impl Town {
         let config = RendezvousConfig::new(folders.path().join("rendezvous")).listening_on("/ip4/127.0.0.1/tcp/0");
         let rendezvous = runtime.block_on(RendezvousNode::start(config)).unwrap();
         let address = rendezvous.addresses().remove(0);
-        Self { runtime, rendezvous: Some(rendezvous), address, folders }
+        Self { runtime, rendezvous: Some(rendezvous), address, folders, behind: Arc::default() }
     }
 
     pub(crate) fn config(&self, name: &str, rendezvous: bool) -> NodeConfig {
@@ -51,7 +54,7 @@ impl Town {
             rendezvous: rendezvous.then(|| self.address.clone()).into_iter().collect(),
             mdns: false,
             kdf: Argon2Params::LEAST,
-            host: Some(std::sync::Arc::new(host)),
+            host: Some(Arc::new(host)),
             ..NodeConfig::new(data_dir)
         }
     }
@@ -76,16 +79,24 @@ impl Town {
 
     pub(crate) fn window(&self, name: &str, rendezvous: bool) -> Harness<'static, App> {
         let (config, handle) = (self.config(name, rendezvous), self.runtime.handle().clone());
+        let (behind, name) = (self.behind.clone(), name.to_owned());
         Harness::builder()
             .with_size([1280.0, 800.0])
             .with_max_steps(16)
             .allow_missing_glyphs()
             .with_context_setup(theme::install)
             .build_eframe(move |cc| {
-                App::new(Bridge::start(handle, cc.egui_ctx.clone(), async {
-                    Node::start(config).map_err(|error| error.to_string())
+                App::new(Bridge::start(handle, cc.egui_ctx.clone(), async move {
+                    let node = Node::start(config).map_err(|error| error.to_string())?;
+                    behind.lock().unwrap().insert(name, node.clone());
+                    Ok(node)
                 }))
             })
+    }
+
+    /// The peer behind a window: what the window says is held against it.
+    pub(crate) fn behind(&self, name: &str) -> NodeHandle {
+        self.behind.lock().unwrap().get(name).unwrap().clone()
     }
 
     /// The next event of a peer that fits.

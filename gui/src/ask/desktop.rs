@@ -16,6 +16,8 @@ pub(crate) enum Pick {
     BackupFrom,
     /// Where the audit log is written.
     Log,
+    /// The folder for received files.
+    Downloads,
 }
 
 impl Pick {
@@ -63,12 +65,15 @@ async fn choose(pick: Pick, path: &str) -> Result<Option<String>, NoChooser> {
     }
     let mut dialog = rfd::AsyncFileDialog::new();
     let path = Path::new(path);
-    if let Some(folder) = path.parent().filter(|folder| folder.is_dir()) {
+    let folder = if pick == Pick::Downloads { Some(path) } else { path.parent() };
+    if let Some(folder) = folder.filter(|folder| folder.is_dir()) {
         dialog = dialog.set_directory(folder);
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     // In a task of its own: whatever a portal does, it takes no more than this answer with it.
-    let chosen = if pick.is_for_reading() {
+    let chosen = if pick == Pick::Downloads {
+        tokio::spawn(dialog.pick_folder()).await
+    } else if pick.is_for_reading() {
         tokio::spawn(dialog.pick_file()).await
     } else {
         tokio::spawn(dialog.set_file_name(name).save_file()).await

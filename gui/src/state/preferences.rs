@@ -37,6 +37,8 @@ pub(crate) enum Key {
     DownloadFolder,
     /// Which types of files may be shared and fetched.
     FilePolicy,
+    /// The longest file that is left at rendezvous nodes for somebody who is away.
+    UploadMaxBytes,
     /// Parts of the setting that belongs to the window.
     Theme,
     Scale,
@@ -63,6 +65,7 @@ impl Key {
             Self::ShareAddresses => "share_addresses",
             Self::DownloadFolder => "download_folder",
             Self::FilePolicy => "file_policy",
+            Self::UploadMaxBytes => "upload_max_bytes",
             Self::Theme => "theme",
             Self::Scale => "scale",
             Self::ReducedMotion => "reduced_motion",

@@ -427,6 +427,15 @@ strings! {
     file_types_text: Text = "Which may be shared and fetched";
     file_types_known: Text = "well known ones";
     file_types_all: Text = "all of them";
+    upload_limit: Text = "Files for people who are away";
+    upload_limit_text: Text = "Longer ones wait here until they are back; shorter ones are left sealed at your rendezvous nodes";
+    upload_none: Text = "none";
+    upload_up_to: fn(&str) -> String = |size| format!("up to {size}");
+    download_folder: Text = "Folder for received files";
+    download_folder_text: Text = "Files are saved there unless you say otherwise. Leave it empty for your own folder of downloads.";
+    download_folder_hint: Text = "/home/you/Received";
+    download_folder_set: Text = "Use this folder";
+    download_folder_part: Text = "Give the whole path of the folder, from its beginning.";
     who_may_request: Text = "Chat requests";
     who_may_request_text: Text = "Who may ask you for a chat";
     requests_everyone: Text = "from everybody";

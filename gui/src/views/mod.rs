@@ -58,6 +58,7 @@ pub(crate) struct Views {
     onboarding: onboarding::Onboarding,
     pub(crate) chat: chat::ChatTab,
     network: network::NetworkTab,
+    profile: profile::ProfileTab,
     security: security::SecurityTab,
     dialogs: dialogs::Dialogs,
 }
@@ -88,7 +89,7 @@ impl Views {
             Tab::Files => page(ui, "files page", |ui| files::files(ui, state, cx)),
             Tab::Security => page(ui, "security", |ui| self.security.ui(ui, state, cx)),
             Tab::Network => page(ui, "network", |ui| self.network.ui(ui, state, cx)),
-            Tab::Profile => page(ui, "profile", |ui| profile::profile(ui, state, cx)),
+            Tab::Profile => page(ui, "profile", |ui| self.profile.ui(ui, state, cx)),
         }
     }
 }

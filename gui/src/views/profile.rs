@@ -11,8 +11,26 @@ use crate::text;
 use crate::theme::{Palette, SMALL_PT, card, semibold};
 use crate::widgets::{PushButton, avatar, icon_button, muted, section, sign, tailed};
 
-/// Shows the tab.
-pub(super) fn profile(ui: &mut Ui, state: &State, cx: &mut Cx) {
+/// What is being typed.
+#[derive(Default)]
+pub(super) struct ProfileTab {
+    settings: settings::Typed,
+}
+
+impl ProfileTab {
+    /// Shows the tab.
+    pub(super) fn ui(&mut self, ui: &mut Ui, state: &mut State, cx: &mut Cx) {
+        top(ui, state, cx);
+        ui.add_space(10.0);
+        settings::settings(ui, &mut self.settings, state, cx);
+        care(ui, cx);
+        ui.add_space(10.0);
+        about(ui, cx);
+    }
+}
+
+/// Who one is, and the ways from here.
+fn top(ui: &mut Ui, state: &State, cx: &mut Cx) {
     let Some(opened) = state.opened() else { return };
     page_heading(ui, tr().tab_profile, tr().profile_text);
     if ui.available_width() > 680.0 {
@@ -34,11 +52,6 @@ pub(super) fn profile(ui: &mut Ui, state: &State, cx: &mut Cx) {
         ui.add_space(6.0);
         actions(ui, cx);
     }
-    ui.add_space(10.0);
-    settings::settings(ui, state, cx);
-    care(ui, cx);
-    ui.add_space(10.0);
-    about(ui, cx);
 }
 
 /// What is done about the account as a whole, as far as the node can.

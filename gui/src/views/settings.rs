@@ -1,17 +1,37 @@
 //! Settings, on the profile tab. Each takes effect at once.
 
+use std::path::Path;
+
 use egui::{ComboBox, FontId, RichText, Ui};
+use lucide_icons::Icon;
 use serde_json::Value;
 
 use super::Cx;
+use super::paths::path_field;
+use crate::ask::desktop::Pick;
 use crate::notify::Detail;
 use crate::state::{Intent, Key, Look, SCALES, State};
 use crate::strings::tr;
+use crate::text;
 use crate::theme::{card, semibold};
-use crate::widgets::{muted, switch};
+use crate::widgets::{Field, PushButton, error_text, muted, switch, tailed};
+
+/// The longest files that are left at rendezvous nodes, to choose from, in bytes; 0 for none.
+const UPLOADS_BYTES: [u64; 5] = [0, 10 << 20, 25 << 20, 50 << 20, 100 << 20];
+
+/// What is being typed.
+#[derive(Default)]
+pub(super) struct Typed {
+    /// The folder for received files, once it is another than the one that is set.
+    folder: Option<String>,
+}
 
 /// Shows the settings that the node knows, and those of the window.
-pub(super) fn settings(ui: &mut Ui, state: &State, cx: &mut Cx) {
+pub(super) fn settings(ui: &mut Ui, typed: &mut Typed, state: &mut State, cx: &mut Cx) {
+    if let Some((_, path)) = state.desktop.picked.take_if(|(pick, _)| *pick == Pick::Downloads) {
+        typed.folder = Some(path);
+    }
+    let state = &*state;
     card(ui).show(ui, |ui| {
         ui.set_min_width(ui.available_width());
         ui.label(RichText::new(tr().settings).font(FontId::new(16.0, semibold())));
@@ -19,6 +39,8 @@ pub(super) fn settings(ui: &mut Ui, state: &State, cx: &mut Cx) {
         window(ui, state, cx);
         ui.separator();
         privacy(ui, state, cx);
+        ui.separator();
+        files(ui, typed, state, cx);
     });
 }
 
@@ -71,13 +93,23 @@ fn privacy(ui: &mut Ui, state: &State, cx: &mut Cx) {
         (Key::Typing, tr().typing_setting, tr().typing_setting_text),
         (Key::SharePresence, tr().presence_setting, tr().presence_setting_text),
         (Key::ShareAddresses, tr().addresses_setting, tr().addresses_setting_text),
-        (Key::EncryptReceived, tr().encrypt_received, tr().encrypt_received_text),
     ] {
         // A setting that the node doesn't know is not shown.
         let Some(on) = preferences.switch(key) else { continue };
         if switch(ui, on, name, text) {
             cx.say(Intent::Set { key, value: Value::from(!on) });
         }
+    }
+    who_and_when(ui, state, cx);
+}
+
+/// Which files go and come, and where they lie.
+fn files(ui: &mut Ui, typed: &mut Typed, state: &State, cx: &mut Cx) {
+    let preferences = &state.preferences;
+    if let Some(on) = preferences.switch(Key::EncryptReceived)
+        && switch(ui, on, tr().encrypt_received, tr().encrypt_received_text)
+    {
+        cx.say(Intent::Set { key: Key::EncryptReceived, value: Value::from(!on) });
     }
     if let Some(policy) = preferences.word(Key::FilePolicy) {
         let all = [("known", tr().file_types_known), ("all", tr().file_types_all)];
@@ -90,6 +122,54 @@ fn privacy(ui: &mut Ui, state: &State, cx: &mut Cx) {
             }
         });
     }
+    if let Some(bytes) = preferences.number(Key::UploadMaxBytes) {
+        let words = |bytes: u64| if bytes == 0 { tr().upload_none.to_owned() } else { (tr().upload_up_to)(&text::bytes(bytes)) };
+        choice(ui, tr().upload_limit, tr().upload_limit_text, &words(bytes), |ui| {
+            for choice in UPLOADS_BYTES {
+                if ui.selectable_label(bytes == choice, words(choice)).clicked() {
+                    cx.say(Intent::Set { key: Key::UploadMaxBytes, value: Value::from(choice) });
+                }
+            }
+        });
+    }
+    folder(ui, typed, state, cx);
+}
+
+/// Where received files go unless the person says so for one of them.
+fn folder(ui: &mut Ui, typed: &mut Typed, state: &State, cx: &mut Cx) {
+    let current = state.preferences.word(Key::DownloadFolder).unwrap_or_default();
+    let mut path = typed.folder.clone().unwrap_or_else(|| current.to_owned());
+    let wanted = path.trim().to_owned();
+    let whole = wanted.is_empty() || Path::new(&wanted).is_absolute();
+    ui.add_space(4.0);
+    ui.label(tr().download_folder);
+    muted(ui, tr().download_folder_text);
+    let mut pressed = false;
+    tailed(
+        ui,
+        |ui| {
+            let field = Field::new(tr().download_folder).hint(tr().download_folder_hint);
+            path_field(ui, field, &mut path, Pick::Downloads, state, cx)
+        },
+        |ui| {
+            let ready = whole && wanted != current;
+            pressed = ui.add(PushButton::new(tr().download_folder_set).icon(Icon::Check).enabled(ready)).clicked();
+        },
+    );
+    if !whole {
+        error_text(ui, tr().download_folder_part);
+    }
+    if pressed {
+        let value = Some(wanted).filter(|path| !path.is_empty()).map_or(Value::Null, Value::from);
+        cx.say(Intent::Set { key: Key::DownloadFolder, value });
+        typed.folder = None;
+    } else {
+        typed.folder = Some(path).filter(|path| path != current);
+    }
+}
+
+fn who_and_when(ui: &mut Ui, state: &State, cx: &mut Cx) {
+    let preferences = &state.preferences;
     if let Some(who) = preferences.word(Key::WhoMayRequest) {
         let all = [
             ("everyone", tr().requests_everyone),

@@ -164,6 +164,68 @@ fn without_a_file_chooser_the_window_says_what_to_do_instead() {
 }
 
 #[test]
+fn where_received_files_go_and_how_long_a_file_is_left_for_somebody_is_chosen_on_the_profile() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    let behind = town.behind("alice");
+    let setting = |key: &str| {
+        let view = town.runtime.block_on(behind.settings_get(Some(key.to_owned()))).unwrap();
+        view.settings.get(key).unwrap().clone()
+    };
+    let folder = town.folders.path().join("Received by alice");
+
+    tab(&mut alice, "Profile");
+    let limit = |alice: &Harness<'static, App>| {
+        let named = |label: &String| label.starts_with("Files for people who are away: ");
+        let found = alice.query_all_by_role(Role::ComboBox).find(|node| node.accesskit_node().label().as_ref().is_some_and(named))?;
+        found.click_accesskit();
+        Some(())
+    };
+    until(&mut alice, "the limit", limit);
+    until(&mut alice, "the choice", |alice| alice.query_by_label("up to 10 MB").map(|node| node.click_accesskit()));
+    until(&mut alice, "the peer's limit", |_| (setting("upload_max_bytes") == 10 << 20).then_some(()));
+    until(&mut alice, "the new limit", |alice| {
+        let name = "Files for people who are away: up to 10 MB";
+        alice.query_by_role_and_label(Role::ComboBox, name).map(|_| ())
+    });
+
+    // Half a path would lie somewhere else with each start.
+    type_into(&mut alice, Role::TextInput, "Folder for received files", "Received");
+    until_label_contains(&mut alice, "Give the whole path");
+    let refused = alice.get_by_role_and_label(Role::Button, "Use this folder");
+    assert!(refused.accesskit_node().is_disabled());
+    retype(&mut alice, "Folder for received files", &folder.display().to_string());
+    press(&mut alice, "Use this folder");
+    until(&mut alice, "the peer's folder", |_| (setting("download_folder") == folder.display().to_string()).then_some(()));
+
+    // The question where to save begins there.
+    let theirs = town.folders.path().join("map.pdf");
+    std::fs::write(&theirs, b"%PDF-1.7 a map").unwrap();
+    let path = theirs.display().to_string();
+    town.runtime.block_on(bob.files_share(path, Some("alice".to_owned()), None, None, None, None)).unwrap();
+    tab(&mut alice, "Files");
+    button(&mut alice, "Save as…: map.pdf");
+    let offered = until(&mut alice, "the path", |alice| {
+        alice.query_by_role_and_label(Role::TextInput, "Path of the file").and_then(|node| node.value())
+    });
+    assert_eq!(std::path::Path::new(&offered), folder.join("map.pdf"));
+    alice.key_press(Key::Escape);
+    alice.step();
+
+    // Nothing again: the person's own folder of downloads.
+    tab(&mut alice, "Profile");
+    until(&mut alice, "the folder", |alice| {
+        alice.query_by_role_and_label(Role::TextInput, "Folder for received files").map(|node| node.focus())
+    });
+    alice.step();
+    alice.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    alice.key_press(Key::Backspace);
+    alice.step();
+    press(&mut alice, "Use this folder");
+    until(&mut alice, "no folder", |_| setting("download_folder").is_null().then_some(()));
+}
+
+#[test]
 fn the_person_says_that_only_people_with_an_invite_may_ask() {
     let town = Town::new();
     let mut alice = town.window("alice", true);

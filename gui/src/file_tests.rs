@@ -1,12 +1,14 @@
-//! Files in the window, without a node: very long ones are asked about once more.
+//! Files in the window, without a node: very long ones are asked about once more, and
+//! own ones that are left at rendezvous nodes can be stopped and tried again.
 
 use egui::Role;
-use egui_kittest::kittest::Queryable as _;
+use egui_kittest::{Harness, kittest::Queryable as _};
 use secure_chat_node::api::{ApiError, ErrorKind};
 
-use crate::app_tests::{full, harness};
+use crate::app_tests::{Bench, full, harness};
 use crate::ask::{Answer, Ask, files};
-use crate::state::{Overlay, Recipient};
+use crate::ask::files::Deed;
+use crate::state::{Overlay, Recipient, Tab};
 use crate::text::Clock;
 
 #[test]
@@ -56,4 +58,68 @@ fn a_very_long_file_is_fetched_by_whoever_was_told_how_long_it_is() {
     let asked =
         harness.state().asks.iter().any(|ask| matches!(ask, Ask::Files(files::Ask::Download { confirm: true, .. })));
     assert!(asked);
+}
+
+/// An own file, as the list shows it.
+fn own(state: &str, reason: Option<&str>) -> Answer {
+    let file = serde_json::json!({
+        "file_id": "f", "name": "plan.pdf", "size": 1_000, "state": state, "reason": reason, "mine": true, "to": "bob",
+    });
+    Answer::from(files::Answer::List(Ok(vec![serde_json::from_value(file).unwrap()])))
+}
+
+/// Presses the button and says what was asked of the peer.
+fn pressed(shown: &mut Harness<'static, Bench>, name: &str) -> Option<Deed> {
+    shown.get_by_role_and_label(Role::Button, name).click();
+    shown.step();
+    shown.step();
+    shown.state_mut().asks.drain(..).find_map(|ask| match ask {
+        Ask::Files(files::Ask::Do { file_id, deed }) if file_id == "f" => Some(deed),
+        _ => None,
+    })
+}
+
+#[test]
+fn an_own_file_on_its_way_to_a_rendezvous_node_is_stopped_and_one_that_was_refused_tried_again() {
+    const STOP: &str = "Stop leaving it at rendezvous nodes: plan.pdf";
+    const AGAIN: &str = "Try again: plan.pdf";
+    let (clock, mut asks) = (Clock::system(), Vec::new());
+    let mut window = full();
+    window.state.tab = Tab::Files;
+    window.state.answer(own("shared", None), clock, &mut asks);
+    let mut shown = harness([1000.0, 700.0], window);
+    shown.run();
+    for name in [STOP, AGAIN] {
+        assert!(shown.query_by_label(name).is_none(), "nothing runs and nothing failed: {name}");
+    }
+
+    let event = |kind: &str, more: serde_json::Value| {
+        let mut event = serde_json::json!({"type": kind, "file_id": "f", "direction": "upload"});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    let running = event("file.progress", serde_json::json!({"bytes_done": 400, "bytes_total": 1_000}));
+    shown.state_mut().window.state.file_event("file.progress", &running, clock, &mut asks);
+    // The list that is read meanwhile doesn't take the bar away.
+    shown.state_mut().window.state.answer(own("shared", None), clock, &mut asks);
+    shown.run();
+    assert_eq!(pressed(&mut shown, STOP), Some(Deed::Cancel));
+    let stopped = own("cancelled", Some("It is left at no rendezvous node."));
+    shown.state_mut().window.state.answer(stopped, clock, &mut asks);
+    shown.run();
+    assert!(shown.query_by_label(STOP).is_none() && shown.query_all_by_role(Role::ProgressIndicator).count() == 0);
+    assert!(shown.query_all_by_label_contains("left at no rendezvous node").count() > 0);
+    assert_eq!(pressed(&mut shown, AGAIN), Some(Deed::Retry));
+
+    shown.state_mut().window.state.answer(own("shared", None), clock, &mut asks);
+    let refused = event("file.failed", serde_json::json!({"reason": "The node is full."}));
+    shown.state_mut().window.state.file_event("file.failed", &refused, clock, &mut asks);
+    shown.run();
+    assert!(shown.query_all_by_label_contains("The node is full.").count() > 0);
+    assert_eq!(pressed(&mut shown, AGAIN), Some(Deed::Retry));
+
+    let done = files::Answer::Done { file_id: "f".into(), deed: Deed::Retry, result: Ok(()) };
+    shown.state_mut().window.state.answer(Answer::from(done), clock, &mut asks);
+    shown.run();
+    assert!(shown.query_by_label(AGAIN).is_none(), "it is being tried");
 }

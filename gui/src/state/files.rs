@@ -23,6 +23,8 @@ pub(crate) struct Progress {
     pub(crate) total: u64,
     /// Bytes a second; 0 until it is known.
     pub(crate) speed: u64,
+    /// It goes from here to a rendezvous node, and doesn't come.
+    pub(crate) upload: bool,
     measured: Option<(u64, u64)>,
 }
 
@@ -185,7 +187,7 @@ impl State {
     }
 
     /// Something happened to a file; `kind` is the type of the event.
-    pub(super) fn file_event(&mut self, kind: &str, event: &Value, clock: Clock, asks: &mut Vec<Ask>) {
+    pub(crate) fn file_event(&mut self, kind: &str, event: &Value, clock: Clock, asks: &mut Vec<Ask>) {
         let Ok(told) = Told::deserialize(event) else { return self.read_files(asks) };
         let name = || {
             let known = self.files.list.iter().find(|file| file.file_id == told.file_id);
@@ -194,6 +196,7 @@ impl State {
         match kind {
             "file.progress" => {
                 let progress = self.files.progress.entry(told.file_id.clone()).or_default();
+                progress.upload = told.direction.as_deref() == Some("upload");
                 progress.at(told.bytes_done, told.bytes_total, clock.now_ms);
                 // The state of the row came with the beginning of the transfer.
                 return if self.files.list.iter().any(|file| file.file_id == told.file_id) {
@@ -212,7 +215,10 @@ impl State {
                 }
             }
             // What was left at a rendezvous node is not told: the row says so.
-            "file.completed" if told.direction.as_deref() == Some("upload") => {}
+            "file.completed" if told.direction.as_deref() == Some("upload") => {
+                self.files.progress.remove(&told.file_id);
+                self.files.errors.remove(&told.file_id);
+            }
             "file.completed" => {
                 self.notices.toast(Tone::Good, (tr().file_completed)(&name()), clock.now_ms);
                 self.files.progress.remove(&told.file_id);
@@ -244,8 +250,12 @@ impl State {
                 }
                 if let Some(list) = self.toast_error(result, clock) {
                     let moving = |file: &File| matches!(file.state.as_str(), "downloading" | "paused" | "waiting");
-                    let is_moving = |id: &String| list.iter().any(|file| file.file_id == *id && moving(file));
-                    self.files.progress.retain(|id, _| is_moving(id));
+                    // Of an upload no state tells: its events do, until it ends.
+                    let is_moving = |id: &String, progress: &Progress| {
+                        let file = list.iter().find(|file| file.file_id == *id);
+                        file.is_some_and(|file| moving(file) || (progress.upload && file.state == "shared"))
+                    };
+                    self.files.progress.retain(|id, progress| is_moving(id, progress));
                     for file in list.iter().filter(|file| moving(file)) {
                         let progress = self.files.progress.entry(file.file_id.clone()).or_default();
                         (progress.done, progress.total) = (file.bytes_done.max(progress.done), file.size);

@@ -584,6 +584,8 @@ strings! {
     open_folder: Text = "Open folder";
     file_delete: Text = "Delete file";
     file_cancel: Text = "Cancel transfer";
+    upload_stop: Text = "Stop leaving it at rendezvous nodes";
+    upload_retry: Text = "Try again";
     file_pause: Text = "Pause";
     file_resume: Text = "Go on";
     file_paused: Text = "paused";

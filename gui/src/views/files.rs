@@ -105,12 +105,17 @@ struct Able {
     cancel: bool,
 }
 
-fn able(file: &File, asked: bool) -> Able {
+fn able(file: &File, asked: bool, refused: bool) -> Able {
     let state = file.state.as_str();
+    if file.mine {
+        // It can always be fetched from here: what runs or failed is its copy at a rendezvous node.
+        let retry = !asked && may_be_left_again(file, refused);
+        return Able { fetch: false, pause: false, resume: false, retry, cancel: asked };
+    }
     let paused = state == "paused";
     let under_way = matches!(state, "downloading" | "waiting") || (asked && state == "offered");
     Able {
-        fetch: !file.mine && matches!(state, "offered" | "completed" | "cancelled") && !under_way,
+        fetch: matches!(state, "offered" | "completed" | "cancelled") && !under_way,
         pause: under_way,
         resume: paused,
         retry: state == "failed",
@@ -118,10 +123,15 @@ fn able(file: &File, asked: bool) -> Able {
     }
 }
 
+/// Whether an own file is at no rendezvous node because that failed, or because the person stopped it.
+pub(super) fn may_be_left_again(file: &File, refused: bool) -> bool {
+    file.mine && (file.state == "cancelled" || (refused && file.state == "shared"))
+}
+
 fn row(ui: &mut Ui, file: &File, state: &State, cx: &mut Cx) {
     let p = Palette::of(ui);
     let progress = state.files.progress.get(&file.file_id);
-    let able = able(file, progress.is_some());
+    let able = able(file, progress.is_some(), state.files.errors.contains_key(&file.file_id));
     let detail = detail(file, state, cx);
     let frame = egui::Frame::new().inner_margin(egui::Margin::symmetric(8, 6)).corner_radius(10);
     frame.show(ui, |ui| {
@@ -187,7 +197,8 @@ fn buttons(ui: &mut Ui, file: &File, able: &Able, state: &State, cx: &mut Cx) {
     {
         cx.say(Intent::OpenLink(format!("file://{}", folder.display())));
     }
-    if able.cancel && tool(ui, Icon::X, tr().file_cancel) {
+    let cancel = if file.mine { tr().upload_stop } else { tr().file_cancel };
+    if able.cancel && tool(ui, Icon::X, cancel) {
         deeds.push(Deed::Cancel);
     }
     if able.pause && tool(ui, Icon::Pause, tr().file_pause) {
@@ -196,7 +207,8 @@ fn buttons(ui: &mut Ui, file: &File, able: &Able, state: &State, cx: &mut Cx) {
     if able.resume && tool(ui, Icon::Play, tr().file_resume) {
         deeds.push(Deed::Resume);
     }
-    if able.retry && tool(ui, Icon::RotateCw, tr().retry) {
+    let retry = if file.mine { tr().upload_retry } else { tr().retry };
+    if able.retry && tool(ui, Icon::RotateCw, retry) {
         deeds.push(Deed::Retry);
     }
     let save = if file.is_kept() { tr().save_copy } else { tr().save_as };

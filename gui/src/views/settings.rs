@@ -17,7 +17,7 @@ use crate::theme::{card, semibold};
 use crate::widgets::{Field, PushButton, error_text, muted, switch, tailed};
 
 /// The longest files that are left at rendezvous nodes, to choose from, in bytes; 0 for none.
-const UPLOADS_BYTES: [u64; 5] = [0, 10 << 20, 25 << 20, 50 << 20, 100 << 20];
+const UPLOADS_BYTES: [u64; 5] = [0, 5 << 20, 10 << 20, 25 << 20, 50 << 20];
 
 /// What is being typed.
 #[derive(Default)]

@@ -135,6 +135,9 @@ impl<'a> Attachment<'a> {
             return Some(Deal::Cancel);
         }
         let file = self.file?;
+        if files_view::may_be_left_again(file, self.error.is_some()) {
+            return Some(Deal::Retry);
+        }
         match file.state.as_str() {
             "completed" if file.is_kept() && self.saved.is_none() => Some(Deal::SaveCopy),
             "completed" => {
@@ -152,8 +155,8 @@ impl<'a> Attachment<'a> {
         let (icon, words) = match &deal {
             Deal::Fetch => (Icon::Download, tr().download),
             Deal::SaveCopy => (Icon::Download, tr().save_copy),
-            Deal::Cancel => (Icon::X, tr().file_cancel),
-            Deal::Retry => (Icon::RotateCw, tr().retry),
+            Deal::Cancel => (Icon::X, if mine { tr().upload_stop } else { tr().file_cancel }),
+            Deal::Retry => (Icon::RotateCw, if mine { tr().upload_retry } else { tr().retry }),
             Deal::OpenFolder(_) => (Icon::FolderOpen, tr().open_folder),
         };
         let rect = Rect::from_center_size(pos2(card.right() - 22.0, card.center().y), Vec2::splat(36.0));

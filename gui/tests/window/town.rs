@@ -46,6 +46,11 @@ impl Town {
         Self { runtime, rendezvous: Some(rendezvous), address, folders, behind: Arc::default() }
     }
 
+    /// Where the rendezvous node listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     pub(crate) fn config(&self, name: &str, rendezvous: bool) -> NodeConfig {
         let data_dir = self.folders.path().join(name);
         let host = Host::new(&data_dir);

@@ -220,7 +220,10 @@ fn main() {
     unlock(&mut harness);
     open(&mut harness);
     let held = memory_mb("VmRSS:");
-    println!("memory of window and node, conversation open: {held:.0} MB   limit {MEMORY_MB} MB: {}", met(held < MEMORY_MB));
+    println!(
+        "memory of window and node, conversation open: {held:.0} MB   limit {MEMORY_MB} MB: {}",
+        met(held < MEMORY_MB)
+    );
     let loaded = scroll(&mut harness, SCROLLED);
     let (held, most) = (memory_mb("VmRSS:"), memory_mb("VmHWM:"));
     println!(

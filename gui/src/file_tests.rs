@@ -6,8 +6,8 @@ use egui_kittest::{Harness, kittest::Queryable as _};
 use secure_chat_node::api::{ApiError, ErrorKind};
 
 use crate::app_tests::{Bench, full, harness};
-use crate::ask::{Answer, Ask, files};
 use crate::ask::files::Deed;
+use crate::ask::{Answer, Ask, files};
 use crate::state::{Overlay, Recipient, Tab};
 use crate::text::Clock;
 

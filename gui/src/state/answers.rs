@@ -3,7 +3,8 @@
 use secure_chat_node::api::{ApiError, Message, MessageState};
 
 use super::{
-    Composing, DRAFTS_READ_MAX, Gate, Left, Opened, Overlay, Preferences, Row, ScrollTo, Selection, Session, State, Tone,
+    Composing, DRAFTS_READ_MAX, Gate, Left, Opened, Overlay, Preferences, Row, ScrollTo, Selection, Session, State,
+    Tone,
 };
 use crate::ask::{Answer, Answered, Ask, account, contacts, messages, network as net};
 use crate::strings::tr;

@@ -123,7 +123,9 @@ fn files(ui: &mut Ui, typed: &mut Typed, state: &State, cx: &mut Cx) {
         });
     }
     if let Some(bytes) = preferences.number(Key::UploadMaxBytes) {
-        let words = |bytes: u64| if bytes == 0 { tr().upload_none.to_owned() } else { (tr().upload_up_to)(&text::bytes(bytes)) };
+        let words = |bytes: u64| {
+            if bytes == 0 { tr().upload_none.to_owned() } else { (tr().upload_up_to)(&text::bytes(bytes)) }
+        };
         choice(ui, tr().upload_limit, tr().upload_limit_text, &words(bytes), |ui| {
             for choice in UPLOADS_BYTES {
                 if ui.selectable_label(bytes == choice, words(choice)).clicked() {

@@ -177,7 +177,9 @@ fn where_received_files_go_and_how_long_a_file_is_left_for_somebody_is_chosen_on
     tab(&mut alice, "Profile");
     let limit = |alice: &Harness<'static, App>| {
         let named = |label: &String| label.starts_with("Files for people who are away: ");
-        let found = alice.query_all_by_role(Role::ComboBox).find(|node| node.accesskit_node().label().as_ref().is_some_and(named))?;
+        let found = alice
+            .query_all_by_role(Role::ComboBox)
+            .find(|node| node.accesskit_node().label().as_ref().is_some_and(named))?;
         found.click_accesskit();
         Some(())
     };
@@ -196,7 +198,9 @@ fn where_received_files_go_and_how_long_a_file_is_left_for_somebody_is_chosen_on
     assert!(refused.accesskit_node().is_disabled());
     retype(&mut alice, "Folder for received files", &folder.display().to_string());
     press(&mut alice, "Use this folder");
-    until(&mut alice, "the peer's folder", |_| (setting("download_folder") == folder.display().to_string()).then_some(()));
+    until(&mut alice, "the peer's folder", |_| {
+        (setting("download_folder") == folder.display().to_string()).then_some(())
+    });
 
     // The question where to save begins there.
     let theirs = town.folders.path().join("map.pdf");

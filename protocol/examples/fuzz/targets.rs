@@ -178,22 +178,25 @@ fn group_controls(world: &World) -> Vec<GroupControl> {
     let record = Bytes(world.record.encoded().to_vec());
     let secret = SecretIn { generation: 1, secret: Fixed([1; 32]) };
     let people = vec![PersonIn { account, addresses: vec![HOME.into()] }];
-    let operations = world.group().operations().map(|operation| Bytes(operation.encoded().to_vec())).collect();
+    let operations: Vec<Bytes> =
+        world.group().operations().map(|operation| Bytes(operation.encoded().to_vec())).collect();
+    let operation = operations.first().cloned().unwrap_or_default();
     vec![
         GroupControl::Invitation { about, members: 3 },
         GroupControl::JoinRequest { record, addresses: vec![HOME.into()], pass: None },
         GroupControl::JoinAnswer(JoinAnswer::Waiting),
         GroupControl::Operations { operations },
         GroupControl::Welcome { heads: world.group().heads(), secret: secret.clone(), people: people.clone() },
-        GroupControl::Secret(secret),
+        GroupControl::Secret(secret.clone()),
         GroupControl::Chain {
             chain: world.sender_key().hand_to(account),
             tokens: Some(TokenGrant { seed: Fixed([2; 32]), first: 1, count: 16 }),
         },
         GroupControl::ChainRequest { chain: ChainId([1; 16]) },
-        GroupControl::People { people },
+        GroupControl::People { people: people.clone() },
         GroupControl::Receipt { kind: ReceiptKind::Read, ids: vec![MessageId([1; 16])] },
         GroupControl::Tokens(TokenGrant { seed: Fixed([2; 32]), first: 1, count: 16 }),
+        GroupControl::Change { operation, secret: Some(secret), people },
     ]
 }
 

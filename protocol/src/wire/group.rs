@@ -126,6 +126,17 @@ pub enum GroupControl {
     },
     /// More of what deposits in the author's mailboxes cost the recipient.
     Tokens(TokenGrant),
+    /// A change of the membership by its author, with all that goes with it: so that it
+    /// costs each other member one message.
+    Change {
+        /// An encoded [`OperationIn`](crate::membership::OperationIn).
+        operation: Bytes,
+        /// The group secret from now on, if the roster changed and the recipient is in it.
+        secret: Option<SecretIn>,
+        /// Where somebody who comes in listens.
+        #[serde(deserialize_with = "codec::bounded::<_, _, GROUP_LIST_MAX>")]
+        people: Vec<PersonIn>,
+    },
 }
 
 /// What became of a request to join.
@@ -201,6 +212,7 @@ impl GroupControl {
             }
             Self::Welcome { heads, people, .. } => heads.len() <= GROUP_LIST_MAX && within(people),
             Self::People { people } => within(people),
+            Self::Change { operation, people, .. } => operation.0.len() <= GROUP_OPERATION_MAX_BYTES && within(people),
             Self::Receipt { ids, .. } => ids.len() <= RECEIPT_MAX_IDS,
             Self::JoinAnswer(_)
             | Self::Secret(_)
@@ -460,7 +472,12 @@ mod tests {
     #[test]
     fn lists_beyond_their_bounds_are_refused() {
         let person = PersonIn { account: AccountId([1; 32]), addresses: vec![String::new(); ADDRESSES_MAX + 1] };
-        let control = GroupControl::People { people: vec![person] };
+        let control = GroupControl::People { people: vec![person.clone()] };
+        assert_eq!(GroupControl::decode(&control.encode().unwrap()), Err(DecodeError::Malformed));
+        let control = GroupControl::Change { operation: Bytes(Vec::new()), secret: None, people: vec![person] };
+        assert_eq!(GroupControl::decode(&control.encode().unwrap()), Err(DecodeError::Malformed));
+        let operation = Bytes(vec![0; GROUP_OPERATION_MAX_BYTES + 1]);
+        let control = GroupControl::Change { operation, secret: None, people: Vec::new() };
         assert_eq!(GroupControl::decode(&control.encode().unwrap()), Err(DecodeError::Malformed));
         let ids = vec![MessageId([0; 16]); RECEIPT_MAX_IDS + 1];
         let control = GroupControl::Receipt { kind: ReceiptKind::Read, ids };

@@ -11,6 +11,7 @@
     reason = "a test that fails panics"
 )]
 
+mod cost;
 mod floods;
 mod gone;
 #[allow(dead_code, reason = "attacks on files need more of it")]

@@ -48,6 +48,8 @@ pub(crate) struct Inside {
     pub(crate) heard: Vec<Vec<u8>>,
     /// Who asked Mallory to be let in.
     pub(crate) asked_by: Option<AccountId>,
+    /// Who told her something over their session, and the size of that on the wire.
+    pub(crate) told: Vec<(AccountId, usize)>,
 }
 
 struct State {
@@ -573,6 +575,7 @@ impl State {
             return Vec::new();
         };
         let inside = self.groups.entry(group).or_default();
+        inside.told.push((from, ciphertext.len()));
         let mut secret = None;
         match GroupControl::decode(&payload.0).unwrap() {
             GroupControl::Operations { operations } => {
@@ -589,6 +592,13 @@ impl State {
             }
             GroupControl::People { people } => met(&mut self.routes, inside, people),
             GroupControl::Secret(next) => secret = Some(next.secret),
+            GroupControl::Change { operation, secret: next, people } => {
+                if let Some(known) = &mut inside.membership {
+                    let _ = known.add(&operation.0);
+                }
+                secret = next.map(|next| next.secret);
+                met(&mut self.routes, inside, people);
+            }
             GroupControl::JoinRequest { .. } => inside.asked_by = Some(from),
             GroupControl::Chain { chain, .. } => inside.chains.entry(from).or_default().push(chain),
             _ => {}

@@ -40,7 +40,7 @@ impl Open {
             GroupControl::Welcome { heads, secret, people } => {
                 self.welcomed(step, from, group, &heads, secret, &people);
             }
-            GroupControl::Secret(secret) => self.secret_told(step, from, group, secret, payload),
+            GroupControl::Secret(secret) => self.secret_told(step, from, group, secret),
             GroupControl::Chain { chain, tokens } => {
                 if let Some(tokens) = tokens {
                     self.tokens_told(step, from, tokens);
@@ -54,6 +54,13 @@ impl Open {
             GroupControl::Receipt { kind: ReceiptKind::Read, ids } => self.group_read(step, from, group, &ids),
             GroupControl::Receipt { kind: ReceiptKind::Delivered, .. } => {}
             GroupControl::Tokens(tokens) => self.tokens_told(step, from, tokens),
+            GroupControl::Change { operation, secret, people } => {
+                self.operations_told(step, from, group, &[operation]);
+                if let Some(secret) = secret {
+                    self.secret_told(step, from, group, secret);
+                }
+                self.people_told(step, from, group, &people, false);
+            }
         }
     }
 
@@ -96,7 +103,7 @@ impl Open {
     }
 
     /// A fresh group secret: only an admin's counts.
-    fn secret_told(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, secret: SecretIn, payload: &[u8]) {
+    fn secret_told(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, secret: SecretIn) {
         let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_coming()) else { return };
         if held.is_joined() && held.role(&from).is_some_and(|role| role >= Role::Admin) {
             if !held.view().is_some_and(|view| held.row.may_follow(view, secret.generation)) {
@@ -106,9 +113,9 @@ impl Open {
             step.groups.insert(group);
             self.follow_topics(step);
             self.read_log(step, group);
-        } else {
+        } else if let Ok(payload) = GroupControl::Secret(secret).encode() {
             // The operation that made them an admin may be on its way.
-            held.row.keep_early(from, payload);
+            held.row.keep_early(from, &payload);
             step.groups.insert(group);
         }
     }

@@ -210,16 +210,6 @@ impl Open {
             held.row.invited.remove(&account);
         }
         self.welcome(step, group, account);
-        // The others learn where the newcomer listens.
-        let addresses = self.contacts.get(&account).map(|contact| contact.addresses.clone()).unwrap_or_default();
-        let mut members = self.groups.get(&group).and_then(Group::view).map(View::roster).unwrap_or_default();
-        members.retain(|member| *member != account && *member != self.me);
-        if !addresses.is_empty() {
-            let people = vec![PersonIn { account, addresses }];
-            for member in members {
-                self.tell_member(step, member, group, GroupControl::People { people: people.clone() });
-            }
-        }
         self.audit(step, "group.member_added", Severity::Info, "Somebody was added to a group.");
         Ok(())
     }
@@ -433,11 +423,12 @@ impl Open {
             _ if !held.is_coming() => return false,
             // Of a member, as far as the operations say that are here; a newcomer whose
             // operation is still on its way is asked for their chain later.
-            Ok(GroupControl::Chain { .. } | GroupControl::Operations { .. } | GroupControl::Secret(_))
-                if held.row.standing == GroupStanding::Asking || is_told_of(held, &account) =>
-            {
-                None
-            }
+            Ok(
+                GroupControl::Chain { .. }
+                | GroupControl::Operations { .. }
+                | GroupControl::Secret(_)
+                | GroupControl::Change { .. },
+            ) if held.row.standing == GroupStanding::Asking || is_told_of(held, &account) => None,
             _ => return false,
         };
         if self.contacts.len() >= CONTACTS_MAX {
@@ -462,7 +453,10 @@ impl Open {
     pub(in crate::engine) fn comes_early(&self, group: GroupId, payload: &[u8]) -> bool {
         let member_says = matches!(
             GroupControl::decode(payload),
-            Ok(GroupControl::Chain { .. } | GroupControl::Operations { .. } | GroupControl::Secret(_))
+            Ok(GroupControl::Chain { .. }
+                | GroupControl::Operations { .. }
+                | GroupControl::Secret(_)
+                | GroupControl::Change { .. })
         );
         member_says && self.groups.get(&group).is_some_and(Group::is_coming)
     }

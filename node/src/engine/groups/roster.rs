@@ -68,8 +68,8 @@ impl Open {
     pub(super) fn act_on_group(&mut self, step: &mut Step<'_>, group: GroupId, action: Action) -> Result<(), ApiError> {
         let held = self.groups.get_mut(&group).ok_or_else(|| ApiError::not_found("There is no such group."))?;
         let membership = held.membership.as_mut().ok_or_else(|| ApiError::not_found("There is no such group."))?;
-        // Whoever acts tells each member of it, with a secret and perhaps a chain: all or none.
-        let told = membership.view().members.len().saturating_mul(3).saturating_add(ACT_MESSAGES_MAX);
+        // Whoever acts tells each member of it, and perhaps hands them a chain: all or none.
+        let told = membership.view().members.len().saturating_mul(2).saturating_add(ACT_MESSAGES_MAX);
         if !self.outbox.has_room(told) {
             return Err(no_room());
         }
@@ -82,33 +82,53 @@ impl Open {
         let told: Vec<AccountId> =
             before.members.keys().chain(after.members.keys()).copied().filter(|who| *who != self.me).collect();
         let told: BTreeSet<AccountId> = told.into_iter().collect();
-        for account in told.iter().filter(|account| Some(**account) != newcomer || before.has(account)) {
-            let operations = vec![Bytes(encoded.clone())];
-            self.tell_member(step, *account, group, GroupControl::Operations { operations });
-        }
         // A secret counts by who made it: without one admin an older one might count again.
         let changed = before.roster() != after.roster() || before.admins() != after.admins();
-        if changed && after.has(&self.me) {
-            self.renew_secret(step, group, newcomer);
+        let secret = if changed && after.has(&self.me) { self.make_secret(step, group) } else { None };
+        let people: Vec<PersonIn> = newcomer.and_then(|account| self.listens_at(account)).into_iter().collect();
+        // All of it is one message to each: in a large group that is what a change costs. The
+        // newcomer is welcomed with everything.
+        for account in told.iter().filter(|account| Some(**account) != newcomer || before.has(account)) {
+            let change = GroupControl::Change {
+                operation: Bytes(encoded.clone()),
+                // Not for whoever is put out with it.
+                secret: secret.clone().filter(|_| after.has(account)),
+                people: people.clone(),
+            };
+            self.tell_member(step, *account, group, change);
         }
         Ok(())
     }
 
-    /// Makes a fresh group secret, and hands it to all members but `except`, who gets it otherwise.
-    pub(super) fn renew_secret(&mut self, step: &mut Step<'_>, group: GroupId, except: Option<AccountId>) {
+    /// Where somebody listens, if it is known.
+    fn listens_at(&self, account: AccountId) -> Option<PersonIn> {
+        let addresses = self.contacts.get(&account)?.addresses.clone();
+        (!addresses.is_empty()).then_some(PersonIn { account, addresses })
+    }
+
+    /// Makes a fresh group secret, and hands it to all members.
+    fn renew_secret(&mut self, step: &mut Step<'_>, group: GroupId) {
+        let Some(secret) = self.make_secret(step, group) else { return };
+        let mut members = self.groups.get(&group).and_then(Group::view).map(View::roster).unwrap_or_default();
+        members.remove(&self.me);
+        for account in members {
+            self.tell_member(step, account, group, GroupControl::Secret(secret.clone()));
+        }
+    }
+
+    /// A fresh group secret, which nobody else knows yet.
+    fn make_secret(&mut self, step: &mut Step<'_>, group: GroupId) -> Option<SecretIn> {
         let me = self.me;
-        let Some(held) = self.groups.get_mut(&group) else { return };
-        let Some(view) = held.view().cloned() else { return };
+        let held = self.groups.get_mut(&group)?;
+        let view = held.view()?;
         let secret = SecretIn {
-            generation: held.row.next_generation(&view),
+            generation: held.row.next_generation(view),
             secret: GroupSecret::generate(&mut rng()).to_wire(),
         };
         held.row.keep_secret(me, secret.clone());
         step.groups.insert(group);
-        for account in view.members.keys().filter(|account| **account != me && Some(**account) != except) {
-            self.tell_member(step, *account, group, GroupControl::Secret(secret.clone()));
-        }
         self.follow_topics(step);
+        Some(secret)
     }
 
     /// Operations that somebody told. Those whose parents are missing wait for them.
@@ -201,7 +221,7 @@ impl Open {
             !after.has(account) && self.groups.get(&group).is_some_and(|held| left_by_themselves(held, account))
         });
         if after.admins().first() == Some(&self.me) && (left || lacks) {
-            self.renew_secret(step, group, None);
+            self.renew_secret(step, group);
         }
         self.follow_topics(step);
         self.take_early(step, group);

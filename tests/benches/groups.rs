@@ -185,10 +185,40 @@ fn report(
     );
 }
 
-/// One member of many is removed while the others talk.
+/// One more is taken in: what that costs the others, who have all said something before or not.
+async fn addition(crowd: &mut Crowd, group: &str, link: &str, members: usize) -> anyhow::Result<()> {
+    let others: BTreeSet<usize> = (1..members).collect();
+    let mut before = BTreeMap::new();
+    for who in &others {
+        before.insert(*who, crowd.traffic(*who).await?);
+    }
+    let start = Instant::now();
+    crowd.join(members, group, link).await?;
+    let known = crowd.came_to(members, &others, PATIENCE).await?;
+    crowd.agree(group, members + 1, PATIENCE).await?;
+    let (mut received, mut sent) = (Vec::new(), Vec::new());
+    for (who, (bytes_in, bytes_out)) in before {
+        let now = crowd.traffic(who).await?;
+        received.push(now.0.saturating_sub(bytes_in));
+        sent.push(now.1.saturating_sub(bytes_out));
+    }
+    println!("adding one to {members}: the last of the others knows after {:>8.0} ms", ms(known - start));
+    for (what, mut bytes) in [("received", received), ("sent", sent)] {
+        bytes.sort_unstable();
+        let (median, most) = (bytes.get(bytes.len() / 2).copied(), bytes.last().copied());
+        println!(
+            "  bytes that each other member {what:<8}  median {:>7}   most {:>7}   (the greeting's gossip and all else included; one message of a session, by the test `adding_a_member_costs_each_other_member_one_small_message`)",
+            median.unwrap_or(0),
+            most.unwrap_or(0)
+        );
+    }
+    Ok(())
+}
+
+/// One more comes into a group of many; and is removed while the others talk.
 async fn rotation(members: usize) -> anyhow::Result<()> {
-    println!("\n{members} members: one is removed while others talk");
-    let mut crowd = Crowd::start(Shape::Mesh, members).await?;
+    println!("\n{members} members: one is added, and removed while others talk");
+    let mut crowd = Crowd::start(Shape::Mesh, members + 1).await?;
     let began = Instant::now();
     let (group, link) = crowd.found_group().await?;
     let mut last = Instant::now();
@@ -198,19 +228,19 @@ async fn rotation(members: usize) -> anyhow::Result<()> {
         crowd.join(who, &group, &link).await.with_context(|| format!("member {who}"))?;
     }
     println!("{members} members are in after {:.1} s, {:.0} MiB", began.elapsed().as_secs_f64(), crowd::memory_mib());
-    let others: BTreeSet<usize> = (1..members - 1).collect();
-    let everybody: BTreeSet<usize> = (1..members).collect();
+    let others: BTreeSet<usize> = (1..members).collect();
     let said = crowd.say(0, &group, "to all").await?;
-    let heard = crowd.heard_by("to all", &everybody, PATIENCE).await?;
+    let heard = crowd.heard_by("to all", &others, PATIENCE).await?;
     println!("the owner's first word to the last: {:>8.0} ms (its chain goes to each)", ms(heard - said));
     // Some talk on all the while.
-    let talkers: Vec<usize> = (1..members - 1).step_by((members / 8).max(1)).collect();
+    let talkers: Vec<usize> = (1..members).step_by((members / 8).max(1)).collect();
     for who in &talkers {
         crowd.say(*who, &group, &format!("before {who}")).await?;
         let all: BTreeSet<usize> = (0..members).filter(|other| other != who).collect();
         crowd.heard_by(&format!("before {who}"), &all, PATIENCE).await?;
     }
-    let removed = members - 1;
+    addition(&mut crowd, &group, &link, members).await?;
+    let removed = members;
     let (bytes, start) = (crowd.bytes_sent(0).await?, Instant::now());
     crowd.remove(0, &group, removed).await?;
     let answered = start.elapsed();
@@ -224,7 +254,7 @@ async fn rotation(members: usize) -> anyhow::Result<()> {
     println!("first word under the new chain    {:>8.0} ms to the last of {}", ms(heard - after), others.len());
     let mut slowest = Duration::ZERO;
     for (who, at) in said {
-        let all: BTreeSet<usize> = (0..members - 1).filter(|other| *other != who).collect();
+        let all: BTreeSet<usize> = (0..members).filter(|other| *other != who).collect();
         slowest = slowest.max(crowd.heard_by(&format!("meanwhile {who}"), &all, PATIENCE).await? - at);
     }
     println!(
@@ -232,8 +262,8 @@ async fn rotation(members: usize) -> anyhow::Result<()> {
         talkers.len(),
         ms(slowest)
     );
-    crowd.agree(&group, members - 1, PATIENCE).await?;
-    println!("rotation: all {} agree and talk after {:>8.0} ms", members - 1, ms(start.elapsed()));
+    crowd.agree(&group, members, PATIENCE).await?;
+    println!("rotation: all {members} agree and talk after {:>8.0} ms", ms(start.elapsed()));
     let spent = crowd.bytes_sent(0).await?.saturating_sub(bytes);
     println!("bytes that the one who removed sent: {spent} ({} a member)", spent / members as u64);
     let leaked =

@@ -194,8 +194,13 @@ impl Crowd {
 
     /// Bytes that somebody sent so far.
     pub(crate) async fn bytes_sent(&self, who: usize) -> anyhow::Result<u64> {
+        Ok(self.traffic(who).await?.1)
+    }
+
+    /// Bytes that somebody received and sent so far.
+    pub(crate) async fn traffic(&self, who: usize) -> anyhow::Result<(u64, u64)> {
         let points = self.handle(who)?.network_traffic(None).await?.points;
-        Ok(points.iter().map(|point| point.bytes_out).sum())
+        Ok((points.iter().map(|point| point.bytes_in).sum(), points.iter().map(|point| point.bytes_out).sum()))
     }
 
     /// These stop: the swarm is dropped and the vault closed.
@@ -238,12 +243,25 @@ impl Crowd {
         all: &BTreeSet<usize>,
         patience: Duration,
     ) -> anyhow::Result<Instant> {
+        self.all_hear(&What::Text(text.to_owned()), all, patience).await
+    }
+
+    /// Waits until all of these know that somebody came in; when the last did.
+    pub(crate) async fn came_to(
+        &mut self,
+        newcomer: usize,
+        all: &BTreeSet<usize>,
+        patience: Duration,
+    ) -> anyhow::Result<Instant> {
+        self.all_hear(&What::Came(name(newcomer)), all, patience).await
+    }
+
+    async fn all_hear(&mut self, what: &What, all: &BTreeSet<usize>, patience: Duration) -> anyhow::Result<Instant> {
         let mut last = None;
-        let text = What::Text(text.to_owned());
         let (until, mut missing, mut seen) = (Instant::now() + patience, all.clone(), 0);
         loop {
             for heard in &self.log[seen..] {
-                if heard.what == text && missing.remove(&heard.who) {
+                if heard.what == *what && missing.remove(&heard.who) {
                     last = Some(heard.at);
                 }
             }

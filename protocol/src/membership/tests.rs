@@ -7,7 +7,7 @@ use super::*;
 use crate::crypto::ed25519::SigningKey;
 use crate::id::{AccountId, ChainId, OperationId, Timestamp};
 use crate::identity::IdentityKeyPair;
-use crate::limits::DAY_MS;
+use crate::limits::{DAY_MS, GROUP_MEMBERS_MAX};
 use crate::record::{Record, RecordFields, peer_binding};
 use crate::validate::Username;
 use crate::wire::codec::{Bytes, Fixed};
@@ -427,4 +427,32 @@ proptest! {
         prop_assert_eq!(&views[0], &views[2]);
         prop_assert!(views[0].members.is_empty() || !views[0].admins().is_empty());
     }
+}
+
+#[test]
+fn of_two_whom_two_admins_add_at_once_for_the_last_place_one_is_in_the_same_for_all() {
+    let people = people(2);
+    let mut one = grown(&people, Role::Admin);
+    // All others are added by the owner; only the last two differ from each other.
+    for number in 3..GROUP_MEMBERS_MAX as u64 {
+        one.act(&people[0].identity, Person::new(number).added()).unwrap();
+    }
+    assert_eq!(one.view().members.len(), GROUP_MEMBERS_MAX - 1);
+    let mut other = Membership::load(one.operations().map(Operation::encoded)).unwrap();
+    let (first, second) = (Person::new(2_001), Person::new(2_002));
+    let by_owner = one.act(&people[0].identity, first.added()).unwrap();
+    let by_admin = other.act(&people[1].identity, second.added()).unwrap();
+    for full in [&mut one, &mut other] {
+        assert_eq!(full.act(&people[0].identity, Person::new(2_003).added()).err(), Some(OperationError::Full));
+    }
+    one.add(by_admin.encoded()).unwrap();
+    other.add(by_owner.encoded()).unwrap();
+    assert_eq!(one.view(), other.view());
+    assert_eq!(one.view().members.len(), GROUP_MEMBERS_MAX);
+    let has = |group: &Membership, person: &Person| group.view().has(&person.id());
+    assert!(has(&one, &first) != has(&one, &second), "one of the two is in");
+    let (inside, outside) = if has(&one, &first) { (&first, &second) } else { (&second, &first) };
+    // Nobody has signed that the other is out: they follow when somebody makes room.
+    one.act(&people[0].identity, removed(inside)).unwrap();
+    assert!(!has(&one, inside) && has(&one, outside));
 }

@@ -13,6 +13,7 @@
 
 mod cost;
 mod floods;
+mod full;
 mod gone;
 #[allow(dead_code, reason = "attacks on files need more of it")]
 mod mallory;

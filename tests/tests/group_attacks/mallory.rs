@@ -282,6 +282,27 @@ impl Mallory {
         self.inside(group, encoded)
     }
 
+    /// Adds so many people whom nobody ever meets, as an admin may: the operations, parents first.
+    pub(crate) fn adds(&self, group: GroupId, count: usize) -> Vec<Bytes> {
+        let state = &mut *self.lock();
+        let known = state.groups.get_mut(&group).unwrap().membership.as_mut().unwrap();
+        let mut add = |number: usize| {
+            let identity = IdentityKeyPair::generate(&mut state.rng, now());
+            let peer = SigningKey::generate(&mut state.rng);
+            let fields = RecordFields {
+                name: Username::parse(&format!("walker{number}")).unwrap(),
+                peers: vec![peer_binding(&peer, identity.account_id())],
+                addresses: Vec::new(),
+                homes: Vec::new(),
+                mailbox: None,
+            };
+            let record = Record::create(&identity, fields, None, now()).unwrap();
+            let action = Action::Add { record: Bytes(record.encoded().to_vec()) };
+            Bytes(known.act(&state.identity, action).unwrap().encoded().to_vec())
+        };
+        (0..count).map(&mut add).collect()
+    }
+
     /// Waits until somebody asks to be let in.
     pub(crate) async fn asked_by(&self, group: GroupId) -> AccountId {
         self.until(group, |inside| inside.asked_by).await

@@ -339,6 +339,21 @@ impl Membership {
         self.places.contains_key(id)
     }
 
+    /// How many operations came before this one here, if somebody came in or went by another
+    /// one that counts, of which its author did not know, and whose author did not know of it.
+    #[must_use]
+    pub fn place_beside_another(&self, encoded: &[u8]) -> Option<usize> {
+        let place = *self.places.get(&Operation::read(encoded)?.id)?;
+        let node = self.nodes.get(place)?;
+        let beside = |(other, with): (usize, &Node)| {
+            let operation = &with.operation;
+            let changes = operation.adds().is_some() || operation.action().removes(operation.author()).is_some();
+            changes && other != place && !node.past.contains(other) && !with.past.contains(place)
+        };
+        let mut counted = self.nodes.iter().enumerate().filter(|(other, _)| self.effective.contains(*other));
+        counted.any(beside).then_some(place)
+    }
+
     /// All operations, parents before what follows them.
     pub fn operations(&self) -> impl ExactSizeIterator<Item = &Operation> {
         self.nodes.iter().map(|node| &node.operation)

@@ -430,6 +430,27 @@ proptest! {
 }
 
 #[test]
+fn a_change_beside_another_change_of_the_roster_is_known_as_one() {
+    let people = people(5);
+    let mut one = grown(&people[..4], Role::Admin);
+    let mut other = Membership::load(one.operations().map(Operation::encoded)).unwrap();
+    let removal = one.act(&people[0].identity, removed(&people[2])).unwrap();
+    assert_eq!(one.place_beside_another(removal.encoded()), None);
+    let renamed = other.act(&people[1].identity, Action::Update { about: about("Climbers") }).unwrap();
+    let addition = other.act(&people[1].identity, people[4].added()).unwrap();
+    one.add(renamed.encoded()).unwrap();
+    // The removal is beside a new name: nobody came or went by that.
+    assert_eq!(one.place_beside_another(removal.encoded()), None);
+    one.add(addition.encoded()).unwrap();
+    let place = |operation: &Operation| one.operations().position(|known| known.id() == operation.id());
+    for operation in [&removal, &addition] {
+        assert_eq!(one.place_beside_another(operation.encoded()), place(operation));
+    }
+    let later = one.act(&people[0].identity, removed(&people[3])).unwrap();
+    assert_eq!(one.place_beside_another(later.encoded()), None);
+}
+
+#[test]
 fn of_two_whom_two_admins_add_at_once_for_the_last_place_one_is_in_the_same_for_all() {
     let people = people(2);
     let mut one = grown(&people, Role::Admin);

@@ -105,6 +105,25 @@ async fn a_secret_beyond_all_others_is_refused_with_an_alert() {
 }
 
 #[tokio::test]
+async fn who_is_put_out_while_another_admin_takes_somebody_in_does_not_keep_the_secret_of_that() {
+    let mut scene = Scene::new().await;
+    scene.promote().await;
+    let [alice, _] = scene.both().await;
+    // Mallory knew nothing of Bob's removal: so Bob is told this secret as well.
+    let operation = scene.mallory.adds(scene.id, 1).remove(0);
+    let known = scene.mallory.inside(scene.id, |inside| inside.secrets.len());
+    scene.alice.handle().unwrap().groups_remove_member(&scene.group, "bob").await.unwrap();
+    let more = |count: usize| move |inside: &mut mallory::Inside| (inside.secrets.len() > count).then_some(());
+    scene.mallory.until(scene.id, more(known)).await;
+    let secret = Some(SecretIn { generation: 9, secret: Fixed([9; 32]) });
+    let change = GroupControl::Change { operation, secret, people: Vec::new() };
+    assert_eq!(scene.mallory.tell(alice, scene.id, change).await, DeliveryStatus::Stored);
+    scene.mallory.until(scene.id, more(known + 1)).await;
+    let last = scene.mallory.inside(scene.id, |inside| inside.secrets.last().copied());
+    scene.mallory.listened_to(&secure_chat_protocol::membership::GroupSecret::from_wire(last.unwrap()).topic()).await;
+}
+
+#[tokio::test]
 async fn a_member_changes_nothing_in_where_another_is_found() {
     let mut scene = Scene::new().await;
     scene.warm().await;

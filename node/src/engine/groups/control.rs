@@ -55,9 +55,10 @@ impl Open {
             GroupControl::Receipt { kind: ReceiptKind::Delivered, .. } => {}
             GroupControl::Tokens(tokens) => self.tokens_told(step, from, tokens),
             GroupControl::Change { operation, secret, people } => {
-                self.operations_told(step, from, group, &[operation]);
+                self.operations_told(step, from, group, std::slice::from_ref(&operation));
                 if let Some(secret) = secret {
                     self.secret_told(step, from, group, secret);
+                    self.settle_secrets(step, group, &operation.0);
                 }
                 self.people_told(step, from, group, &people, false);
             }

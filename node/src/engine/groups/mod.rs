@@ -89,6 +89,8 @@ pub(crate) struct Group {
     read_due: BTreeMap<AccountId, MessageId>,
     /// When that is due.
     read_due_at: Option<Instant>,
+    /// How many operations were known when this account made its last secret.
+    secret_covers: usize,
     own: Option<SenderKey>,
     chains: HashMap<AccountId, MemberChains>,
 }
@@ -117,6 +119,7 @@ impl Group {
             sent: BTreeSet::new(),
             read_due: BTreeMap::new(),
             read_due_at: None,
+            secret_covers: 0,
             own: None,
             chains: HashMap::new(),
         }

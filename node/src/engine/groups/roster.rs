@@ -116,6 +116,22 @@ impl Open {
         }
     }
 
+    /// Two changed who is in, and neither knew of the other: the secret of one of them is known
+    /// to whom the other put out, or not to whom the other took in. The first of the admins makes
+    /// one for all who are in now.
+    pub(super) fn settle_secrets(&mut self, step: &mut Step<'_>, group: GroupId, operation: &[u8]) {
+        let Some(held) = self.groups.get(&group).filter(|held| held.is_joined()) else { return };
+        let (Some(membership), Some(view)) = (&held.membership, held.view()) else { return };
+        if view.admins().first() != Some(&self.me) || !self.outbox.has_room(view.members.len()) {
+            return;
+        }
+        let Some(place) = membership.place_beside_another(operation) else { return };
+        let counts = held.row.secret(view).is_some_and(|kept| kept.author == self.me);
+        if !counts || place >= held.secret_covers {
+            self.renew_secret(step, group);
+        }
+    }
+
     /// A fresh group secret, which nobody else knows yet.
     fn make_secret(&mut self, step: &mut Step<'_>, group: GroupId) -> Option<SecretIn> {
         let me = self.me;
@@ -126,6 +142,7 @@ impl Open {
             secret: GroupSecret::generate(&mut rng()).to_wire(),
         };
         held.row.keep_secret(me, secret.clone());
+        held.secret_covers = held.membership.as_ref().map_or(0, |membership| membership.operations().len());
         step.groups.insert(group);
         self.follow_topics(step);
         Some(secret)

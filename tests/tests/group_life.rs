@@ -429,3 +429,22 @@ async fn history(who: &Persona, group: &str) -> Vec<String> {
         }
     }
 }
+
+#[tokio::test]
+async fn an_empty_search_shows_every_public_group_and_no_private_one() {
+    let mut net = TestNet::new().unwrap();
+    let _node = net.rendezvous().await.unwrap();
+    let (alice, bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
+    let (owner, seeker) = (alice.handle().unwrap(), bob.handle().unwrap());
+    for (name, public) in [("Family", false), ("Hikers", true), ("Readers", true)] {
+        owner.groups_create(name, None::<String>, public, JoinPolicy::Open).await.unwrap();
+    }
+    // The entries take their time to the directory.
+    let mut found = Vec::new();
+    while found.len() < 2 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        found = seeker.groups_search("").await.unwrap().groups;
+    }
+    let names: std::collections::BTreeSet<&str> = found.iter().map(|group| group.name.as_str()).collect();
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["Hikers", "Readers"]);
+}

@@ -9,14 +9,14 @@ use crate::peer::{PASSWORD, Peer};
 use crate::two_peers::acquainted;
 
 /// Every field is there.
-fn has(value: &Value, fields: &str) {
+pub(crate) fn has(value: &Value, fields: &str) {
     let there: BTreeSet<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
     for field in fields.split_whitespace() {
         assert!(there.contains(field), "no {field} in {value}");
     }
 }
 
-fn kind(answer: &Value) -> (&Value, &Value) {
+pub(crate) fn kind(answer: &Value) -> (&Value, &Value) {
     (&answer["error"]["data"]["kind"], &answer["error"]["data"]["field"])
 }
 
@@ -25,7 +25,7 @@ fn groups_of_hex(text: &Value) {
     assert!(text.split(' ').all(|group| group.len() == 4 && group.bytes().all(|b| b.is_ascii_hexdigit())), "{text}");
 }
 
-fn in_utc(at: &Value) {
+pub(crate) fn in_utc(at: &Value) {
     let at = at.as_str().unwrap();
     assert!(at.contains('T') && at.ends_with('Z'), "{at}");
 }

@@ -7,6 +7,7 @@
 mod bad_input;
 mod command_line;
 mod contract;
+mod group_contract;
 mod peer;
 mod rpc;
 mod shell;

@@ -18,7 +18,7 @@ use crate::clock::WallClock;
 use crate::files::limits::FILES_MAX;
 use crate::network::limits::PROCESS_MEMORY_MAX_BYTES;
 use crate::network::plug::Plug;
-use crate::network::{AddressError, parse_address, parse_rendezvous};
+use crate::network::{AddressError, Partition, parse_address, parse_rendezvous};
 use crate::security::log::AUDIT_MAX_ENTRIES;
 
 /// Where a peer listens unless it is told otherwise: TCP and QUIC on free ports of all interfaces.
@@ -68,6 +68,8 @@ pub struct NodeConfig {
     pub process_memory_max_bytes: usize,
     /// What everything passes that leaves the peer. Tests pull it.
     pub plug: Plug,
+    /// Whom this peer can't reach. Simulations cut their network in two.
+    pub partition: Partition,
 }
 
 impl NodeConfig {
@@ -88,6 +90,7 @@ impl NodeConfig {
             bounds: Bounds::default(),
             process_memory_max_bytes: PROCESS_MEMORY_MAX_BYTES,
             plug: Plug::default(),
+            partition: Partition::default(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Groups in the simulation: people join, talk, leave and are removed while others
-//! are away or dead; in the end everybody must agree on who is in, and have
+//! are away or dead, and while the network is cut in two; in the end everybody must agree on who is in, and have
 //! everything that was said while they were.
+
+mod partition;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -35,6 +37,8 @@ struct Circle {
     members: BTreeSet<usize>,
     /// Who was removed or left, and how much had been said by then.
     gone: Vec<(usize, usize)>,
+    /// Who was out, or not in yet, when which message was sent during a partition.
+    hidden: Vec<(usize, usize)>,
     said: Vec<Said>,
 }
 
@@ -55,6 +59,14 @@ pub(crate) struct GroupReport {
     pub(crate) agreed: usize,
     /// Messages that somebody has who was out when they were sent.
     pub(crate) read_by_removed: usize,
+    /// Partitions with members on both sides.
+    pub(crate) partitions: usize,
+    /// Those in which the two sides came to name different memberships.
+    pub(crate) apart: usize,
+    /// Those after which all came to name one again.
+    pub(crate) healed: usize,
+    /// The longest time that this took, in milliseconds.
+    pub(crate) healing_ms: u64,
 }
 
 impl GroupReport {
@@ -63,6 +75,8 @@ impl GroupReport {
             && self.duplicated == 0
             && self.agreed == self.groups
             && self.read_by_removed == 0
+            && self.apart == self.partitions
+            && self.healed == self.partitions
     }
 }
 
@@ -97,6 +111,7 @@ impl Circles {
                 owner,
                 members: BTreeSet::from([owner]),
                 gone: Vec::new(),
+                hidden: Vec::new(),
                 said: Vec::new(),
             };
             let others = (0..world.peers.len()).filter(|peer| *peer != owner);
@@ -130,9 +145,13 @@ impl Circles {
         Ok(())
     }
 
-    /// Everybody is back: waits for all to arrive, then looks into every vault.
-    pub(crate) async fn report(&self, world: &World) -> anyhow::Result<GroupReport> {
+    /// Everybody is back: the network falls in two under each group and heals; then waits for all
+    /// to arrive, and looks into every vault.
+    pub(crate) async fn report(&mut self, world: &World, random: &mut ChaCha8Rng) -> anyhow::Result<GroupReport> {
         let mut report = GroupReport { groups: self.0.len(), ..GroupReport::default() };
+        for circle in &mut self.0 {
+            circle.part(world, random, &mut report).await?;
+        }
         for circle in &self.0 {
             let until = Instant::now() + PATIENCE;
             while Instant::now() < until && !circle.is_settled(world).await? {
@@ -146,8 +165,13 @@ impl Circles {
 
 impl Circle {
     async fn join(&mut self, world: &World, peer: usize) -> anyhow::Result<()> {
-        let owner = world.handle(self.owner)?;
-        let link = owner.groups_invite(self.group.clone(), None::<String>, None).await?.invite.context("a link")?;
+        self.join_by(world, self.owner, peer).await
+    }
+
+    /// Somebody comes in by a link of an admin.
+    async fn join_by(&mut self, world: &World, admin: usize, peer: usize) -> anyhow::Result<()> {
+        let admin = world.handle(admin)?;
+        let link = admin.groups_invite(self.group.clone(), None::<String>, None).await?.invite.context("a link")?;
         let handle = world.handle(peer)?;
         handle.groups_join(None::<String>, Some(link)).await?;
         let until = Instant::now() + PATIENCE;
@@ -277,6 +301,9 @@ impl Circle {
                 let later = self.said.get(*from..).unwrap_or_default();
                 report.read_by_removed += later.iter().filter(|said| has.contains(&said.text)).count();
             }
+            let hidden = self.hidden.iter().filter(|(who, _)| *who == peer);
+            let hidden = hidden.filter_map(|(_, number)| self.said.get(*number));
+            report.read_by_removed += hidden.filter(|said| has.contains(&said.text)).count();
         }
         Ok(())
     }

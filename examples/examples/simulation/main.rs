@@ -2,7 +2,8 @@
 //! loopback, real cryptography, real vaults in a temporary directory. Peers
 //! register, find each other, ask, accept and chat, alone and in groups, while some
 //! are away half of the time, a rendezvous node is killed and restarted, and peers are killed in
-//! the middle of a write and come back from their vaults; then they share files.
+//! the middle of a write and come back from their vaults; then the network is cut in two, with
+//! members of each group on both sides, and heals; then they share files.
 //!
 //! `cargo run --release --example simulation`
 //!
@@ -99,7 +100,8 @@ async fn run(options: &Options) -> anyhow::Result<bool> {
     chat::play(&mut world, &mut circles, options, &mut random, &bar).await?;
     bar.set_message("everybody is back, the rest arrives");
     world.settle(&bar).await?;
-    let groups = circles.report(&world).await?;
+    bar.set_message("the network is cut in two, and heals");
+    let groups = circles.report(&world, &mut random).await?;
     let files = files::play(&mut world, &circles, options, &mut random, &bar).await?;
     bar.finish_and_clear();
     let report = report::Report::of(&world, groups, files, options, started.elapsed()).await?;

@@ -147,7 +147,14 @@ impl Report {
         println!("  delivered to members          {:>8}   of {}", groups.delivered, groups.expected);
         println!("  duplicated                    {:>8}", groups.duplicated);
         println!("  groups that agree on members  {:>8}", groups.agreed);
-        println!("  read by removed members       {:>8}", groups.read_by_removed);
+        println!("  read by those who were out    {:>8}", groups.read_by_removed);
+        println!("  partitions, both sides acting {:>8}", groups.partitions);
+        println!(
+            "  views apart, then one again   {:>8}   and {}; the longest healing {:.1} s",
+            groups.apart,
+            groups.healed,
+            Duration::from_millis(groups.healing_ms).as_secs_f64()
+        );
     }
 
     /// The table.

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use secure_chat_node::api::{Event, NodeHandle};
 use secure_chat_node::config::{NodeConfig, Transport};
 use secure_chat_node::engine::Node;
+use secure_chat_node::network::Partition;
 use secure_chat_node::store::fault::{Faults, FaultyDisk};
 use secure_chat_node::store::{FileDisk, StoreOptions};
 use secure_chat_protocol::vault::Argon2Params;
@@ -50,6 +51,8 @@ pub(crate) struct Peer {
     dir: PathBuf,
     pub(crate) handle: Option<NodeHandle>,
     faults: Faults,
+    /// Whom it can't reach.
+    pub(crate) partition: Partition,
     pub(crate) friends: BTreeSet<usize>,
     pub(crate) wire_bytes: u64,
 }
@@ -107,6 +110,7 @@ impl World {
                 dir,
                 handle: None,
                 faults: Faults::default(),
+                partition: Partition::default(),
                 friends: BTreeSet::new(),
                 wire_bytes: 0,
             });
@@ -136,13 +140,14 @@ impl World {
 
     /// Starts a peer, from its vault unless it is `new`, and notes what it is shown.
     pub(crate) async fn start_peer(&mut self, number: usize, new: bool) -> anyhow::Result<()> {
-        let homes: Vec<String> = self.hosts.iter().map(|host| host.address.clone()).collect();
+        let homes = self.homes();
         let carrier = self.carrier;
         let peer = self.peers.get_mut(number).context("no such peer")?;
         let mut config = NodeConfig::new(&peer.dir);
         config.rendezvous = homes;
         config.mdns = false;
         config.kdf = Argon2Params::LEAST;
+        config.partition = peer.partition.clone();
         (config.transport, config.listen) = match carrier {
             Carrier::Tcp => (Transport::Internet, vec!["/ip4/127.0.0.1/tcp/0".to_owned()]),
             Carrier::Memory => (Transport::Memory, vec!["/memory/0".to_owned()]),
@@ -182,6 +187,11 @@ impl World {
         tokio::time::timeout(PATIENCE, registered)
             .await
             .map_err(|_| anyhow!("peer {number} was not registered in time"))?
+    }
+
+    /// The addresses of the rendezvous nodes.
+    pub(crate) fn homes(&self) -> Vec<String> {
+        self.hosts.iter().map(|host| host.address.clone()).collect()
     }
 
     pub(crate) fn handle(&self, number: usize) -> anyhow::Result<NodeHandle> {

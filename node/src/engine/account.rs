@@ -250,6 +250,7 @@ impl Engine {
         let mut network = NetworkConfig::new(Zeroizing::new(*opening.held.peer_seed), kind);
         network.process_memory_max_bytes = self.config.process_memory_max_bytes;
         network.plug = self.config.plug.clone();
+        network.partition = self.config.partition.clone();
         let wrong = |error: crate::network::AddressError| ApiError::invalid("listen", sentence(&error.to_string()));
         network.listen =
             self.config.listen.iter().map(|text| parse_address(text).map_err(wrong)).collect::<Result<_, _>>()?;

@@ -18,8 +18,8 @@ use super::limits::{
     CONNECTIONS_PER_ADDRESS_MAX, CONNECTIONS_PER_PEER_MAX, PING_INTERVAL, PING_TIMEOUT, STREAM_TIMEOUT,
     STREAMS_PER_CONNECTION_MAX,
 };
-
 use super::origins::Origins;
+use super::partition::{Keeper, Partition};
 
 /// What identify says of us: nothing that tells versions or systems apart.
 const IDENTIFY_PROTOCOL: &str = "/secure-chat/1";
@@ -35,6 +35,7 @@ pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
     origins: Origins,
     memory: memory_connection_limits::Behaviour,
+    partition: Keeper,
     pub(super) peer: request_response::Behaviour<PeerFrames>,
     pub(super) node: request_response::Behaviour<NodeFrames>,
     pub(super) push: request_response::Behaviour<PushFrames>,
@@ -56,6 +57,7 @@ impl Behaviour {
         mdns: Toggle<mdns::tokio::Behaviour>,
         upnp: Toggle<upnp::tokio::Behaviour>,
         memory_max_bytes: usize,
+        partition: Partition,
     ) -> Result<Self, String> {
         let me = keys.public().to_peer_id();
         let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_owned(), keys.public())
@@ -66,6 +68,7 @@ impl Behaviour {
             limits: connection_limits::Behaviour::new(connection_limits()),
             origins: Origins::new(CONNECTIONS_PER_ADDRESS_MAX),
             memory: memory_connection_limits::Behaviour::with_max_bytes(memory_max_bytes),
+            partition: Keeper::new(partition),
             peer: requests(Frames::new(), PEER_PROTOCOL, ProtocolSupport::Full),
             node: requests(Frames::new(), RENDEZVOUS_PROTOCOL, ProtocolSupport::Outbound),
             push: requests(Frames::new(), PUSH_PROTOCOL, ProtocolSupport::Inbound),

@@ -28,6 +28,7 @@ use super::limits::{
     COURIERS_MAX, REQUEST_TIMEOUT,
 };
 use super::outbound::Reply;
+use super::partition::Partition;
 use super::traffic::Traffic;
 use super::transport::{self, TransportKind};
 
@@ -81,6 +82,7 @@ type Errand = (PeerId, Purpose);
 pub(super) struct Couriers {
     kind: TransportKind,
     traffic: Arc<Traffic>,
+    partition: Partition,
     alive: Mutex<HashMap<Errand, Courier>>,
 }
 
@@ -97,12 +99,15 @@ struct Parcel {
 }
 
 impl Couriers {
-    pub(super) fn new(kind: TransportKind, traffic: Arc<Traffic>) -> Self {
-        Self { kind, traffic, alive: Mutex::default() }
+    pub(super) fn new(kind: TransportKind, traffic: Arc<Traffic>, partition: Partition) -> Self {
+        Self { kind, traffic, partition, alive: Mutex::default() }
     }
 
     /// Asks the node under a throw-away peer id.
     pub(super) async fn deposit(&self, node: Address, request: Request) -> Result<Response, RequestError> {
+        if node.peer_id().is_some_and(|peer| self.partition.parts_from(peer)) {
+            return Err(RequestError::DialFailed(DialError::Refused));
+        }
         let (reply, answer) = oneshot::channel();
         let mut parcel = Parcel { request, reply };
         let delivery = async {

@@ -17,6 +17,7 @@ use super::limits::{
     COMMANDS_MAX, EVENTS_MAX, GOSSIP_MAX_BYTES, GOSSIP_TOPIC_MAX_BYTES, PROCESS_MEMORY_MAX_BYTES, REQUEST_TIMEOUT,
 };
 use super::outbound::{Outgoing, Reply};
+use super::partition::Partition;
 use super::plug::Plug;
 use super::streams::{self, PeerStream};
 use super::task::Task;
@@ -41,6 +42,8 @@ pub struct NetworkConfig {
     pub process_memory_max_bytes: usize,
     /// What everything passes that leaves. Tests pull it.
     pub plug: Plug,
+    /// Whom this peer can't reach, in tests and simulations.
+    pub partition: Partition,
 }
 
 impl NetworkConfig {
@@ -48,8 +51,9 @@ impl NetworkConfig {
     #[must_use]
     pub fn new(key: Zeroizing<[u8; 32]>, transport: TransportKind) -> Self {
         let process_memory_max_bytes = PROCESS_MEMORY_MAX_BYTES;
-        let (listen, rendezvous, plug) = (Vec::new(), Vec::new(), Plug::default());
-        Self { key, listen, transport, mdns: false, upnp: false, rendezvous, process_memory_max_bytes, plug }
+        let (listen, rendezvous) = (Vec::new(), Vec::new());
+        let (plug, partition) = (Plug::default(), Partition::default());
+        Self { key, listen, transport, mdns: false, upnp: false, rendezvous, process_memory_max_bytes, plug, partition }
     }
 }
 
@@ -117,7 +121,7 @@ impl Network {
         let task = Task::new(&keys, &config, rendezvous, &traffic, inbox, events)?;
         let streams = task.streams();
         streams::accept(streams.clone(), accepting);
-        let couriers = Arc::new(Couriers::new(config.transport, traffic.clone()));
+        let couriers = Arc::new(Couriers::new(config.transport, traffic.clone(), config.partition.clone()));
         let (me, gossip_tickets, plug) = (PeerId(keys.public().to_peer_id()), Arc::default(), config.plug);
         let handle = NetworkHandle { me, commands, traffic, couriers, streams, gossip_tickets, plug };
         runtime.spawn(task.run());

@@ -21,6 +21,7 @@ mod links;
 mod nodes;
 mod origins;
 mod outbound;
+mod partition;
 mod peers;
 pub mod plug;
 mod reach;
@@ -38,5 +39,6 @@ pub use event::{
 };
 pub use frame::Fault;
 pub use handle::{GossipError, Network, NetworkConfig, NetworkHandle};
+pub use partition::Partition;
 pub use streams::PeerStream;
 pub use transport::TransportKind;

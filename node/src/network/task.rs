@@ -331,8 +331,9 @@ fn swarm(keys: &Keypair, config: &NetworkConfig, traffic: &Arc<Traffic>) -> Resu
         mdns.inspect_err(|error| tracing::warn!(%error, "peers on the local network can't be looked for")).ok()
     });
     let upnp = config.upnp.then(upnp::tokio::Behaviour::default);
-    let memory = config.process_memory_max_bytes;
-    let behaviour = Behaviour::new(keys, relay, Toggle::from(mdns), Toggle::from(upnp), memory).map_err(setup)?;
+    let (memory, partition) = (config.process_memory_max_bytes, config.partition.clone());
+    let behaviour =
+        Behaviour::new(keys, relay, Toggle::from(mdns), Toggle::from(upnp), memory, partition).map_err(setup)?;
     let swarm_config = libp2p::swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(SWARM_IDLE)
         .with_notify_handler_buffer_size(HANDLER_BUFFER)

@@ -17,6 +17,8 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod files;
+#[cfg(test)]
+mod fuzz;
 mod lines;
 pub mod messaging;
 pub mod network;

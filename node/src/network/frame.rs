@@ -257,5 +257,61 @@ mod tests {
         assert!(matches!(read, Read::Bad(Fault::TooSlow)));
     }
 
+    /// The name of the variant.
+    fn kind(value: &impl std::fmt::Debug) -> String {
+        format!("{value:?}").chars().take_while(|letter| letter.is_alphabetic()).collect()
+    }
+
+    fn framed<M: Message>(message: &M) -> Vec<u8> {
+        let bytes = message.to_frame().unwrap();
+        [u32::try_from(bytes.len()).unwrap().to_le_bytes().as_slice(), &bytes].concat()
+    }
+
+    /// No bytes on a stream make the reader panic, and what it takes is what was sent.
+    fn reads_anything<M: Message + std::fmt::Debug>(seeds: &[M]) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let seeds: Vec<Vec<u8>> = seeds.iter().map(framed).collect();
+        crate::fuzz::survives(&seeds, |input| {
+            let mut stream = input;
+            match runtime.block_on(Frames::<M, M>::new().read::<M>(&mut stream)) {
+                Ok((message, _)) => {
+                    assert!(input.starts_with(&framed(&message)), "what was read is not what was sent");
+                    kind(&message)
+                }
+                Err(ReadError::Fault(fault)) => format!("{fault:?}"),
+                Err(ReadError::Io(error)) => panic!("bytes in memory can't fail: {error}"),
+            }
+        });
+    }
+
+    #[test]
+    fn no_bytes_of_a_peer_make_the_reader_panic() {
+        use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerRefusal};
+        let hello = Hello { record: Bytes(vec![7; 90]), addresses: vec!["/memory/1".to_owned()], status: None };
+        reads_anything(&[
+            PeerRequest::Hello(hello.clone()),
+            PeerRequest::Bundle,
+            PeerRequest::Deliver { messages: vec![Bytes(vec![1; 30]), Bytes(vec![2; 300])] },
+        ]);
+        reads_anything(&[
+            PeerResponse::Hello(hello),
+            PeerResponse::Bundle { bundle: Bytes(vec![3; 40]) },
+            PeerResponse::Delivered { statuses: vec![DeliveryStatus::Stored; 3] },
+            PeerResponse::Refused(PeerRefusal::SlowDown { retry_after_ms: 700 }),
+        ]);
+    }
+
+    #[test]
+    fn no_bytes_of_a_node_make_the_reader_panic() {
+        use secure_chat_protocol::id::EnvelopeId;
+        use secure_chat_protocol::wire::rendezvous::{Refusal, Response, StoredEnvelope};
+        let envelope = StoredEnvelope { seq: 1, id: EnvelopeId([4; 16]), sealed: Bytes(vec![5; 60]) };
+        reads_anything(&[
+            Response::Done,
+            Response::Mail { envelopes: vec![envelope], more: false },
+            Response::Refused(Refusal::Stale { seq: 300 }),
+        ]);
+    }
+
     use futures::TryStreamExt as _;
 }

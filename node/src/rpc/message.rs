@@ -251,6 +251,58 @@ mod tests {
         assert!(!format!("{asked:?}").contains("hunter2"));
     }
 
+    /// What becomes of all lines of a stream: each is read, understood, and asked of a node that has stopped.
+    fn served(input: &[u8]) -> String {
+        let (commands, _) = tokio::sync::mpsc::channel(1);
+        let handle = crate::api::NodeHandle::new(commands, &tokio::sync::broadcast::channel(1).0);
+        let mut told = String::new();
+        let mut lines = crate::lines::Lines::new(input);
+        futures::executor::block_on(async {
+            loop {
+                let items = match lines.next().await {
+                    crate::lines::Line::End => return,
+                    crate::lines::Line::TooLong => vec![Item::Refused(Response::line_too_long())],
+                    crate::lines::Line::Whole(line) => match parse(&line) {
+                        Asked::Nothing => Vec::new(),
+                        Asked::One(item) => vec![item],
+                        Asked::Batch(items) => items,
+                    },
+                };
+                for item in items {
+                    let response = match item {
+                        Item::Refused(response) => response,
+                        Item::Call(Call { id, method, params }) => {
+                            let result = crate::api::call(&handle, &method, params).await;
+                            Response::to(id.unwrap_or_default(), result)
+                        }
+                    };
+                    let answer = serde_json::to_value(&response).unwrap();
+                    assert!(!answer.to_string().contains('\n'), "an answer is one line");
+                    told = format!("{told} {}", answer["error"]["code"]);
+                }
+                told.truncate(24);
+            }
+        });
+        told
+    }
+
+    #[test]
+    fn no_lines_make_the_peer_panic_and_each_answer_is_one_line() {
+        let calls = [
+            ("messages.send", json!({"to": "bob", "text": "hello", "reply_to": null})),
+            ("security.audit_log", json!({"before": 7, "limit": 50, "since": "2026-11-23T10:00:00Z"})),
+            ("groups.create", json!({"name": "Hikers", "public": true, "join": "approval"})),
+            ("files.share", json!({"path": "/tmp/a", "to": "bob", "expires": "24h"})),
+            ("network.host_rendezvous", json!({"listen": ["/ip4/127.0.0.1/tcp/0"]})),
+        ];
+        let line =
+            |(method, params): &(&str, Value)| json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let mut seeds: Vec<Vec<u8>> = calls.iter().map(|call| line(call).to_string().into_bytes()).collect();
+        seeds.push(Value::Array(calls.iter().take(2).map(line).collect()).to_string().into_bytes());
+        seeds.push(seeds[..2].join(&b'\n'));
+        crate::fuzz::survives(&seeds, served);
+    }
+
     proptest! {
         #[test]
         fn no_line_makes_the_parser_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {

@@ -284,6 +284,23 @@ mod tests {
     }
 
     #[test]
+    fn no_file_makes_the_check_panic_and_none_passes_for_another_s() {
+        let (mut seeds, mut accounts) = (Vec::new(), Vec::new());
+        for format in [ExportFormat::Json, ExportFormat::Csv, ExportFormat::Html] {
+            let (text, account) = report(format);
+            seeds.push(text.into_bytes());
+            accounts.push(account);
+        }
+        crate::fuzz::survives(&seeds, |input| match verify(&String::from_utf8_lossy(input)) {
+            Ok(account) => {
+                assert!(accounts.contains(&account), "a report of {account}, who wrote none");
+                "fine".to_owned()
+            }
+            Err(error) => error.to_string(),
+        });
+    }
+
+    #[test]
     fn what_others_wrote_is_no_script_and_no_formula() {
         let (page, _) = report(ExportFormat::Html);
         assert!(!page.contains("<script") && !page.contains('\u{202e}'));

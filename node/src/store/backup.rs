@@ -222,3 +222,81 @@ pub fn restore(
     disk.move_dir(&aside.folder, &paths.folder)?;
     Ok(account)
 }
+
+#[cfg(test)]
+mod tests {
+    use secure_chat_protocol::vault::MasterKey;
+
+    use super::*;
+    use crate::fuzz::survives;
+    use crate::store::Table;
+    use crate::store::table::Kind;
+
+    /// The rows of a small backup, each behind its length.
+    fn rows() -> Vec<u8> {
+        let head = [&[0, 1], [7; 32].as_slice(), &[1; 16], &4_u32.to_le_bytes(), b"keysalice"].concat();
+        let of = |kind: Kind| Table::ALL.into_iter().find(|table| table.kind() == kind).unwrap();
+        let value = || Zeroizing::new(b"value".to_vec());
+        let keyed = Row::Keyed { table: of(Kind::Expiring), record_key: [3; 16], day: Some(9), value: value() };
+        let numbered = Row::Numbered { table: of(Kind::Numbered), number: 1, value: value() };
+        let rows = [head, keyed.encode().to_vec(), numbered.encode().to_vec(), Row::End.encode().to_vec()];
+        rows.iter()
+            .flat_map(|row| [&u32::try_from(row.len()).unwrap().to_le_bytes(), row.as_slice()].concat())
+            .collect()
+    }
+
+    /// Sealed in chunks of so many bytes.
+    fn sealed(key: TableKey, plain: &[u8], chunk_bytes: usize) -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut write = |bytes: &[u8]| {
+            file.extend_from_slice(bytes);
+            Ok(())
+        };
+        let plain = Zeroizing::new(plain.to_vec());
+        let mut sealer = Sealer { key, plain, chunk: 0, bytes: 0, write: &mut write };
+        while sealer.plain.len() > chunk_bytes {
+            sealer.seal(chunk_bytes, false).unwrap();
+        }
+        sealer.seal(chunk_bytes, true).unwrap();
+        file
+    }
+
+    /// What becomes of a file behind its header.
+    fn read(key: TableKey, mut source: &[u8]) -> String {
+        let plain = Zeroizing::new(Vec::new());
+        let mut opener = Opener { key, source: &mut source, plain, chunk: 0, ended: false };
+        let mut told = String::new();
+        loop {
+            match opener.row() {
+                Ok(Row::End) => return format!("{told} end {}", opener.end().is_ok()),
+                Ok(Row::Head(_)) => told.push('h'),
+                Ok(Row::Keyed { .. }) => told.push('k'),
+                Ok(Row::Numbered { .. }) => told.push('n'),
+                Ok(Row::Message(_)) => told.push('m'),
+                Err(error) => return format!("{told} {error}"),
+            }
+            told.truncate(6);
+        }
+    }
+
+    #[test]
+    fn no_row_of_a_backup_makes_its_reader_panic() {
+        let master = MasterKey::generate(&mut rand::rng());
+        let key = || master.table_key("backup");
+        assert_eq!(read(key(), &sealed(key(), &rows(), 40)), "hkn end true");
+        // Whoever has the passphrase can seal what they like.
+        survives(&[rows()], |plain| read(key(), &sealed(key(), plain, 64 * 1024)));
+    }
+
+    #[test]
+    fn no_file_makes_the_reader_of_a_backup_panic() {
+        let master = MasterKey::generate(&mut rand::rng());
+        let key = || master.table_key("backup");
+        let file = sealed(key(), &rows(), 40);
+        survives(std::slice::from_ref(&file), |changed| {
+            let told = read(key(), changed);
+            assert!(!told.ends_with("end true") || changed == file, "a changed backup was taken: {told}");
+            told
+        });
+    }
+}

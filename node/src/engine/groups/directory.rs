@@ -89,14 +89,17 @@ impl Open {
     }
 
     fn publish_listing(&self, step: &mut Step<'_>, group: GroupId, listing: &Listing) {
-        let (net, homes) = (self.net.clone(), self.ready_homes());
+        let (net, homes, me, now) = (self.net.clone(), self.ready_homes(), self.me, step.now);
+        let admins = self.groups.get(&group).and_then(Group::view).map(View::admins).unwrap_or_default();
         let listing = Bytes(listing.encoded().to_vec());
         step.work(async move {
             let mut taken = false;
             for home in homes {
                 let request = Request::Directory(DirectoryRequest::Publish { listing: listing.clone() });
-                let answer = net.rendezvous(home, request).await;
-                taken |= matches!(answer, Ok(Response::Refused(Refusal::NameTaken)));
+                let answer = net.rendezvous(home.clone(), request).await;
+                // Whoever has just become an admin may come before the entry that names them.
+                taken |= matches!(answer, Ok(Response::Refused(Refusal::NameTaken)))
+                    && !is_listed_without(&net, home, group, me, &admins, now).await;
             }
             Work::GroupListed { group, taken }
         });
@@ -242,6 +245,22 @@ pub(super) async fn search(net: &NetworkHandle, home: Address, query: &str) -> V
         }
     }
     found
+}
+
+/// Whether a directory has the group by the word of another of its admins, who did not know that we
+/// are one. Then nobody else has its name.
+async fn is_listed_without(
+    net: &NetworkHandle,
+    home: Address,
+    group: GroupId,
+    me: AccountId,
+    admins: &[AccountId],
+    now: Timestamp,
+) -> bool {
+    let request = Request::Directory(DirectoryRequest::Entry { group });
+    let Ok(Response::Listings { listings, .. }) = net.rendezvous(home, request).await else { return false };
+    let mut entries = listings.iter().filter_map(|bytes| Listing::decode(&bytes.0, now).ok());
+    entries.any(|entry| entry.group() == group && !entry.names(&me) && admins.contains(&entry.author()))
 }
 
 /// A group's entries, and the records of the admins that they name.

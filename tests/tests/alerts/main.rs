@@ -1,9 +1,12 @@
 //! Precision and recall of the alert rules: fifty scripted attacks for each rule, each
 //! inside an hour of ordinary traffic, by a simulated clock. `just alerts` prints the table.
+//! `ordinary_day` has no script: real peers, of whom no rule at all may speak.
 //! (That the signals come from the wire is shown rule by rule in `security.rs`, `turned_back.rs`,
 //! `lying_node` and `audit_tampering.rs`.)
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod ordinary_day;
 
 use std::collections::BTreeMap;
 

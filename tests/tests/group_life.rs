@@ -236,6 +236,21 @@ async fn names_that_mislead_are_refused_and_taken_ones_are_told() {
 }
 
 #[tokio::test]
+async fn who_knows_the_inviter_from_before_finds_them_where_the_link_says() {
+    let net = TestNet::new().unwrap();
+    let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
+    let (_, link) = founded(&alice).await;
+    joins(&mut bob, &link).await;
+    bob.away().await;
+    alice.away().await;
+    // Both listen somewhere else from now on, and there is nobody who could tell the other.
+    alice.back().await.unwrap();
+    bob.back().await.unwrap();
+    let (_, link) = founded(&alice).await;
+    joins(&mut bob, &link).await;
+}
+
+#[tokio::test]
 async fn one_admin_says_no_while_another_says_yes_and_all_agree() {
     let mut net = TestNet::new().unwrap();
     let _node = net.rendezvous().await.unwrap();

@@ -36,6 +36,7 @@ use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::content::{Content, MessageRef};
 use secure_chat_protocol::wire::group::{GroupControl, SecretIn};
 use secure_chat_protocol::wire::peer::{DeliveryStatus, PeerRefusal, PeerResponse};
+use secure_chat_protocol::wire::rendezvous::PresenceStatus;
 use secure_chat_tests::{Persona, TestNet};
 
 /// Alice's group, with Bob and Mallory in it.
@@ -491,7 +492,7 @@ async fn whoever_hides_is_seen_by_fellow_members_only_as_long_as_they_are() {
     let handle = scene.alice.handle().unwrap().clone();
     handle.presence_set(Status::Invisible).await.unwrap();
     let PeerResponse::Hello(hello) = scene.mallory.greets(alice).await else { panic!("a member is not answered") };
-    assert_eq!(hello.status, None, "and yet not told");
+    assert_eq!(hello.status, Some(PresenceStatus::Offline), "and yet shown as not there");
     handle.groups_remove_member(&scene.group, "mallory").await.unwrap();
     let answer = scene.mallory.greets(alice).await;
     assert_eq!(answer, PeerResponse::Refused(PeerRefusal::NotAvailable));

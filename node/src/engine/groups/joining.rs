@@ -38,7 +38,7 @@ impl Open {
         if invite.account_id() == self.me {
             return Err(ApiError::new(ErrorKind::Conflict, "This is your own invite."));
         }
-        let known = self.contacts.contains_key(&invite.account_id());
+        let connected = self.is_connected(invite.account_id());
         let contact = self.contacts.entry(invite.account_id()).or_insert_with(|| {
             Contact::new(invite.account_id(), invite.identity().to_wire(), invite.name().as_str(), Standing::Member)
         });
@@ -49,7 +49,8 @@ impl Open {
             contact.peers = invite.peer_keys().map(|key| Fixed(*key)).collect();
             contact.homes = invite.homes().to_vec();
         }
-        if !known || contact.addresses.is_empty() {
+        // Who is met from before may listen somewhere else now: the link is what says it.
+        if !connected && !invite.addresses().is_empty() {
             contact.addresses = invite.addresses().to_vec();
         }
         step.contacts.insert(invite.account_id());

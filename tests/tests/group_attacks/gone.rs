@@ -42,6 +42,41 @@ async fn a_chain_of_which_nothing_came_takes_away_nothing_that_its_owner_said_be
     assert_eq!(scene.members(&scene.bob).await.len(), 2);
 }
 
+/// What somebody said in a chain that reaches one member only after the news of their removal:
+/// everybody else has it, and so does that one in the end.
+#[tokio::test]
+async fn a_chain_that_comes_after_its_owner_has_gone_is_read_as_far_as_the_others_read_it() {
+    let mut scene = Scene::new().await;
+    scene.warm().await;
+    let [alice, bob] = scene.both().await;
+    let (mut key, mut unheard) = (scene.mallory.chain(scene.id), scene.mallory.chain(scene.id));
+    let chain = key.hand_to(alice);
+    scene.mallory.tell(alice, scene.id, GroupControl::Chain { chain, tokens: None }).await;
+    let late = key.hand_to(bob);
+    let said = scene.mallory.message(&mut key, scene.id, scene.mallory.me, "I know where it is");
+    scene.mallory.shows(alice, scene.id, &said).await;
+    hears(&mut scene.alice, "I know where it is").await;
+    scene.alice.handle().unwrap().groups_remove_member(&scene.group, "mallory").await.unwrap();
+    heard_of(&mut scene.bob, |event| matches!(event, Event::GroupMemberLeft { .. })).await;
+    assert!(!texts(&scene.bob, &scene.group).await.contains(&"I know where it is".to_owned()));
+    scene.mallory.tell(bob, scene.id, GroupControl::Chain { chain: late, tokens: None }).await;
+    hears(&mut scene.bob, "I know where it is").await;
+    // What nobody had read of her, in this chain or in another, counts for nobody.
+    let after = scene.mallory.message(&mut key, scene.id, scene.mallory.me, "and so do they");
+    let chain = unheard.hand_to(bob);
+    scene.mallory.tell(bob, scene.id, GroupControl::Chain { chain, tokens: None }).await;
+    let other = scene.mallory.message(&mut unheard, scene.id, scene.mallory.me, "we all do");
+    for encoded in [&after, &other] {
+        scene.mallory.publish(scene.id, encoded).await;
+    }
+    scene.goes_on().await;
+    scene.agree().await;
+    for who in [&scene.alice, &scene.bob] {
+        let texts = texts(who, &scene.group).await;
+        assert!(!texts.iter().any(|text| text == "and so do they" || text == "we all do"), "{}", who.name);
+    }
+}
+
 #[tokio::test]
 async fn an_edit_that_comes_after_a_later_one_changes_nothing() {
     let mut scene = Scene::new().await;

@@ -126,12 +126,16 @@ impl Open {
         self.alert(step, "group.invalid_secret", Severity::Warning, Some(from.to_string()), text);
     }
 
-    /// A member's chain. It counts only from its author, who came over their own
-    /// session, and only while they are in the roster.
+    /// A member's chain. It counts only from its author, who came over their own session, and
+    /// only while they are in the roster, or for what counts of them since they are not.
     fn chain_told(&mut self, step: &mut Step<'_>, from: AccountId, group: GroupId, chain: &ChainIn, payload: &[u8]) {
         let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_coming()) else { return };
+        // Of whoever has gone it is read as far as all the others have read it: the chain may have
+        // waited for us in a mailbox, or with them, while a member told us that they went.
+        let heard =
+            held.view().is_some_and(|view| view.has(&from) || view.counts_below(&from, &chain.chain) > chain.number);
         // A member's chain may be quicker than the welcome of the admin.
-        if !held.is_joined() || !held.has(&from) {
+        if !held.is_joined() || !heard {
             held.row.keep_early(from, payload);
             step.groups.insert(group);
             return;

@@ -222,12 +222,13 @@ impl Open {
         let me = self.me;
         let Some(held) = self.groups.get(&group) else { return false };
         let Some(view) = held.view() else { return false };
-        // Whoever has gone hands over nothing any more: what counts of them was read already, or never is.
-        let gone = !view.has(&message.author) && view.former.contains_key(&message.author);
+        // Of whoever has gone only that counts which the others had read; the chain for it may come yet.
+        let former = !view.has(&message.author) && view.former.contains_key(&message.author);
+        let gone = former && message.number >= view.counts_below(&message.author, &message.chain);
         if message.author == me || gone || message.number >= GROUP_NUMBER_MAX || self.has_seen(step, group, &hash) {
             return false;
         }
-        if !view.has(&message.author) {
+        if !view.has(&message.author) && !former {
             return true;
         }
         self.chains_of(step, group, message.author).is_ok_and(|chains| !chains.knows(message.chain))

@@ -67,3 +67,33 @@ async fn who_signs_one_place_again_and_again_is_put_off_like_whoever_floods() {
     assert!(alerts.iter().any(|alert| alert.kind == "group.split_message"));
     scene.goes_on().await;
 }
+
+#[tokio::test]
+async fn who_answers_with_what_follows_nothing_is_not_asked_again_and_again() {
+    let mut scene = Scene::new().await;
+    scene.warm().await;
+    let [alice, bob] = scene.both().await;
+    // Messages in Alice's name that she did not sign: each would cost a verification.
+    let handed = scene.mallory.inside(scene.id, |inside| inside.chains[&alice][0].clone());
+    let mut bytes = scene.mallory.chain(scene.id).to_secret_bytes().expose().to_vec();
+    bytes[1..17].copy_from_slice(&handed.chain.0);
+    bytes[17..49].copy_from_slice(&handed.key.0);
+    bytes[49..53].copy_from_slice(&(handed.number + 1).to_le_bytes());
+    let mut forger = SenderKey::from_secret_bytes(&bytes).unwrap();
+    let forge = |_| scene.mallory.message(&mut forger, scene.id, alice, "I am Alice");
+    let forged: Vec<_> = (0..90).map(forge).collect();
+    let orphan = scene.mallory.sign(scene.id, 1, vec![OperationId([7; 32])], ghost());
+    scene.mallory.answers_with(bob, vec![orphan.clone()], forged);
+    let (before, began) = (scene.mallory.asked(), Instant::now());
+    scene.mallory.tell(bob, scene.id, GroupControl::Operations { operations: vec![orphan] }).await;
+    alerted(&mut scene.bob, "group.undecryptable").await;
+    scene.goes_on().await;
+    // A time that is measured: if each answer made the next question, there would be thousands.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let (asked, most) = (scene.mallory.asked() - before, 6 + 2 * began.elapsed().as_secs());
+    assert!((1..=most).contains(&asked), "asked {asked} times, at most {most}");
+    let alerts = scene.bob.handle().unwrap().security_alerts().await.unwrap().alerts;
+    let verified: u64 = alerts.iter().filter(|alert| alert.kind == "group.undecryptable").map(|a| a.count).sum();
+    assert!(verified <= 8 * (asked + 1), "{verified} were verified of {asked} answers");
+    scene.goes_on().await;
+}

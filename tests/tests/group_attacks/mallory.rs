@@ -64,6 +64,10 @@ struct State {
     sent: HashMap<AccountId, u64>,
     /// What she says to have, to each who asks.
     answers: HashMap<AccountId, Vec<Bytes>>,
+    /// Operations that she tells whoever asks, each time.
+    operations: Vec<Bytes>,
+    /// How often she was asked.
+    asked: u64,
     /// Topics that others listen to.
     listened: BTreeSet<String>,
     /// Requests that are never answered, once she is silent.
@@ -122,6 +126,8 @@ impl Mallory {
             groups: HashMap::new(),
             sent: HashMap::new(),
             answers: HashMap::new(),
+            operations: Vec::new(),
+            asked: 0,
             listened: BTreeSet::new(),
             ignored: None,
             streams: None,
@@ -313,6 +319,18 @@ impl Mallory {
         self.lock().answers.entry(to).or_default().push(Bytes(encoded.to_vec()));
         let seen = vec![GroupMessageIn::hash(encoded)];
         self.fetch_with(to, GroupFetch { newest: seen, ..Self::nothing(group) }).await;
+    }
+
+    /// From now on whoever asks is told these.
+    pub(crate) fn answers_with(&self, to: AccountId, operations: Vec<Bytes>, messages: Vec<Vec<u8>>) {
+        let mut state = self.lock();
+        state.operations = operations;
+        state.answers.insert(to, messages.into_iter().map(Bytes).collect());
+    }
+
+    /// How often she was asked what she has.
+    pub(crate) fn asked(&self) -> u64 {
+        self.lock().asked
     }
 
     /// A question for everything.
@@ -573,7 +591,7 @@ impl State {
             PeerRequest::GroupFetch(_) => {
                 let messages = self.met.get(&peer).and_then(|account| self.answers.get(account).cloned());
                 let answer = GroupMissing {
-                    operations: Vec::new(),
+                    operations: self.operations.clone(),
                     messages: messages.unwrap_or_default(),
                     named: Vec::new(),
                     yours: Vec::new(),
@@ -583,6 +601,7 @@ impl State {
             }
         }
     }
+                self.asked += 1;
 
     fn opened(&mut self, from: AccountId, ciphertext: &[u8]) -> Vec<String> {
         let me = self.identity.account_id();

@@ -34,6 +34,17 @@ pub(super) fn hash_key(group: GroupId, hash: &MessageHash) -> Vec<u8> {
     [group.as_ref(), b"h", hash.as_ref()].concat()
 }
 
+/// What became of a message that came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// It was read.
+    New,
+    /// It is known, does not count, or can't be read yet.
+    Nothing,
+    /// It is not by its author, or is no message.
+    Forged,
+}
+
 fn failed(error: &impl std::fmt::Display) -> ApiError {
     ApiError::new(ErrorKind::Internal, sentence(&error.to_string()))
 }
@@ -195,36 +206,47 @@ impl Open {
         encoded: &[u8],
         from: Option<AccountId>,
     ) -> bool {
-        let Ok(message) = GroupMessageIn::decode(encoded) else { return false };
+        self.hear(step, group, encoded, from) == Heard::New
+    }
+
+    /// As [`Self::group_message`]: says what became of it.
+    pub(super) fn hear(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        encoded: &[u8],
+        from: Option<AccountId>,
+    ) -> Heard {
+        let Ok(message) = GroupMessageIn::decode(encoded) else { return Heard::Nothing };
         let hash = GroupMessageIn::hash(encoded);
         if message.author == self.me || self.has_seen(step, group, &hash) {
-            return false;
+            return Heard::Nothing;
         }
-        let Some(held) = self.groups.get(&group).filter(|held| held.is_joined()) else { return false };
+        let Some(held) = self.groups.get(&group).filter(|held| held.is_joined()) else { return Heard::Nothing };
         if !counts(held, &message) {
-            return false;
+            return Heard::Nothing;
         }
         // What is left out here is fetched later, at the pace of whoever fetches.
         let paced = from.is_none();
         if message.number >= GROUP_NUMBER_MAX || (paced && self.has_flooded(group, message.author)) {
-            return false;
+            return Heard::Nothing;
         }
-        let Ok(chains) = self.chains_of(step, group, message.author) else { return false };
+        let Ok(chains) = self.chains_of(step, group, message.author) else { return Heard::Nothing };
         let opened = match chains.decrypt(&message, step.now) {
             Ok(opened) => opened,
             Err(GroupDecryptError::UnknownChain) => {
                 if !paced || !self.too_many_strange(step, group) {
                     self.wait_for_chain(step, group, message);
                 }
-                return false;
+                return if error == GroupDecryptError::SkipLimit { Heard::Nothing } else { Heard::Forged };
             }
             Err(GroupDecryptError::Duplicate) => {
                 if self.split_seen(step, group, &message, encoded) && paced {
                     self.note_pace(step, group, message.author);
                 }
-                return false;
+                return Heard::Nothing;
             }
-            Err(GroupDecryptError::TooOld) => return false,
+            Err(GroupDecryptError::TooOld) => return Heard::Nothing,
             Err(error) => {
                 // Malformed is only what its author has signed.
                 if paced && error == GroupDecryptError::Malformed {
@@ -233,7 +255,7 @@ impl Open {
                 let text = format!("A group message could not be opened: {error}.");
                 let subject = (error == GroupDecryptError::Malformed).then(|| message.author.to_string());
                 self.alert(step, "group.undecryptable", Severity::Warning, subject, &text);
-                return false;
+                return Heard::Nothing;
             }
         };
         step.chains.insert((group, message.author));
@@ -256,7 +278,7 @@ impl Open {
             }
         }
         self.note_gaps(step, group, &message, from);
-        true
+        Heard::New
     }
 
     /// Whether a member has published faster than anybody reads.

@@ -2,20 +2,22 @@
 //! compared with other members, which gets everything that was missed. Published
 //! is not delivered: only what a member says to have counts as that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use rand::seq::{IndexedRandom, IteratorRandom};
 use secure_chat_protocol::id::{AccountId, ChainId, GroupId};
 use secure_chat_protocol::limits::GROUP_ANSWER_MESSAGES_MAX;
 use secure_chat_protocol::membership::{GroupSecret, Membership, View};
+use secure_chat_protocol::sender_key::GroupMessageIn;
 use secure_chat_protocol::wire::codec::Bytes;
 use secure_chat_protocol::wire::group::{
     GROUP_MISSING_MAX_BYTES, GroupControl, GroupFetch, GroupGossip, GroupMissing, PassOn,
 };
 use secure_chat_protocol::wire::peer::{PeerRefusal, PeerRequest, PeerResponse};
 
-use super::chat::place_key;
+use super::chat::{Heard, place_key};
+use super::roster::Taken;
 use super::{Group, twins};
 use crate::api::{ApiError, Done, MessageState};
 use crate::engine::state::{Open, rng};
@@ -34,6 +36,9 @@ use crate::store::Table;
 const TOPICS_PER_GROUP: usize = 3;
 /// Rows that one sweep takes out.
 const SWEEP_ROWS: usize = 2_000;
+/// Messages of one author in one answer that are not by them, or not messages, before the
+/// rest under their name is left unread.
+const FORGED_IN_ANSWER_MAX: usize = 8;
 
 fn secrets(row: &GroupRow) -> impl Iterator<Item = GroupSecret> {
     row.secrets.iter().rev().map(|kept| GroupSecret::from_wire(kept.secret.secret))
@@ -191,11 +196,32 @@ impl Open {
             return;
         }
         if !missing.operations.is_empty() {
-            self.take_operations(step, group, from, &missing.operations);
+            match self.take_operations(step, group, from, &missing.operations) {
+                Taken::All => {}
+                Taken::Some => self.ask_members(step, group, Some(from)),
+                // Whoever tells only what follows nothing is not asked for more at once.
+                Taken::None => self.compare_later(group),
+            }
         }
         let mut news = false;
+        let mut forged = HashMap::<AccountId, usize>::new();
         for message in &missing.messages {
-            news |= self.group_message(step, group, &message.0, Some(from));
+            // Each costs a verification. The share of one author is used up by nobody else's.
+            let Ok(message) = GroupMessageIn::decode(&message.0).map(|decoded| (decoded.author, &message.0)) else {
+                continue;
+            };
+            let (author, encoded) = message;
+            if forged.get(&author).is_some_and(|count| *count >= FORGED_IN_ANSWER_MAX) {
+                continue;
+            }
+            match self.hear(step, group, encoded, Some(from)) {
+                Heard::New => news = true,
+                Heard::Nothing => {}
+                Heard::Forged => {
+                    let count = forged.entry(author).or_default();
+                    *count = count.saturating_add(1);
+                }
+            }
         }
         for message in &missing.named {
             news |= self.named_message(step, group, &message.0, from);
@@ -204,6 +230,14 @@ impl Open {
         if missing.more && news {
             self.ask_member(step, group, from);
         }
+    }
+
+    /// Members are compared with again once some time has passed.
+    fn compare_later(&mut self, group: GroupId) {
+        let later = Instant::now() + Duration::from_millis(GROUP_SYNC_APART_MS);
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        held.sync_at = Some(held.sync_at.map_or(later, |at| at.min(later)));
+        self.wake_at(later);
     }
 
     /// A member asks for what they lack: what they name shows what they have.

@@ -12,7 +12,7 @@ use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::group::{GroupControl, GroupInvite, InvitePass, JoinAnswer, PersonIn, SecretIn};
 
 use super::pace::Pace;
-use super::roster::pages;
+use super::roster::{Taken, pages};
 use super::{Group, is_told_of};
 use crate::api::{ApiError, Done, ErrorKind, Event, GroupJoining, GroupState};
 use crate::engine::audit::Severity;
@@ -251,7 +251,9 @@ impl Open {
             step.groups.insert(group);
             told = rest;
         }
-        self.take_operations(step, group, from, told);
+        if self.take_operations(step, group, from, told) != Taken::All {
+            self.ask_members(step, group, Some(from));
+        }
         if left {
             self.come_back(step, group);
         }

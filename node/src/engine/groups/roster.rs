@@ -38,6 +38,17 @@ pub(super) fn refused(error: &OperationError) -> ApiError {
     }
 }
 
+/// What became of operations that were told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Nothing is missing before them.
+    All,
+    /// Something is missing before some; others were new.
+    Some,
+    /// Something is missing before them, and nothing was new.
+    None,
+}
+
 /// Messages that an act costs besides those to each member: all operations, for a newcomer.
 const ACT_MESSAGES_MAX: usize = 128;
 
@@ -149,9 +160,15 @@ impl Open {
     }
 
     /// Operations that somebody told. Those whose parents are missing wait for them.
-    pub(super) fn take_operations(&mut self, step: &mut Step<'_>, group: GroupId, from: AccountId, told: &[Bytes]) {
-        let Some(held) = self.groups.get_mut(&group) else { return };
-        let Some(membership) = held.membership.as_mut() else { return };
+    pub(super) fn take_operations(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        from: AccountId,
+        told: &[Bytes],
+    ) -> Taken {
+        let Some(held) = self.groups.get_mut(&group) else { return Taken::All };
+        let Some(membership) = held.membership.as_mut() else { return Taken::All };
         let before = membership.view().clone();
         let (mut fresh, mut wrong, mut lacking) = (false, None, BTreeSet::new());
         let mut ready: Vec<(AccountId, Vec<u8>)> = told.iter().map(|operation| (from, operation.0.clone())).collect();
@@ -180,8 +197,10 @@ impl Open {
             step.groups.insert(group);
             self.view_changed(step, group, &before);
         }
-        if incomplete {
-            self.ask_members(step, group, Some(from));
+        match (incomplete, fresh) {
+            (false, _) => Taken::All,
+            (true, true) => Taken::Some,
+            (true, false) => Taken::None,
         }
     }
 

@@ -200,10 +200,22 @@ impl Open {
 
     /// Says something in a conversation that it does not show by itself.
     fn tell_conversation(&mut self, step: &mut Step<'_>, to: AccountId, body: Content) -> Result<(), ApiError> {
+        self.tell_conversation_at(step, to, step.now, body)
+    }
+
+    /// As [`Self::tell_conversation`]; in groups it carries this time, by which members put edits in
+    /// their order. Between two the session does.
+    fn tell_conversation_at(
+        &mut self,
+        step: &mut Step<'_>,
+        to: AccountId,
+        sent: Timestamp,
+        body: Content,
+    ) -> Result<(), ApiError> {
         let id = MessageId::random(&mut rng());
         if self.groups.contains_key(&GroupId(to.0)) {
             let group = self.joined(&to.to_string())?;
-            return self.say(step, group, id, body);
+            return self.say_at(step, group, (id, sent), body);
         }
         self.chat_with(&to.to_string())?;
         self.enqueue(step, to, id, body, false).map(|_| ())
@@ -218,8 +230,10 @@ impl Open {
         }
         let to = AccountId(entry.conversation);
         text.clone_into(&mut stored.text);
-        stored.edited = Some(step.now);
-        self.tell_conversation(step, to, Content::Edit { target: message.id, text: text.to_owned() })?;
+        // Whatever the clock shows now, it is said after the edit before it.
+        let sent = stored.edited.map_or(step.now, |edited| step.now.max(edited.plus_ms(1)));
+        stored.edited = Some(sent);
+        self.tell_conversation_at(step, to, sent, Content::Edit { target: message.id, text: text.to_owned() })?;
         self.store_message(step, entry.arrival, &stored)?;
         step.tell(Event::MessageEdited(Box::new(self.view(&entry, &stored))));
         Ok(Done {})
@@ -451,7 +465,7 @@ impl Open {
             state: stored.state,
             reason: stored.reason.clone(),
             reply_to: stored.reply_to.map(message_name),
-            edited: stored.edited.map(At),
+            edited: stored.edited.map(|edited| At(plausible(edited, self.config.clock.now()))),
             deleted: stored.deleted,
             reactions,
             file: stored.file.and_then(|file| self.file_view(file)).map(Box::new),

@@ -112,6 +112,61 @@ async fn an_edit_that_comes_after_a_later_one_changes_nothing() {
     }
 }
 
+/// Both edits were said by a clock that is a day ahead of all others.
+#[tokio::test]
+async fn edits_by_a_clock_that_is_ahead_keep_their_order() {
+    let mut scene = Scene::new().await;
+    scene.warm().await;
+    let both = scene.both().await;
+    let mut key = scene.mallory.chain(scene.id);
+    for to in both {
+        let chain = key.hand_to(to);
+        scene.mallory.tell(to, scene.id, GroupControl::Chain { chain, tokens: None }).await;
+    }
+    let (me, tomorrow) = (scene.mallory.me, now().plus_ms(secure_chat_protocol::limits::DAY_MS));
+    let mut say = |number: u8, body| {
+        let sent = tomorrow.plus_ms(u64::from(number));
+        scene.mallory.saying_at(sent, &mut key, scene.id, (me, MessageId([number; 16])), body)
+    };
+    let edit = |text: &str| Content::Edit { target: MessageId([1; 16]), text: text.to_owned() };
+    let text = say(1, Content::Text { text: "at nine".to_owned(), reply_to: None });
+    let (ten, eleven) = (say(2, edit("at ten")), say(3, edit("at eleven")));
+    let end = say(4, Content::Text { text: "the end".to_owned(), reply_to: None });
+    for encoded in [&text, &eleven] {
+        scene.mallory.publish(scene.id, encoded).await;
+    }
+    for who in [&mut scene.alice, &mut scene.bob] {
+        heard_of(who, |event| matches!(event, Event::MessageEdited(message) if message.text == "at eleven")).await;
+    }
+    for encoded in [&ten, &end] {
+        scene.mallory.publish(scene.id, encoded).await;
+    }
+    for who in [&mut scene.alice, &mut scene.bob] {
+        hears(who, "the end").await;
+    }
+    let shown = now().plus_ms(1_000);
+    for who in [&scene.alice, &scene.bob] {
+        let page = who.handle().unwrap().groups_history(&scene.group, None::<String>, Some(100_u32)).await.unwrap();
+        let edited = page.messages.into_iter().find(|message| message.edited.is_some()).unwrap();
+        assert_eq!(edited.text, "at eleven", "{}", who.name);
+        assert!(edited.edited.unwrap().0 <= shown, "{} is shown a time that has not come", who.name);
+    }
+}
+
+#[tokio::test]
+async fn an_edit_after_the_clock_was_set_back_is_seen_by_all() {
+    let mut scene = Scene::new().await;
+    scene.warm().await;
+    let owner = scene.alice.handle().unwrap().clone();
+    let said = owner.groups_send(&scene.group, "at nine", None::<String>).await.unwrap().message_id;
+    hears(&mut scene.bob, "at nine").await;
+    for (text, by_ms) in [("at ten", -3_600_000), ("at eleven", 0)] {
+        owner.messages_edit(said.clone(), text).await.unwrap();
+        heard_of(&mut scene.bob, |event| matches!(event, Event::MessageEdited(message) if message.text == text)).await;
+        scene.alice.clock.jump(by_ms);
+    }
+}
+
 #[tokio::test]
 async fn what_a_member_says_that_nobody_understands_is_told() {
     let mut scene = Scene::new().await;

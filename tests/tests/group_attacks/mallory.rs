@@ -497,9 +497,21 @@ impl Mallory {
         (author, id): (AccountId, MessageId),
         body: Content,
     ) -> Vec<u8> {
+        self.saying_at(now(), key, group, (author, id), body)
+    }
+
+    /// As [`Self::saying`], by a clock that shows `sent`.
+    pub(crate) fn saying_at(
+        &self,
+        sent: Timestamp,
+        key: &mut SenderKey,
+        group: GroupId,
+        (author, id): (AccountId, MessageId),
+        body: Content,
+    ) -> Vec<u8> {
         let state = &mut *self.lock();
         let view = state.groups[&group].membership.as_ref().unwrap().view().id;
-        let said = MessageIn { version: MESSAGE_VERSION, id, seq: 0, floor: 0, sent: now(), record_seq: 1, body };
+        let said = MessageIn { version: MESSAGE_VERSION, id, seq: 0, floor: 0, sent, record_seq: 1, body };
         let roster: BTreeSet<AccountId> = key.holders().copied().collect();
         let context = SendContext { group, author, view, roster: &roster, heads: &[], now: now() };
         key.encrypt(&context, &said.encode().unwrap(), &mut state.rng).unwrap().encode().unwrap()
@@ -589,6 +601,7 @@ impl State {
                 (PeerResponse::Delivered { statuses: vec![DeliveryStatus::Stored; messages.len()] }, topics)
             }
             PeerRequest::GroupFetch(_) => {
+                self.asked += 1;
                 let messages = self.met.get(&peer).and_then(|account| self.answers.get(account).cloned());
                 let answer = GroupMissing {
                     operations: self.operations.clone(),
@@ -601,7 +614,6 @@ impl State {
             }
         }
     }
-                self.asked += 1;
 
     fn opened(&mut self, from: AccountId, ciphertext: &[u8]) -> Vec<String> {
         let me = self.identity.account_id();

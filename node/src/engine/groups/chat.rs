@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use secure_chat_protocol::id::{AccountId, GroupId, MessageHash, MessageId};
+use secure_chat_protocol::id::{AccountId, GroupId, MessageHash, MessageId, Timestamp};
 use secure_chat_protocol::limits::DAY_MS;
 use secure_chat_protocol::sender_key::{GroupDecryptError, GroupMessageIn, SendContext, SenderKey};
 use secure_chat_protocol::validate::{check_reaction, check_text};
@@ -92,16 +92,20 @@ impl Open {
         id: MessageId,
         body: Content,
     ) -> Result<(), ApiError> {
+        self.say_at(step, group, (id, step.now), body)
+    }
+
+    /// As [`Self::say`], with the time that it carries.
+    pub(in crate::engine) fn say_at(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        (id, sent): (MessageId, Timestamp),
+        body: Content,
+    ) -> Result<(), ApiError> {
         self.ready_chain(step, group)?;
-        let plaintext = MessageIn {
-            version: MESSAGE_VERSION,
-            id,
-            seq: 0,
-            floor: 0,
-            sent: step.now,
-            record_seq: self.record.seq(),
-            body,
-        };
+        let plaintext =
+            MessageIn { version: MESSAGE_VERSION, id, seq: 0, floor: 0, sent, record_seq: self.record.seq(), body };
         let plaintext = plaintext.encode().map_err(|error| failed(&error))?;
         let me = self.me;
         let held = self.groups.get_mut(&group).ok_or_else(|| ApiError::not_found("There is no such group."))?;
@@ -238,7 +242,7 @@ impl Open {
                 if !paced || !self.too_many_strange(step, group) {
                     self.wait_for_chain(step, group, message);
                 }
-                return if error == GroupDecryptError::SkipLimit { Heard::Nothing } else { Heard::Forged };
+                return Heard::Nothing;
             }
             Err(GroupDecryptError::Duplicate) => {
                 if self.split_seen(step, group, &message, encoded) && paced {
@@ -255,7 +259,7 @@ impl Open {
                 let text = format!("A group message could not be opened: {error}.");
                 let subject = (error == GroupDecryptError::Malformed).then(|| message.author.to_string());
                 self.alert(step, "group.undecryptable", Severity::Warning, subject, &text);
-                return Heard::Nothing;
+                return if error == GroupDecryptError::SkipLimit { Heard::Nothing } else { Heard::Forged };
             }
         };
         step.chains.insert((group, message.author));
@@ -360,12 +364,12 @@ impl Open {
             Content::Text { text, reply_to } => self.apply_group_text(step, group, author, &said, text, *reply_to),
             Content::Edit { target, text } => {
                 let Some((entry, mut stored)) = self.load(step, own(*target))? else { return Ok(()) };
-                let sent = plausible(said.sent, step.now);
-                // One that was overtaken by a later one changes nothing any more.
-                let newest = stored.edited.is_none_or(|edited| edited <= sent);
+                // One that was overtaken by a later one changes nothing any more: by its author's own
+                // clock, whatever that shows.
+                let newest = stored.edited.is_none_or(|edited| edited <= said.sent);
                 if entry.conversation == group.0 && !stored.deleted && newest && check_text(text).is_ok() {
                     text.clone_into(&mut stored.text);
-                    stored.edited = Some(sent);
+                    stored.edited = Some(said.sent);
                     self.store_message(step, entry.arrival, &stored)?;
                     step.tell(Event::MessageEdited(Box::new(self.view(&entry, &stored))));
                 }

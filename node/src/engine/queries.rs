@@ -280,7 +280,7 @@ impl Open {
                 step.reply(reply, result);
             }
             Work::Network { status: Some(status), want } => self.network_answered(step, &status, want),
-            Work::GroupLogged { group, taken } => self.group_logged(step, group, &taken),
+            Work::GroupLogged { group, node, appended } => self.group_logged(step, group, &node, &appended),
             Work::GroupLog(page) => self.log_read(step, &page),
             Work::GroupListed { group, taken } => self.group_listed(step, group, taken),
             Work::GroupsFound { listings, reply } => {

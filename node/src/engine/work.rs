@@ -7,10 +7,9 @@ use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PeerResponse};
 use secure_chat_protocol::wire::rendezvous::{Found, Presence, Refusal, Response, StoredEnvelope};
 
 use super::deposit::Deposits;
-use super::groups::{ListedGroup, LogPage};
+use super::groups::{Appended, ListedGroup, LogPage};
 use super::state::Opening;
 use crate::api::{Account, Dialled, HostedAddress, OnlineUsers, Reply, RequestMade, User};
-use crate::messaging::group::Unacknowledged;
 use crate::messaging::limits::RETRY_MAX_MS;
 use crate::network::{Address, DialError, PeerId, RequestError, Status};
 
@@ -57,8 +56,8 @@ pub(crate) enum Work {
     Network { status: Option<Status>, want: NetworkWant },
     /// The host of a rendezvous node answered.
     Hosted { result: Result<String, String>, reply: Reply<HostedAddress> },
-    /// These messages of a batch were appended to a group's log.
-    GroupLogged { group: GroupId, taken: Vec<Unacknowledged> },
+    /// What became of a batch for a group's log at one node.
+    GroupLogged { group: GroupId, node: String, appended: Appended },
     /// A page of a group's log at a node.
     GroupLog(LogPage),
     /// The directories said whether a public group's name is taken.

@@ -170,6 +170,10 @@ pub const GROUP_ASK_NEXT_MS: u64 = 8 * SECOND_MS;
 pub const GROUP_SYNC_EVERY_MS: u64 = 10 * SECOND_MS;
 /// Logs of older secrets that were not read to their end are tried again this often.
 pub const GROUP_LOGS_EVERY_MS: u64 = 60 * SECOND_MS;
+/// A node of a group's log that has not answered after this time is not waited for.
+pub const GROUP_APPEND_PATIENCE_MS: u64 = 5 * SECOND_MS;
+/// So long it is left alone then, if there is another.
+pub const GROUP_APPEND_PAUSE_MS: u64 = 30 * SECOND_MS;
 /// After an own message, members are asked whether it came, this much later.
 pub const GROUP_SYNC_SOON_MS: u64 = 500;
 /// Whoever is connected for less than this may not have said yet what they listen to.

@@ -10,6 +10,7 @@
     reason = "a test that fails panics"
 )]
 
+mod group_logs;
 mod groups;
 mod mail;
 mod node;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::core::{Transport, transport::MemoryTransport, upgrade};
-use libp2p::request_response::{self, Codec, Event, Message, ProtocolSupport};
+use libp2p::request_response::{self, Codec, Event, Message, ProtocolSupport, ResponseChannel};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, yamux};
 use secure_chat_protocol::id::{AccountId, MailboxId, Timestamp};
@@ -99,6 +99,9 @@ pub(crate) type Lie = Box<dyn FnMut(&Request, Response, &Known) -> Response + Se
 struct Shared {
     known: Known,
     lie: Option<Lie>,
+    /// Requests of this kind are never answered.
+    ignores: Option<fn(&Request) -> bool>,
+    ignored: Vec<ResponseChannel<Vec<u8>>>,
 }
 
 /// A running node. It ends with the test's runtime.
@@ -130,6 +133,16 @@ impl LyingNode {
     /// From now on answers pass through this.
     pub(crate) fn lies(&self, lie: impl FnMut(&Request, Response, &Known) -> Response + Send + 'static) {
         self.shared().lie = Some(Box::new(lie));
+    }
+
+    /// From now on it leaves these without an answer, for as long as anybody waits.
+    pub(crate) fn ignores(&self, which: fn(&Request) -> bool) {
+        self.shared().ignores = Some(which);
+    }
+
+    /// How many it has left without an answer.
+    pub(crate) fn ignored(&self) -> usize {
+        self.shared().ignored.len()
     }
 
     /// From now on it tells the truth.
@@ -255,8 +268,12 @@ async fn serve(mut swarm: Swarm<Behaviour>, shared: Arc<Mutex<Shared>>) {
                 let Ok(request) = Request::decode(&request) else { continue };
                 let response = {
                     let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    if shared.ignores.is_some_and(|ignores| ignores(&request)) {
+                        shared.ignored.push(channel);
+                        continue;
+                    }
                     let honest = answer(&mut shared.known, &peer, request.clone(), &mut news);
-                    let Shared { known, lie } = &mut *shared;
+                    let Shared { known, lie, .. } = &mut *shared;
                     lie.as_mut().map_or_else(|| honest.clone(), |lie| lie(&request, honest.clone(), known))
                 };
                 let Ok(bytes) = response.encode() else { continue };

@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
 use secure_chat_protocol::group_log::{LogKeys, log_as_mailbox, work as log_work};
 use secure_chat_protocol::id::{AccountId, EnvelopeId, GroupId, Timestamp};
 use secure_chat_protocol::limits::WORK_MIN_BITS;
@@ -17,19 +16,22 @@ use secure_chat_protocol::work::Solver;
 use super::Group;
 use super::chat::place_key;
 use super::order::as_said;
+use super::writing::{Appended, Rest};
 use crate::api::MessageState;
 use crate::engine::proofs::{Proof, Prover};
 use crate::engine::state::{Open, rng};
 use crate::engine::step::Step;
 use crate::engine::work::Work;
 use crate::messaging::group::{KeptSecret, Unacknowledged};
-use crate::messaging::limits::{FETCH_BYTES, GROUP_LOGS_EVERY_MS, GROUP_NUMBER_MAX, GROUP_SYNC_SOON_MS};
+use crate::messaging::limits::{
+    FETCH_BYTES, GROUP_APPEND_PATIENCE_MS, GROUP_LOGS_EVERY_MS, GROUP_NUMBER_MAX, GROUP_SYNC_SOON_MS,
+};
 use crate::network::{Address, NetworkHandle, parse_rendezvous};
 use crate::store::Table;
 
 /// Nodes where one group keeps its log.
 const LOG_NODES_MAX: usize = 3;
-/// Messages that are appended in one batch.
+/// Messages that are appended at one node in one batch.
 const LOG_AT_ONCE: usize = 16;
 /// Secrets under which members may still write: the present one and those just before.
 const READ_SECRETS: usize = 3;
@@ -69,7 +71,8 @@ impl Open {
     }
 
     /// Appends what some member who is away is not known to have to the log, at all its
-    /// nodes; again after a restart, until a node has it.
+    /// nodes; again after a restart, until a node has it. Each node has its own pace: one
+    /// that is slow, or does not answer, holds up no other.
     pub(super) fn log_unheard(&mut self, step: &mut Step<'_>, group: GroupId) {
         let nodes = self.log_nodes(group);
         let all_here =
@@ -78,46 +81,68 @@ impl Open {
             });
         let Some(held) = self.groups.get_mut(&group).filter(|held| held.is_joined()) else { return };
         let Some(secret) = held.secret() else { return };
-        // One batch after the other: whoever reads the log reads it in its order.
-        if nodes.is_empty() || held.logging {
-            return;
-        }
-        let mut batch = Vec::new();
-        for message in held.row.unacknowledged.iter().filter(|message| !message.logged) {
-            // Whoever is here has it in a moment; the next comparison tells.
-            let fresh = all_here && held.published.insert((message.chain, message.number));
-            if fresh || batch.len() >= LOG_AT_ONCE {
-                continue;
+        let published = &mut held.published;
+        // Whoever is here has it in a moment; the next comparison tells.
+        let due: Vec<Unacknowledged> = held
+            .row
+            .unacknowledged
+            .iter()
+            .filter(|message| !(all_here && !message.logged && published.insert((message.chain, message.number))))
+            .copied()
+            .collect();
+        let first = due.iter().find(|message| !message.logged).map(|message| message.order);
+        let now = Instant::now();
+        for node in held.writing.ready(&nodes, now) {
+            let name = node.to_string();
+            let lane = held.writing.lane(&name);
+            let Some(from) = lane.next.or(first) else { continue };
+            let mut batch = Vec::new();
+            for message in due.iter().filter(|message| message.order >= from) {
+                if batch.len() >= LOG_AT_ONCE {
+                    break;
+                }
+                let row =
+                    step.txn.get(Table::GroupLog, &place_key(group, message.chain, message.number)).ok().flatten();
+                if let Some((_, encoded)) = row.as_deref().and_then(|row| row.split_first_chunk::<8>()) {
+                    batch.push((*message, secret.seal(encoded, &mut rng())));
+                }
             }
-            let row = step.txn.get(Table::GroupLog, &place_key(group, message.chain, message.number)).ok().flatten();
-            if let Some((_, encoded)) = row.as_deref().and_then(|row| row.split_first_chunk::<8>()) {
-                batch.push((*message, secret.seal(encoded, &mut rng())));
-            }
+            let Some((last, _)) = batch.last() else { continue };
+            lane.begin(last.order.saturating_add(1));
+            let (net, keys, now) = ((self.net.clone(), self.proofs.prover()), secret.log_keys(), step.now);
+            let node = node.clone();
+            step.work(async move {
+                let appended = append_in_order(&net, &node, &keys, batch, now).await;
+                Work::GroupLogged { group, node: name, appended }
+            });
         }
-        if batch.is_empty() {
-            return;
-        }
-        held.logging = true;
-        let (net, keys, now) = ((self.net.clone(), self.proofs.prover()), secret.log_keys(), step.now);
-        step.work(async move {
-            let taken = append_in_order(&net, nodes, &keys, batch, now).await;
-            Work::GroupLogged { group, taken }
-        });
     }
 
-    /// These messages of a batch were appended to the log; the others were taken by no node.
-    pub(in crate::engine) fn group_logged(&mut self, step: &mut Step<'_>, group: GroupId, taken: &[Unacknowledged]) {
+    /// A node has taken these messages of a batch.
+    pub(in crate::engine) fn group_logged(
+        &mut self,
+        step: &mut Step<'_>,
+        group: GroupId,
+        node: &str,
+        appended: &Appended,
+    ) {
         let Some(held) = self.groups.get_mut(&group) else { return };
-        held.logging = false;
-        if taken.is_empty() {
+        held.writing.lane(node).ended(appended, Instant::now());
+        if appended.taken.is_empty() {
             return;
         }
-        for waiting in &mut held.row.unacknowledged {
-            waiting.logged |= taken.iter().any(|message| message.message == waiting.message);
+        let mut news = Vec::new();
+        for waiting in held.row.unacknowledged.iter_mut().filter(|waiting| !waiting.logged) {
+            waiting.logged = appended.taken.iter().any(|message| message.message == waiting.message);
+            if waiting.logged {
+                news.push(waiting.message);
+            }
         }
-        step.groups.insert(group);
-        for message in taken {
-            let sent = self.advance_state(step, AccountId(group.0), message.message, MessageState::Sent, None);
+        if !news.is_empty() {
+            step.groups.insert(group);
+        }
+        for message in news {
+            let sent = self.advance_state(step, AccountId(group.0), message, MessageState::Sent, None);
             if let Err(error) = sent {
                 tracing::error!(%error, "a message's state can't be stored");
             }
@@ -152,10 +177,13 @@ impl Open {
         if all {
             held.read_all_at = Some(now + Duration::from_millis(GROUP_LOGS_EVERY_MS));
         }
+        let secrets = &held.row.secrets;
+        held.reading.retain(|secret| secrets.iter().any(|kept| (kept.secret.generation, kept.author) == *secret));
         let newest = held.row.secrets.len().saturating_sub(READ_SECRETS);
         let wanted = held.row.secrets.iter().enumerate().filter(|(at, kept)| *at >= newest || (all && kept.behind));
         for (_, kept) in wanted {
-            for node in &nodes {
+            let secret = (kept.secret.generation, kept.author);
+            for node in nodes.iter().filter(|node| held.reading.may_read(secret, &node.to_string(), now)) {
                 read_on(&self.net, step, group, kept, node);
             }
         }
@@ -184,7 +212,10 @@ impl Open {
         }
         let mut unread = None::<u64>;
         let opened = entries.iter().filter_map(|entry| Some((entry.position, secret.open(&entry.sealed.0)?)));
-        let said = as_said(opened.collect(), |(_, encoded)| {
+        let opened: Vec<_> = opened.collect();
+        let came = (entries.as_slice(), opened.len(), page.more);
+        let goes_on = held.reading.goes_on(page.secret, &page.node, came, Instant::now());
+        let said = as_said(opened, |(_, encoded)| {
             GroupMessageIn::decode(encoded).ok().map(|message| (message.chain, message.number))
         });
         for (position, encoded) in said {
@@ -202,7 +233,7 @@ impl Open {
             *first = unread.min(*first);
             step.groups.insert(page.group);
         }
-        if page.more && advanced {
+        if goes_on && advanced {
             let node = parse_rendezvous(&page.node).ok();
             if let (Some(node), Some(kept)) = (node, self.kept_secret(page)) {
                 read_on(&self.net, step, page.group, kept, &node);
@@ -287,36 +318,35 @@ fn read_on(net: &NetworkHandle, step: &mut Step<'_>, group: GroupId, kept: &Kept
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Append {
     Taken,
+    /// The node will never take it.
     Refused,
-    /// The node did not answer, or wants more work than it gets now.
+    /// The node did not answer in time, has no room now, or wants more work than it gets.
     Unreached,
 }
 
-/// Appends one message after the other, each at all nodes. It ends at one that no node
-/// could be asked to take: what was said later would be read before it.
+/// Appends one message after the other at one node. It ends at one that the node could not be
+/// asked to take: what was said later would be read before it. After a while it ends as well,
+/// so that what was taken is told.
 async fn append_in_order(
     net: &(NetworkHandle, Prover),
-    mut nodes: Vec<Address>,
+    node: &Address,
     keys: &LogKeys,
     batch: Vec<(Unacknowledged, Vec<u8>)>,
     now: Timestamp,
-) -> Vec<Unacknowledged> {
+) -> Appended {
+    let (began, patience) = (Instant::now(), Duration::from_millis(GROUP_APPEND_PATIENCE_MS));
     let mut taken = Vec::new();
     for (message, sealed) in batch {
-        let id = EnvelopeId::random(&mut rng());
-        let appends = nodes.iter().map(|node| append(net, node, keys, (id, &sealed), now));
-        let outcomes = join_all(appends).await;
-        if outcomes.contains(&Append::Taken) {
-            taken.push(message);
+        if began.elapsed() > patience {
+            return Appended { taken, rest: Rest::From(message.order) };
         }
-        // Who was not reached is not waited for again in this batch.
-        let mut reached = outcomes.iter().map(|outcome| *outcome != Append::Unreached);
-        nodes.retain(|_| reached.next().unwrap_or(false));
-        if nodes.is_empty() {
-            break;
+        match append(net, node, keys, (EnvelopeId::random(&mut rng()), &sealed), now).await {
+            Append::Taken => taken.push(message),
+            Append::Refused => {}
+            Append::Unreached => return Appended { taken, rest: Rest::Given },
         }
     }
-    taken
+    Appended { taken, rest: Rest::Nothing }
 }
 
 /// Appends at one node; the first append creates the log there and pays with work, once.
@@ -329,8 +359,9 @@ async fn append(
 ) -> Append {
     let Some(peer) = node.peer_id() else { return Append::Unreached };
     let signature = keys.sign_append(&peer.to_bytes(), &id, sealed);
-    let mut proof = None::<Proof>;
-    for _ in 0..2 {
+    let patience = Duration::from_millis(GROUP_APPEND_PATIENCE_MS);
+    let (mut proof, mut waited) = (None::<Proof>, false);
+    loop {
         let request = GroupLogRequest::Append {
             write_key: keys.write_key(),
             read_hash: keys.read_hash(),
@@ -339,14 +370,15 @@ async fn append(
             signature,
             stamp: proof.as_ref().map(|proof| LogStamp { hour: proof.stamp.hour, nonce: proof.stamp.nonce }),
         };
-        match net.deposit(node.clone(), Request::GroupLog(request)).await {
-            Ok(Response::Appended { .. }) => {
+        let asked = net.deposit(node.clone(), Request::GroupLog(request));
+        match tokio::time::timeout(patience, asked).await {
+            Ok(Ok(Response::Appended { .. })) => {
                 if proof.is_some() {
                     prover.accepted(peer);
                 }
                 return Append::Taken;
             }
-            Ok(Response::Refused(Refusal::WorkNeeded { bits })) if proof.is_none() => {
+            Ok(Ok(Response::Refused(Refusal::WorkNeeded { bits }))) if proof.is_none() => {
                 let (node, log, sealed) = (peer.to_bytes(), log_as_mailbox(keys.log_id()), sealed.to_vec());
                 let solver =
                     move || Solver::new(&log_work(&node, &log, &id, &sealed), now, bits.max(WORK_MIN_BITS)).ok();
@@ -355,9 +387,16 @@ async fn append(
                     return Append::Unreached;
                 }
             }
-            Ok(_) => return Append::Refused,
-            Err(_) => return Append::Unreached,
+            Ok(Ok(Response::Refused(Refusal::SlowDown { retry_after_ms }))) if !waited => {
+                waited = true;
+                tokio::time::sleep(patience.min(Duration::from_millis(retry_after_ms))).await;
+            }
+            // A refusal that passes: the same message is the next one there.
+            Ok(Ok(Response::Refused(Refusal::SlowDown { .. } | Refusal::Full | Refusal::Internal))) => {
+                return Append::Unreached;
+            }
+            Ok(Ok(_)) => return Append::Refused,
+            Ok(Err(_)) | Err(_) => return Append::Unreached,
         }
     }
-    Append::Refused
 }

@@ -20,15 +20,18 @@ mod order;
 mod orphans;
 mod overtaking;
 mod pace;
+mod reading;
 mod receipts;
 mod roster;
 mod tokens;
 mod twins;
 mod views;
+mod writing;
 
 pub(crate) use self::directory::ListedGroup;
 pub(crate) use self::log::LogPage;
 pub(crate) use self::naming::Naming;
+pub(crate) use self::writing::Appended;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
@@ -79,8 +82,10 @@ pub(crate) struct Group {
     joins: pace::Window,
     /// Own messages that were published once, and that members may have soon.
     published: BTreeSet<(ChainId, u32)>,
-    /// A batch of own messages is on its way to the log.
-    logging: bool,
+    /// How much of each log was read lately.
+    reading: reading::Reading,
+    /// How far each node's copy of the log was written.
+    writing: writing::Writing,
     /// What others have seen and we have not (yet).
     gaps: gaps::Gaps,
     /// Own messages that some member is known to have.
@@ -114,7 +119,8 @@ impl Group {
             strange: pace::Window::default(),
             joins: pace::Window::default(),
             published: BTreeSet::new(),
-            logging: false,
+            reading: reading::Reading::default(),
+            writing: writing::Writing::default(),
             gaps: gaps::Gaps::default(),
             sent: BTreeSet::new(),
             read_due: BTreeMap::new(),

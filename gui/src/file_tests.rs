@@ -7,7 +7,7 @@ use secure_chat_node::api::{ApiError, ErrorKind};
 
 use crate::app_tests::{Bench, full, harness};
 use crate::ask::files::Deed;
-use crate::ask::{Answer, Ask, files};
+use crate::ask::{Answer, Ask, files, messages};
 use crate::state::{Overlay, Recipient, Tab};
 use crate::text::Clock;
 
@@ -122,4 +122,14 @@ fn an_own_file_on_its_way_to_a_rendezvous_node_is_stopped_and_one_that_was_refus
     shown.state_mut().window.state.answer(Answer::from(done), clock, &mut asks);
     shown.run();
     assert!(shown.query_by_label(AGAIN).is_none(), "it is being tried");
+}
+
+#[test]
+fn what_is_shared_stands_in_the_open_conversation_at_once() {
+    let (mut window, mut asks) = (full(), Vec::new());
+    assert!(window.state.chat.conversation().is_some());
+    let shared = Answer::from(files::Answer::Shared(Ok(())));
+    window.state.answer(shared, Clock::system(), &mut asks);
+    let read = |ask: &Ask| matches!(ask, Ask::Messages(messages::Ask::History { page: messages::Page::Latest, .. }));
+    assert!(asks.iter().any(read), "its end is read");
 }

@@ -269,6 +269,8 @@ impl State {
                 self.overlay = None;
                 self.notices.toast(Tone::Good, tr().file_shared, clock.now_ms);
                 self.read_files(asks);
+                // No event tells of one's own message: its place in the conversation is read.
+                self.read_end(asks);
                 self.share_next(asks);
             }
             Answer::Shared(Err(error)) if error.kind == ErrorKind::ConfirmationRequired => {

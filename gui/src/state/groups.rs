@@ -151,7 +151,7 @@ impl State {
     /// Somebody wrote in a group.
     pub(super) fn group_message(&mut self, message: &Message, asks: &mut Vec<Ask>) {
         self.people.set_typing(&message.conversation, &message.from, false, 0);
-        let line = format!("{}: {}", message.from, message.text);
+        let line = format!("{}: {}", message.from, super::text_of(message));
         self.groups.last.insert(message.conversation.clone(), (line, message.at.0.0));
         let row = Row::new(message, self.me());
         if let Some(timeline) = self.chat.timeline.as_mut().filter(|open| open.conversation == message.conversation) {

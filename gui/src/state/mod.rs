@@ -212,13 +212,18 @@ impl State {
     /// Something was missed: everything that is shown is read again.
     fn read_again(&mut self, asks: &mut Vec<Ask>) {
         self.read_lists(asks);
+        self.read_end(asks);
+        if self.tab == Tab::Security {
+            self.look_at_security(asks);
+        }
+    }
+
+    /// Reads the end of the open conversation again.
+    fn read_end(&mut self, asks: &mut Vec<Ask>) {
         if let Some(timeline) = &mut self.chat.timeline {
             timeline.newer.loading = true;
             let conversation = timeline.conversation.clone();
             asks.push(self.history_ask(conversation, messages::Page::Latest));
-        }
-        if self.tab == Tab::Security {
-            self.look_at_security(asks);
         }
     }
 

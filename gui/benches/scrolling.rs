@@ -16,7 +16,7 @@ const FRAME_MS: f64 = 1.0;
 /// The same while 1,000 messages a second come in, at 30 frames a second, in milliseconds.
 const FLOOD_MS: f64 = 1_000.0 / 30.0;
 /// What the eye takes for a jump, in points.
-const JUMP_PT: f32 = 1.0;
+const JUMP_PT: f64 = 1.0;
 /// The window with 100,000 messages in memory, in MB.
 const MEMORY_MB: f64 = 200.0;
 /// The window, in points.

@@ -340,7 +340,8 @@ async fn append_in_order(
         if began.elapsed() > patience {
             return Appended { taken, rest: Rest::From(message.order) };
         }
-        match append(net, node, keys, (EnvelopeId::random(&mut rng()), &sealed), now).await {
+        let entry = EnvelopeId::random(&mut rng());
+        match append(net, node, keys, (entry, &sealed), now).await {
             Append::Taken => taken.push(message),
             Append::Refused => {}
             Append::Unreached => return Appended { taken, rest: Rest::Given },

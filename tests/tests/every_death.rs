@@ -1,5 +1,5 @@
 //! Whoever dies, at whichever commit and at whichever send, before it or after it: what was answered is
-//! there, once and in order, and a chat request reaches its end. Each scenario runs again and again, with a
+//! there, once and in order, a chat request reaches its end, and who was removed from a group stays out. Each scenario runs again and again, with a
 //! death one commit or one send later, until it comes to its own end before the death.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use secure_chat_node::api::{ContactState, ErrorKind, Event, MessageState, RequestState};
+use secure_chat_node::api::{ContactState, ErrorKind, Event, JoinPolicy, MessageState, RequestState};
 use secure_chat_node::network::plug::Pull;
 use secure_chat_tests::{Persona, TestNet, become_contacts};
 
@@ -202,6 +202,88 @@ async fn request_with_a_death(what: At, number: u64, alice_dies: bool) -> bool {
     bob.says("alice", "and hello").await.unwrap();
     assert_eq!(alice.reads().await.unwrap(), "and hello");
     whole
+}
+
+/// Alice's new group, which Bob and Carol have joined.
+async fn group_of(alice: &Persona, others: &mut [&mut Persona]) -> String {
+    let owner = alice.handle().unwrap();
+    let made = owner.groups_create("Hikers", None::<String>, false, JoinPolicy::Invite).await.unwrap();
+    let group = made.group_id;
+    let link = owner.groups_invite(group.clone(), None::<String>, None).await.unwrap().invite.unwrap();
+    for other in others {
+        other.handle().unwrap().groups_join(None::<String>, Some(link.clone())).await.unwrap();
+        let joined = |event| matches!(event, Event::GroupJoined(row) if row.group_id == group).then_some(());
+        other.until(joined).await.unwrap();
+    }
+    group
+}
+
+async fn hears(who: &mut Persona, text: &str) -> anyhow::Result<()> {
+    who.until(|event| matches!(event, Event::GroupMessage(message) if message.text == text).then_some(())).await
+}
+
+async fn group_texts(who: &Persona, group: &str) -> Vec<String> {
+    let page = who.handle().unwrap().groups_history(group, None::<String>, Some(500_u32)).await.unwrap();
+    page.messages.into_iter().map(|message| message.text).collect()
+}
+
+/// Alice removes Carol and speaks to the others under a new chain; she dies in the middle of it.
+async fn who_removes_somebody_dies(what: At) {
+    let net = TestNet::new().unwrap();
+    let mut alice = net.persona("alice").await.unwrap();
+    let (mut bob, mut carol) = (net.persona("bob").await.unwrap(), net.persona("carol").await.unwrap());
+    at_every(what, async |number| {
+        let group = group_of(&alice, &mut [&mut bob, &mut carol]).await;
+        let text = |what: &str| format!("{what} {number}");
+        alice.handle().unwrap().groups_send(group.clone(), text("before"), None::<String>).await.unwrap();
+        hears(&mut bob, &text("before")).await.unwrap();
+        hears(&mut carol, &text("before")).await.unwrap();
+        what.arm(&alice, number);
+        let death = what.death(&alice);
+        let removed = alice.handle().unwrap().groups_remove_member(group.clone(), "carol").await.is_ok();
+        let said = alice.handle().unwrap().groups_send(group.clone(), text("without"), None::<String>).await;
+        let said = said.ok().filter(|_| removed);
+        let whole = match &said {
+            Some(said) => is_delivered(&mut alice, &said.message_id, death).await,
+            None => false,
+        };
+        let whole = whole && !alice.faults.is_cut();
+        alice.killed().await;
+        alice.back().await.unwrap();
+        if !removed {
+            // It may have become durable, and only its answer was lost.
+            let _ = alice.handle().unwrap().groups_remove_member(group.clone(), "carol").await;
+        }
+        alice.handle().unwrap().groups_send(group.clone(), text("after"), None::<String>).await.unwrap();
+        hears(&mut bob, &text("after")).await.unwrap();
+        // What was said before the death may come after what was said since.
+        while said.is_some() && !group_texts(&bob, &group).await.contains(&text("without")) {
+            bob.until(|event| matches!(event, Event::GroupMessage(_)).then_some(())).await.unwrap();
+        }
+        let heard = group_texts(&bob, &group).await;
+        assert_eq!(heard.iter().collect::<BTreeSet<_>>().len(), heard.len(), "nothing is shown twice: {heard:?}");
+        if said.is_some() {
+            assert!(!group_texts(&carol, &group).await.contains(&text("without")), "{number}");
+        }
+        assert!(!group_texts(&carol, &group).await.contains(&text("after")), "{number}");
+        whole
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_survives_the_death_of_who_removes_at_every_commit() {
+    who_removes_somebody_dies(At::Commit).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_survives_the_death_of_who_removes_before_every_send() {
+    who_removes_somebody_dies(At::Send(Pull::Before)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_survives_the_death_of_who_removes_after_every_send() {
+    who_removes_somebody_dies(At::Send(Pull::After)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

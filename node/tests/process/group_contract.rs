@@ -1,5 +1,5 @@
-//! The rows of `interfaces.md` for what is said in groups: each method takes what its row says, and
-//! answers with the fields that it names.
+//! The rows of `interfaces.md` for groups: each method takes what its row says, and answers with
+//! the fields that it names.
 
 use serde_json::{Value, json};
 
@@ -61,6 +61,48 @@ impl Two {
 }
 
 #[test]
+fn how_a_group_is_made_shown_and_joined() {
+    let mut two = Two::new();
+    let nameless = two.alice.call("groups.create", json!({"name": " ", "public": false, "join": "open"}));
+    assert_eq!(kind(&nameless), (&json!("invalid_input"), &json!("name")));
+    let row = two.row();
+    has(&row, "group_id name description state role members join public unread mentions view requests");
+    assert_eq!((&row["role"], &row["state"], &row["join"]), (&json!("owner"), &json!("joined"), &json!("approval")));
+    assert_eq!(kind(&two.alice.call("groups.search", json!({"query": ""}))).0, "not_connected");
+
+    // A contact is asked, and accepts.
+    assert_eq!(two.alice("groups.invite", json!({"user": "bob"})), json!({}));
+    has(&two.bob.event("group.invited"), "group_id name username account_id");
+    assert_eq!(two.bob("groups.join", json!({}))["state"], "pending");
+    has(&two.bob.event("group.joined"), "group_id name role members");
+    assert_eq!(two.alice.event("group.member_joined")["username"], "bob");
+    let again = two.about(json!({}));
+    assert_eq!(kind(&two.bob.call("groups.join", again)).0, "conflict");
+
+    let members = two.alice("groups.members", json!({}));
+    has(&members, "members banned");
+    has(&members["members"][1], "username account_id peer_id fingerprint role online me");
+    assert_eq!((&members["members"][0]["role"], &members["members"][1]["role"]), (&json!("owner"), &json!("member")));
+
+    // Links end when they are revoked.
+    let link = two.alice("groups.invite", json!({"expires": "2100-01-01T00:00:00Z"}))["invite"].clone();
+    assert!(link.as_str().unwrap().starts_with("secure-chat-group:"), "{link}");
+    let open = two.alice("groups.invites", json!({}));
+    has(&open["invites"][0], "invite_id invite by expires");
+    // Shown again, it says where its maker listens by then.
+    assert!(open["invites"][0]["invite"].as_str().unwrap().starts_with("secure-chat-group:"));
+    two.alice("groups.revoke_invite", json!({"invite": open["invites"][0]["invite_id"]}));
+    assert_eq!(two.alice("groups.invites", json!({})), json!({"invites": []}));
+
+    assert_eq!(two.alice("groups.requests", json!({})), json!({"requests": []}));
+    for method in ["groups.approve", "groups.reject"] {
+        let nobody = two.about(json!({"user": "carol"}));
+        assert_eq!(kind(&two.alice.call(method, nobody)).0, "not_found");
+    }
+    assert_eq!(kind(&two.alice.call("groups.members", json!({"group_id": "00"}))).0, "not_found");
+}
+
+#[test]
 fn what_is_said_in_a_group() {
     let mut two = Two::new();
     two.bob_joins();
@@ -104,4 +146,58 @@ fn what_is_said_in_a_group() {
     in_utc(&two.row()["muted_until"]);
     two.alice.result("messages.delete", json!({"message_id": first, "for_everyone": true}));
     assert_eq!(two.bob.event("message.deleted")["message_id"], first);
+}
+
+#[test]
+fn what_an_owner_may_do_and_how_it_ends() {
+    let mut two = Two::new();
+    two.bob_joins();
+    two.alice("groups.update", json!({"name": "Climbers", "description": "Mondays", "join": "invite"}));
+    let row = two.row();
+    assert_eq!(
+        (&row["name"], &row["description"], &row["join"]),
+        (&json!("Climbers"), &json!("Mondays"), &json!("invite"))
+    );
+    for (method, params) in [
+        ("groups.update", json!({"name": "Mine"})),
+        ("groups.ban", json!({"user": "alice"})),
+        ("groups.set_role", json!({"user": "bob", "role": "owner"})),
+    ] {
+        let params = two.about(params);
+        assert_eq!(kind(&two.bob.call(method, params)).0, "not_allowed", "{method}");
+    }
+    two.alice("groups.set_role", json!({"user": "bob", "role": "admin"}));
+    let changed = two.bob.event("group.role_changed");
+    has(&changed, "group_id username account_id role");
+    assert_eq!((&changed["username"], &changed["role"]), (&json!("bob"), &json!("admin")));
+
+    two.alice("groups.ban", json!({"user": "bob"}));
+    has(&two.bob.event("group.left"), "group_id reason");
+    let members = two.alice("groups.members", json!({}));
+    assert_eq!(members["members"].as_array().unwrap().len(), 1);
+    has(&members["banned"][0], "username account_id");
+    assert_eq!(members["banned"][0]["username"], "bob");
+    // Whoever is banned is not let in by a link, and is once that is over.
+    let link = two.alice("groups.invite", json!({}))["invite"].clone();
+    two.bob.result("groups.join", json!({"invite": link}));
+    assert_eq!(two.bob.event("group.left")["reason"], "You are banned from this group.");
+    two.alice("groups.unban", json!({"user": "bob"}));
+    let over = two.about(json!({"user": "bob"}));
+    assert_eq!(kind(&two.alice.call("groups.unban", over)).0, "not_found");
+    assert_eq!(two.alice("groups.members", json!({}))["banned"], json!([]));
+    two.bob_joins();
+    two.alice("groups.remove_member", json!({"user": "bob"}));
+    assert_eq!(two.bob.event("group.left")["reason"], "You were removed.");
+    two.bob_joins();
+
+    // The last owner stays until somebody else is one.
+    let last = two.about(json!({}));
+    assert_eq!(kind(&two.alice.call("groups.leave", last)).0, "not_allowed");
+    two.alice("groups.transfer", json!({"user": "bob"}));
+    let there = two.about(json!({}));
+    assert_eq!(kind(&two.alice.call("groups.delete_local", there)).0, "not_allowed");
+    two.alice("groups.leave", json!({}));
+    has(&two.bob.event("group.member_left"), "group_id username account_id");
+    two.alice("groups.delete_local", json!({}));
+    assert_eq!(two.alice.result("groups.list", json!({})), json!({"groups": []}));
 }

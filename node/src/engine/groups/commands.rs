@@ -1,5 +1,7 @@
 //! The application's commands about groups.
 
+use std::collections::BTreeSet;
+
 use secure_chat_protocol::id::{AccountId, GroupId, Timestamp};
 use secure_chat_protocol::membership::{About, AboutError, Action, GroupSecret, Membership, Role};
 use secure_chat_protocol::wire::group::SecretIn;
@@ -148,8 +150,9 @@ impl Open {
         let view = view.ok_or_else(|| ApiError::not_found("There is no such group."))?;
         let name = user.trim().trim_start_matches('@');
         let known = view.members.keys().chain(&view.banned).chain(view.former.keys());
-        let named: Vec<AccountId> =
-            known.filter(|account| self.conversation_name(**account).eq_ignore_ascii_case(name)).copied().collect();
+        // Who was banned, or is back, is a former member too.
+        let named = known.filter(|account| self.conversation_name(**account).eq_ignore_ascii_case(name));
+        let named: Vec<AccountId> = named.copied().collect::<BTreeSet<_>>().into_iter().collect();
         match named.as_slice() {
             [account] => return Ok(*account),
             [] => {}

@@ -257,6 +257,11 @@ impl Persona {
         tokio::time::timeout(PATIENCE, wait).await.map_err(|_| anyhow!("{} waited in vain", self.name))?
     }
 
+    /// From here on only what happens next is waited for.
+    pub fn forget_events(&mut self) {
+        self.events = self.handle.as_ref().map(NodeHandle::events);
+    }
+
     /// The kinds of the last 500 entries of the audit log.
     ///
     /// # Errors

@@ -86,11 +86,16 @@ impl Open {
         request: PeerRequest,
     ) -> PeerResponse {
         match request {
-            PeerRequest::Hello(hello) => match self.meet(step, peer, &hello) {
-                Some(account) if self.hides_from(account) => PeerResponse::Refused(PeerRefusal::NotAvailable),
-                Some(account) => PeerResponse::Hello(self.hello(Some(account))),
-                None => PeerResponse::Refused(PeerRefusal::Invalid),
-            },
+            PeerRequest::Hello(hello) => {
+                if let Some(met) = self.met.get_mut(&peer) {
+                    met.heard = true;
+                }
+                match self.meet(step, peer, &hello) {
+                    Some(account) if self.hides_from(account) => PeerResponse::Refused(PeerRefusal::NotAvailable),
+                    Some(account) => PeerResponse::Hello(self.hello(Some(account))),
+                    None => PeerResponse::Refused(PeerRefusal::Invalid),
+                }
+            }
             PeerRequest::Bundle => match account {
                 Some(account) if !self.hides_from(account) => self.own_bundle(step, peer),
                 Some(_) => PeerResponse::Refused(PeerRefusal::NotAvailable),

@@ -137,6 +137,11 @@ impl Open {
         }
         if let Some(met) = self.met.get_mut(&peer) {
             met.greeted = true;
+            if std::mem::replace(&mut met.greeting, true) {
+                met.again = true;
+                return;
+            }
+            met.heard = false;
         }
         let (net, hello, addresses) =
             (self.net.clone(), self.hello(account), self.local.get(&peer).cloned().unwrap_or_default());
@@ -170,10 +175,25 @@ impl Open {
     /// A greeting was answered, or not.
     pub(super) fn greeted(&mut self, step: &mut Step<'_>, peer: PeerId, result: Result<Hello, RequestError>) {
         let ok = result.is_ok();
-        if let Ok(hello) = result {
+        let (mut again, mut heard) = (false, None);
+        if let Some(met) = self.met.get_mut(&peer) {
+            met.greeting = false;
+            again = std::mem::take(&mut met.again);
+            heard = met.account.filter(|_| met.heard);
+        }
+        if let Ok(mut hello) = result {
+            if let Some(told) = heard.and_then(|account| self.told.get(&account)) {
+                hello.status = Some(*told);
+            }
             self.meet(step, peer, &hello);
         }
         self.reached(step, peer, ok);
+        if again {
+            if let Some(met) = self.met.get_mut(&peer) {
+                met.greeted = false;
+            }
+            self.greet(step, peer);
+        }
     }
 
     /// Somebody says who they are: believed if the record names the peer id of the connection.

@@ -82,6 +82,12 @@ pub(crate) struct Met {
     pub(crate) since: Option<Instant>,
     /// It was asked who it is.
     pub(crate) greeted: bool,
+    /// A greeting of ours is on its way. They go one after the other: else an older status could come last.
+    pub(crate) greeting: bool,
+    /// There is more to say once it is answered.
+    pub(crate) again: bool,
+    /// They greeted us meanwhile: what they say there is as new as their answer, or newer.
+    pub(crate) heard: bool,
     /// One-time kits that it was given.
     pub(crate) kits: u32,
 }

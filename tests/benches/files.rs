@@ -120,23 +120,29 @@ async fn chat(dir: &Path, bytes: usize) -> anyhow::Result<()> {
             None
         };
         let mut ended = ended;
-        let mut took = Vec::new();
-        while took.len() < times && ended.as_mut().is_none_or(|ended| ended.try_recv().is_err()) {
+        let (mut shown, mut acknowledged) = (Vec::new(), Vec::new());
+        while shown.len() < times && ended.as_mut().is_none_or(|ended| ended.try_recv().is_err()) {
             let started = Instant::now();
             alice.peer.call("messages.send", json!({"to": "bob", "text": "quick"})).await?;
+            bob.peer.event("message.received").await?;
+            shown.push(started.elapsed());
             while alice.peer.event("message.state").await?["state"] != "delivered" {}
-            took.push(started.elapsed());
+            acknowledged.push(started.elapsed());
         }
-        took.sort_unstable();
-        let at = |part: usize| took.get(took.len() * part / 100).or(took.last()).copied().unwrap_or_default();
-        let (middle, late) = (at(50), at(99));
         let what = if moving { "while it moves" } else { "at rest" };
-        println!(
-            "chat {what}, from send to acknowledgement, {} messages: p50 {middle:.1?}, p99 {late:.1?}",
-            took.len()
-        );
-        if moving {
-            println!("  p99 < {CHAT_MAX:?}: {}", met(late < CHAT_MAX));
+        println!("chat {what}, {} messages, one after the other:", shown.len());
+        // An acknowledgement waits some milliseconds for company, so that it is not part of the promise.
+        for (until, mut took, promised) in
+            [("the other's event", shown, moving), ("the sender's tick", acknowledged, false)]
+        {
+            took.sort_unstable();
+            let at = |part: usize| took.get(took.len() * part / 100).or(took.last()).copied().unwrap_or_default();
+            let (middle, late) = (at(50), at(99));
+            print!("  from send to {until}: p50 {middle:.1?}, p99 {late:.1?}");
+            println!(
+                "{}",
+                if promised { format!(" (< {CHAT_MAX:?}: {})", met(late < CHAT_MAX)) } else { String::new() }
+            );
         }
     }
     Ok(())

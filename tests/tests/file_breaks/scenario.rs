@@ -222,7 +222,9 @@ pub(crate) async fn twenty_deaths_and_two_changes_of_route() -> Outcome {
     for (end, route) in ends.into_iter().zip(ROUTES) {
         let told = tell(&log[from..end], &mut written);
         println!("  {:?}, {} bytes again, {} in flight at deaths", told.came, told.again, told.in_flight);
-        assert_eq!(told.came.keys().collect::<Vec<_>>(), [route], "the route that carried this part");
+        // After a death the relay may be there first, and carries it until the direct way is.
+        let carried = told.came.keys().filter(|came| route != "Direct" || *came != "Relayed");
+        assert_eq!(carried.collect::<Vec<_>>(), [route], "the route that carried this part");
         assert!(told.came[route] > FILE_BYTES as u64 / 10, "a good part of it");
         assert!(told.in_flight <= 7 * 8 * 1024 * 1024, "no more than the window is in flight");
         unsure.extend(told.unsure);

@@ -107,7 +107,16 @@ pub(crate) struct Written {
     #[serde(default)]
     pub(crate) text: String,
     #[serde(default)]
+    pub(crate) file: Option<WrittenFile>,
+    #[serde(default)]
     pub(crate) at: At,
+}
+
+/// The file that it shares.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct WrittenFile {
+    pub(crate) name: String,
+    pub(crate) size: u64,
 }
 
 /// A new group, or what is changed about one.

@@ -34,7 +34,7 @@ pub(crate) use notices::{Notices, Tone};
 pub(crate) use people::{People, is_muted};
 pub(crate) use preferences::{Key, Look, Preferences, SCALES};
 pub(crate) use previews::{Preview, Previews};
-pub(crate) use row::{Quote, Reaction, Row, Shared, text_of};
+pub(crate) use row::{Quote, Reaction, Row, Shared, text_of, text_with};
 pub(crate) use security::Security;
 pub(crate) use session::{Gate, Left, Opened, Session, Step};
 pub(crate) use timeline::{ScrollTo, Timeline};

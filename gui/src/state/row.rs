@@ -121,10 +121,15 @@ impl Row {
 
 /// The text of a message in a list; that of one that shares a file begins with the file.
 pub(crate) fn text_of(message: &Message) -> String {
-    match &message.file {
-        Some(file) if message.text.is_empty() => format!("📎 {} ({})", file.name, bytes(file.size)),
-        Some(file) => format!("📎 {} ({})\n{}", file.name, bytes(file.size), message.text),
-        None => message.text.clone(),
+    text_with(message.file.as_ref().map(|file| (file.name.as_str(), file.size)), &message.text)
+}
+
+/// The same, of the name and the bytes of the file.
+pub(crate) fn text_with(file: Option<(&str, u64)>, text: &str) -> String {
+    match file {
+        Some((name, size)) if text.is_empty() => format!("📎 {name} ({})", bytes(size)),
+        Some((name, size)) => format!("📎 {name} ({})\n{text}", bytes(size)),
+        None => text.to_owned(),
     }
 }
 

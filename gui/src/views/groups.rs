@@ -7,7 +7,7 @@ use super::chat::ChatTab;
 use super::group_members;
 use super::{Cx, rail, side_panel};
 use crate::ask::groups::{Ask, Group};
-use crate::state::{Intent, Overlay, Selection, State, is_muted};
+use crate::state::{Intent, Overlay, Selection, State, is_muted, text_with};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, RADIUS_PT, font, icons, medium};
@@ -115,9 +115,11 @@ fn line(group: &Group, state: &State) -> String {
     if let Some((line, _)) = state.groups.last.get(&group.group_id).filter(|last| last.1 > listed) {
         return line.clone();
     }
-    match group.last_message.as_ref().map(|last| (last.from.as_str(), last.mine, last.text.as_str())) {
-        Some((_, true, text)) => (tr().you_said)(text),
-        Some((from, false, text)) => format!("{from}: {text}"),
+    match &group.last_message {
+        Some(last) => {
+            let text = text_with(last.file.as_ref().map(|file| (file.name.as_str(), file.size)), &last.text);
+            if last.mine { (tr().you_said)(&text) } else { format!("{}: {text}", last.from) }
+        }
         None if !group.description.is_empty() => group.description.clone(),
         None => (tr().member_count)(group.members),
     }

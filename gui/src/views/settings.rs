@@ -17,7 +17,7 @@ use crate::theme::{card, semibold};
 use crate::widgets::{Field, PushButton, error_text, muted, switch, tailed};
 
 /// The longest files that are left at rendezvous nodes, to choose from, in bytes; 0 for none.
-const UPLOADS_BYTES: [u64; 5] = [0, 5 << 20, 10 << 20, 25 << 20, 50 << 20];
+const UPLOADS_BYTES: [u64; 5] = [0, 5_000_000, 10_000_000, 25_000_000, 50_000_000];
 
 /// What is being typed.
 #[derive(Default)]
@@ -124,7 +124,12 @@ fn files(ui: &mut Ui, typed: &mut Typed, state: &State, cx: &mut Cx) {
     }
     if let Some(bytes) = preferences.number(Key::UploadMaxBytes) {
         let words = |bytes: u64| {
-            if bytes == 0 { tr().upload_none.to_owned() } else { (tr().upload_up_to)(&text::bytes(bytes)) }
+            match bytes {
+                0 => tr().upload_none.to_owned(),
+                // As the choices are, and the peer's own.
+                whole if whole % 1_000_000 == 0 => (tr().upload_up_to)(&format!("{} MB", whole / 1_000_000)),
+                other => (tr().upload_up_to)(&text::bytes(other)),
+            }
         };
         choice(ui, tr().upload_limit, tr().upload_limit_text, &words(bytes), |ui| {
             for choice in UPLOADS_BYTES {

@@ -185,7 +185,7 @@ fn where_received_files_go_and_how_long_a_file_is_left_for_somebody_is_chosen_on
     };
     until(&mut alice, "the limit", limit);
     until(&mut alice, "the choice", |alice| alice.query_by_label("up to 10 MB").map(|node| node.click_accesskit()));
-    until(&mut alice, "the peer's limit", |_| (setting("upload_max_bytes") == 10 << 20).then_some(()));
+    until(&mut alice, "the peer's limit", |_| (setting("upload_max_bytes") == 10_000_000).then_some(()));
     until(&mut alice, "the new limit", |alice| {
         let name = "Files for people who are away: up to 10 MB";
         alice.query_by_role_and_label(Role::ComboBox, name).map(|_| ())

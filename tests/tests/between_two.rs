@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use secure_chat_node::api::{At, Contact, Event, MessageState, Status};
-use secure_chat_tests::{Persona, TestNet, become_contacts};
+use secure_chat_tests::{PASSWORD, Persona, TestNet, become_contacts};
 
 async fn two(with_node: bool) -> (TestNet, Option<secure_chat_rendezvous::RendezvousNode>, Persona, Persona) {
     let mut net = TestNet::new().unwrap();
@@ -124,6 +124,49 @@ async fn who_shares_no_presence_is_not_seen_by_a_new_contact_either() {
     sees(&mut bob, Status::Offline).await;
     alice.says("bob", "nobody sees me").await.unwrap();
     reads_unseen(&mut bob, "nobody sees me").await;
+}
+
+async fn nobody_is_seen_who_hid_before(with_node: bool) {
+    let (_net, _node, mut alice, mut bob) = two(with_node).await;
+    sees(&mut bob, Status::Online).await;
+    alice.handle().unwrap().presence_set(Status::Invisible).await.unwrap();
+    vanishes(&mut bob).await;
+    let hid = bob.clock.now();
+    // The program is ended, dies, and the account is locked.
+    alice.away().await;
+    alice.back().await.unwrap();
+    alice.says("bob", "after a restart").await.unwrap();
+    reads_unseen(&mut bob, "after a restart").await;
+    alice.killed().await;
+    alice.back().await.unwrap();
+    alice.says("bob", "after a death").await.unwrap();
+    reads_unseen(&mut bob, "after a death").await;
+    let handle = alice.handle().unwrap().clone();
+    handle.account_lock().await.unwrap();
+    handle.account_unlock(PASSWORD, None::<String>).await.unwrap();
+    alice.says("bob", "after a lock").await.unwrap();
+    reads_unseen(&mut bob, "after a lock").await;
+    assert!(alice_to(&bob).await.last_seen.is_none_or(|seen| seen.0 <= hid));
+    let settings = handle.settings_get(Some("presence".to_owned())).await.unwrap().settings;
+    assert_eq!(settings["presence"], "invisible", "and she is told so");
+    // Only when she says so is she seen again, also after the next start.
+    handle.presence_set(Status::Online).await.unwrap();
+    sees(&mut bob, Status::Online).await;
+    alice.away().await;
+    sees(&mut bob, Status::Offline).await;
+    alice.back().await.unwrap();
+    alice.says("bob", "here I am").await.unwrap();
+    sees(&mut bob, Status::Online).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_invisible_stays_so_after_a_restart_a_death_and_a_lock() {
+    nobody_is_seen_who_hid_before(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_a_rendezvous_node_show_who_hid_before() {
+    nobody_is_seen_who_hid_before(true).await;
 }
 
 async fn state_of(by: &Persona, with: &str, message: &str) -> MessageState {

@@ -16,6 +16,7 @@ use super::work::Work;
 use crate::api::{At, Event, Status};
 use crate::messaging::contact::Standing;
 use crate::messaging::limits::LOCAL_PEERS_MAX;
+use crate::messaging::settings::ChosenPresence;
 use crate::network::{NetworkEvent, PeerId, RequestError, parse_address};
 use crate::security::rules::Signal;
 
@@ -98,7 +99,7 @@ impl Open {
     /// Whether somebody is not to learn that we are here.
     pub(super) fn hides_from(&self, account: AccountId) -> bool {
         self.contacts.get(&account).is_some_and(|contact| contact.blocked)
-            || (self.status == PresenceStatus::Invisible && !self.deals_with(account))
+            || (self.settings.presence == ChosenPresence::Invisible && !self.deals_with(account))
     }
 
     /// Whether somebody is a contact, or has to do with a group of ours still.
@@ -130,7 +131,7 @@ impl Open {
         let account = known.map(|contact| contact.account);
         let hidden = match account {
             Some(account) => self.hides_from(account),
-            None => self.status == PresenceStatus::Invisible,
+            None => self.settings.presence == ChosenPresence::Invisible,
         };
         if self.homes.contains_key(&peer) || hidden || self.met.get(&peer).is_some_and(|met| met.greeted) {
             return;
@@ -301,7 +302,7 @@ impl Open {
     }
 
     pub(super) fn shown_status(&self) -> PresenceStatus {
-        if self.settings.share_presence { self.status } else { PresenceStatus::Invisible }
+        if self.settings.share_presence { self.settings.presence.status() } else { PresenceStatus::Invisible }
     }
 
     /// Says hello again to everybody who is connected, because the presence changed.

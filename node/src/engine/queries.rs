@@ -21,6 +21,7 @@ use crate::api::{
 };
 use crate::messaging::contact::Standing;
 use crate::messaging::limits::HELD_BACK_MAX;
+use crate::messaging::settings::ChosenPresence;
 use crate::network::{Address, PeerId, Status, parse_address};
 use crate::store::Table;
 
@@ -189,16 +190,25 @@ impl Open {
 
     /// `presence.set`.
     pub(super) fn set_presence(&mut self, step: &mut Step<'_>, status: api::Status) -> Result<Done, ApiError> {
-        self.status = match status {
-            api::Status::Online => PresenceStatus::Online,
-            api::Status::Away => PresenceStatus::Away,
-            api::Status::Invisible => PresenceStatus::Invisible,
+        let chosen = match status {
+            api::Status::Online => ChosenPresence::Online,
+            api::Status::Away => ChosenPresence::Away,
+            api::Status::Invisible => ChosenPresence::Invisible,
             api::Status::Offline => return Err(ApiError::invalid("status", "Choose online, away or invisible.")),
         };
+        if self.settings.presence != chosen {
+            self.settings.presence = chosen;
+            self.store_settings(step);
+        }
+        self.show_presence(step);
+        Ok(Done {})
+    }
+
+    /// Tells everybody who may know what is shown of the person now.
+    fn show_presence(&mut self, step: &mut Step<'_>) {
         let shown = self.shown_status();
         self.tell_homes(step, &Request::SetPresence(shown));
         self.say_status(step);
-        Ok(Done {})
     }
 
     pub(super) fn store_settings(&self, step: &mut Step<'_>) {
@@ -220,10 +230,8 @@ impl Open {
         if key != "window" {
             self.audit(step, "settings.changed", Severity::Info, format!("The setting {key} was changed."));
         }
-        if key == "share_presence" {
-            let shown = self.shown_status();
-            self.tell_homes(step, &Request::SetPresence(shown));
-            self.say_status(step);
+        if matches!(key, "share_presence" | "presence") {
+            self.show_presence(step);
         }
         if key == "share_addresses" {
             self.tell_addresses(step);

@@ -146,8 +146,6 @@ pub(crate) struct Open {
     pub(crate) presence: HashMap<AccountId, Presence>,
     /// What contacts told themselves, on a connection.
     pub(crate) told: HashMap<AccountId, PresenceStatus>,
-    /// What is shown to others.
-    pub(crate) status: PresenceStatus,
     /// Where this peer listens, as last seen.
     pub(crate) listening: Vec<Address>,
     pub(crate) unlocked_at: Timestamp,
@@ -318,7 +316,6 @@ impl Open {
             homes: BTreeMap::new(),
             presence: HashMap::new(),
             told: HashMap::new(),
-            status: PresenceStatus::Online,
             listening: Vec::new(),
             unlocked_at: now,
             last_activity: started,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use secure_chat_protocol::limits::{CHUNK_MIN_BYTES, MANIFEST_LEAVES_MAX};
+use secure_chat_protocol::wire::rendezvous::PresenceStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -30,6 +31,30 @@ pub enum FilePolicy {
     All,
 }
 
+/// What the person shows of themselves while the account is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChosenPresence {
+    /// There and active.
+    Online,
+    /// There, and not at hand.
+    Away,
+    /// Shown as offline.
+    Invisible,
+}
+
+impl ChosenPresence {
+    /// As rendezvous nodes are told it.
+    #[must_use]
+    pub const fn status(self) -> PresenceStatus {
+        match self {
+            Self::Online => PresenceStatus::Online,
+            Self::Away => PresenceStatus::Away,
+            Self::Invisible => PresenceStatus::Invisible,
+        }
+    }
+}
+
 /// The person's settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -42,6 +67,9 @@ pub struct Settings {
     pub typing: bool,
     /// Tells others when one is online.
     pub share_presence: bool,
+    /// What others see, until the person chooses otherwise: also after a restart, so that nobody who chose to be
+    /// invisible is seen because the program was started again.
+    pub presence: ChosenPresence,
     /// Tells rendezvous nodes and contacts the own addresses, also in invites, so that others connect directly.
     pub share_addresses: bool,
     /// Shows desktop notifications.
@@ -71,6 +99,7 @@ impl Default for Settings {
             read_receipts: true,
             typing: true,
             share_presence: true,
+            presence: ChosenPresence::Online,
             share_addresses: true,
             notifications: true,
             notification_content: false,
@@ -156,6 +185,9 @@ mod tests {
         let settings = Settings::default();
         assert!(!settings.with("typing", Value::Bool(false)).unwrap().typing);
         assert_eq!(settings.with("typing", Value::from(3)).unwrap_err().field, Some("value"));
+        let hidden = settings.with("presence", Value::from("invisible")).unwrap();
+        assert_eq!(hidden.presence, ChosenPresence::Invisible);
+        assert_eq!(settings.with("presence", Value::from("offline")).unwrap_err().field, Some("value"));
         assert_eq!(settings.with("no_such", Value::Null).unwrap_err().field, Some("key"));
         let most = settings.with("upload_max_bytes", Value::from(UPLOAD_LIMIT_BYTES)).unwrap();
         assert_eq!(most.upload_max_bytes, 134_217_728);

@@ -74,7 +74,7 @@ impl State {
             }
             Answer::Presence(status, result) => {
                 if self.toast_error(result, clock).is_some() {
-                    self.presence = Some(status);
+                    self.preferences.choose_presence(status);
                 }
             }
             Answer::Cared(care, result) => self.cared(care, result, clock, asks),

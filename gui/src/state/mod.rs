@@ -133,8 +133,6 @@ pub(crate) struct State {
     pub(crate) safety: Option<Result<SafetyNumberView, String>>,
     /// A chat request is being sent, or why it was not.
     pub(crate) requesting: Option<Result<(), String>>,
-    /// What the account shows to others.
-    pub(crate) presence: Option<secure_chat_node::api::Status>,
     /// When the person last did something, and when the node was last asked
     /// for something on their behalf, in milliseconds.
     acted_ms: u64,

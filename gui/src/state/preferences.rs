@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use secure_chat_node::api::Status;
 use serde_json::{Map, Value};
 
 use crate::notify::Detail;
@@ -27,6 +28,8 @@ pub(crate) enum Key {
     ReadReceipts,
     Typing,
     SharePresence,
+    /// What others see: online, away, or nothing.
+    Presence,
     Notifications,
     NotificationContent,
     WhoMayRequest,
@@ -58,6 +61,7 @@ impl Key {
             Self::ReadReceipts => "read_receipts",
             Self::Typing => "typing",
             Self::SharePresence => "share_presence",
+            Self::Presence => "presence",
             Self::Notifications => "notifications",
             Self::NotificationContent => "notification_content",
             Self::WhoMayRequest => "who_may_request",
@@ -140,6 +144,22 @@ impl Preferences {
         }
     }
 
+    /// What the account shows to others.
+    pub(crate) fn presence(&self) -> Status {
+        match self.word(Key::Presence) {
+            Some("away") => Status::Away,
+            Some("invisible") => Status::Invisible,
+            _ => Status::Online,
+        }
+    }
+
+    /// The node shows something else from now on, and keeps it itself.
+    pub(crate) fn choose_presence(&mut self, status: Status) {
+        if let Ok(word) = serde_json::to_value(status) {
+            let _ = self.set(Key::Presence, word);
+        }
+    }
+
     /// How large everything is; 1 is as designed.
     pub(crate) fn scale(&self) -> f32 {
         let scale = self.value(Key::Scale).and_then(Value::as_f64).unwrap_or(1.0) as f32;
@@ -196,6 +216,16 @@ mod tests {
         }
         assert_eq!(with(Key::Size, json!([0, 5])).size(), None);
         assert_eq!(with(Key::Size, json!([1280, 800])).size(), Some([1280.0, 800.0]));
+    }
+
+    #[test]
+    fn presence_is_read_as_the_node_writes_it() {
+        let mut preferences = Preferences::default();
+        for status in [Status::Invisible, Status::Away, Status::Online] {
+            preferences.choose_presence(status);
+            assert_eq!(preferences.presence(), status);
+        }
+        assert_eq!(with(Key::Presence, json!(3)).presence(), Status::Online);
     }
 
     #[test]

@@ -108,10 +108,10 @@ pub(super) fn badge(ui: &Ui, center: egui::Pos2, count: u64) {
 /// How it stands with the network, and what is shown of oneself.
 fn presence(ui: &mut Ui, state: &State, cx: &mut Cx) {
     let p = Palette::of(ui);
-    let invisible = state.presence == Some(Status::Invisible);
-    let (color, icon, words) = match (state.network.reach(), state.presence) {
-        (_, Some(Status::Invisible)) => (p.muted, Icon::EyeOff, tr().presence_invisible),
-        (_, Some(Status::Away)) => (p.warn, Icon::Moon, tr().presence_away),
+    let chosen = state.preferences.presence();
+    let (color, icon, words) = match (state.network.reach(), chosen) {
+        (_, Status::Invisible) => (p.muted, Icon::EyeOff, tr().presence_invisible),
+        (_, Status::Away) => (p.warn, Icon::Moon, tr().presence_away),
         (Reach::Registered, _) => (p.ok, Icon::Wifi, tr().reach_registered),
         (Reach::PeersOnly, _) => (p.ok, Icon::Wifi, tr().reach_peers),
         (Reach::Connecting | Reach::Unknown, _) => (p.warn, Icon::Wifi, tr().reach_connecting),
@@ -133,12 +133,15 @@ fn presence(ui: &mut Ui, state: &State, cx: &mut Cx) {
             (Status::Away, Icon::Moon, tr().presence_away),
             (Status::Invisible, Icon::EyeOff, tr().presence_invisible),
         ] {
-            let chosen = state.presence.unwrap_or(Status::Online) == status;
-            let icon = if chosen { Icon::Check } else { icon };
+            let icon = if chosen == status { Icon::Check } else { icon };
             if menu_item(ui, icon, name, false).clicked() {
                 cx.say(Intent::Presence(status));
             }
         }
     });
-    response.on_hover_text(if invisible { tr().presence_invisible_detail } else { tr().presence_hint });
+    response.on_hover_text(if chosen == Status::Invisible {
+        tr().presence_invisible_detail
+    } else {
+        tr().presence_hint
+    });
 }

@@ -3,7 +3,7 @@
 use egui::{Key, Modifiers, Role};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
-use secure_chat_node::api::{ContactState, Event};
+use secure_chat_node::api::{ContactState, Event, Status};
 use secure_chat_window::app::App;
 
 use crate::town::*;
@@ -182,4 +182,59 @@ fn the_theme_is_chosen_in_the_settings_and_kept_for_the_next_time() {
     type_into(&mut alice, Role::PasswordInput, "Password", PASSWORD);
     button(&mut alice, "Unlock");
     until(&mut alice, "the theme", |alice| (alice.ctx.theme() == egui::Theme::Light).then_some(()));
+}
+
+/// Chooses what others see, from the button on the rail.
+fn show_as(window: &mut Harness<'static, App>, status: &str) {
+    until(window, "the presence", |window| {
+        window.query_all_by_label_contains("Presence: ").next().map(|button| button.click_accesskit())
+    });
+    until(window, status, |window| {
+        window.query_by_role_and_label(Role::MenuItem, status).map(|item| item.click_accesskit())
+    });
+    window.step();
+    window.step();
+}
+
+#[test]
+fn who_chooses_to_be_invisible_is_seen_by_nobody_also_after_the_lock_until_they_choose_otherwise() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    let seen = |wanted: Status| {
+        town.wait(&bob, move |event| match event {
+            Event::PresenceChanged { username, status, .. } => (username == "alice" && status == wanted).then_some(()),
+            _ => None,
+        })
+    };
+    let status = || town.runtime.block_on(bob.contacts_list()).unwrap().contacts[0].status;
+    let mut last = status();
+    for (choice, wanted) in [("Away", Status::Away), ("Invisible", Status::Offline)] {
+        let change = seen(wanted);
+        show_as(&mut alice, choice);
+        change();
+        until_label(&mut alice, &format!("Presence: {choice}"));
+        assert_ne!(std::mem::replace(&mut last, status()), last);
+        assert_eq!(last, wanted);
+    }
+
+    // Behind the lock and out again: the choice stands, and what is said arrives with nobody seen.
+    let heard = town.wait(&bob, |event| match event {
+        Event::PresenceChanged { username, status, .. } if username == "alice" && status != Status::Offline => {
+            Some(format!("seen as {status:?}"))
+        }
+        Event::MessageReceived(message) => Some(message.text),
+        _ => None,
+    });
+    alice.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    unlock(&mut alice, PASSWORD);
+    until_label(&mut alice, "Presence: Invisible");
+    until(&mut alice, "bob", |alice| alice.query_by_role_and_label(Role::ListBoxOption, "bob").map(|row| row.click()));
+    say(&mut alice, "nobody sees me");
+    assert_eq!(heard(), "nobody sees me");
+    assert_eq!(status(), Status::Offline);
+
+    let change = seen(Status::Online);
+    show_as(&mut alice, "Online");
+    change();
+    assert_eq!(status(), Status::Online);
 }

@@ -2,7 +2,7 @@
 //! loopback TCP, each with its vault, sessions and swarm, all in this one process:
 //! so they share its processor, and the figures are of a machine under that load.
 //!
-//! Names of sections as arguments run only those: `fifty star rotation`.
+//! Names of sections as arguments run only those: `fifty half star rotation`.
 //! `MEMBERS` in the environment sets the size of the group of `rotation` (200), `RATE`
 //! the messages in a second of the others (50).
 
@@ -27,6 +27,8 @@ const LEAVE: usize = MESSAGES / 4;
 const RETURN: usize = MESSAGES * 3 / 5;
 /// Members who are away for part of it.
 const AWAY: usize = 5;
+/// The parts of a run.
+const PARTS: [&str; 3] = ["all there", "some away", "some back"];
 /// An admin lets in 40 strangers in 10 s: joins are spaced so that none is put off.
 const JOIN_EVERY: Duration = Duration::from_millis(270);
 /// Only something that is broken takes longer.
@@ -36,12 +38,17 @@ fn main() -> anyhow::Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|one| one == name);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let rate = std::env::var("RATE").ok().and_then(|text| text.parse().ok()).unwrap_or(RATE);
     if runs("fifty") {
-        runtime.block_on(chat(Shape::Mesh, "50 members, any of whom connects to any"))?;
+        runtime.block_on(chat(Shape::Mesh, "50 members, any of whom connects to any", rate))?;
+    }
+    if runs("half") {
+        // What of it is the machine's, which all 50 share.
+        runtime.block_on(chat(Shape::Mesh, "the same at half the rate", rate / 2))?;
     }
     if runs("star") {
-        runtime
-            .block_on(chat(Shape::Star, "50 members in a star: the others reach only the hub, and their mailboxes"))?;
+        let title = "50 members in a star: the others reach only the hub, and their mailboxes";
+        runtime.block_on(chat(Shape::Star, title, rate))?;
     }
     if runs("rotation") {
         let members = std::env::var("MEMBERS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
@@ -94,7 +101,7 @@ struct Said {
     online: BTreeSet<usize>,
 }
 
-async fn chat(shape: Shape, title: &str) -> anyhow::Result<()> {
+async fn chat(shape: Shape, title: &str, rate: u32) -> anyhow::Result<()> {
     println!("\n{title}");
     let mut crowd = Crowd::start(shape, MEMBERS).await?;
     let group = gather(&mut crowd, MEMBERS).await?;
@@ -104,16 +111,17 @@ async fn chat(shape: Shape, title: &str) -> anyhow::Result<()> {
         rand::seq::index::sample(&mut rng, MEMBERS - 1, AWAY).iter().map(|n| n + 1).collect();
     let staying: Vec<usize> = (0..MEMBERS).filter(|who| !leaving.contains(who)).collect();
     let mut said: BTreeMap<String, Said> = BTreeMap::new();
-    let rate = std::env::var("RATE").ok().and_then(|text| text.parse().ok()).unwrap_or(RATE);
     let every = Duration::from_secs(1) / rate;
     let began = Instant::now();
-    let mut sends = Vec::new();
+    let (mut sends, mut busy) = (Vec::new(), vec![crowd::processor()]);
     for number in 0..MESSAGES {
         tokio::time::sleep_until((began + every * u32::try_from(number)?).into()).await;
         if number == LEAVE {
+            busy.push(crowd::processor());
             crowd.leave(&leaving);
         }
         if number == RETURN {
+            busy.push(crowd::processor());
             crowd.come_back(&leaving);
         }
         let from = *staying.choose(&mut rng).context("nobody is there")?;
@@ -125,7 +133,18 @@ async fn chat(shape: Shape, title: &str) -> anyhow::Result<()> {
     for send in sends {
         send.await??;
     }
+    busy.push(crowd::processor());
     println!("{MESSAGES} messages sent in {:.1} s", began.elapsed().as_secs_f64());
+    let cores = std::thread::available_parallelism()?;
+    for ((part, count), cpu) in PARTS.iter().zip([LEAVE, RETURN - LEAVE, MESSAGES - RETURN]).zip(busy.windows(2)) {
+        let [before, after] = cpu else { continue };
+        let (spent, lasted) = (*after - *before, count as f64 / f64::from(rate));
+        println!(
+            "  processor while {part:<16} {:>6.2} of {cores} ({:.1} ms a message)",
+            spent.as_secs_f64() / lasted,
+            ms(spent) / count as f64
+        );
+    }
     // Everybody must have everything in the end, those who were away as well.
     let expected: usize = said.values().map(|_| MEMBERS - 1).sum();
     let heard = crowd.collect(expected, &said.keys().cloned().collect(), PATIENCE).await;
@@ -158,7 +177,7 @@ fn report(
     println!(
         "to the last online member         p50 {p50:>8.1}   p95 {p95:>8.1}   p99 {p99:>8.1}   most {most:>8.1} ms   (p99 to reach: 100)"
     );
-    for (part, times) in ["all there", "some away", "some back"].into_iter().zip(parts) {
+    for (part, times) in PARTS.into_iter().zip(parts) {
         let [p50, p95, p99, most] = percentiles(times);
         println!("  while {part:<26}  p50 {p50:>8.1}   p95 {p95:>8.1}   p99 {p99:>8.1}   most {most:>8.1} ms");
     }

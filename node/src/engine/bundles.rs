@@ -15,6 +15,7 @@ use super::state::{Open, rng};
 use super::step::Step;
 use super::work::Work;
 use crate::api::Event;
+use crate::messaging::contact::Contact;
 use crate::network::{Address, parse_rendezvous};
 
 impl Open {
@@ -180,7 +181,8 @@ impl Open {
     /// Whether a contact's identity has signed another record under the number of the one that is known; that is told.
     pub(super) fn has_forked(&mut self, step: &mut Step<'_>, record: &Record) -> bool {
         let account = record.account_id();
-        let known = self.contacts.get(&account).and_then(|contact| contact.record());
+        let known = self.contacts.get(&account).filter(|contact| !contact.has(record));
+        let known = known.and_then(Contact::record);
         if !known.is_some_and(|known| record.compared_with(&known) == Succession::Forked) {
             return false;
         }

@@ -10,6 +10,7 @@ use secure_chat_protocol::wire::peer::{Hello, PeerRequest, PeerResponse};
 use secure_chat_protocol::wire::rendezvous::{PresenceStatus, Request};
 
 use super::audit::Severity;
+use super::groups::GoesOn;
 use super::state::Open;
 use super::step::Step;
 use super::work::Work;
@@ -53,12 +54,11 @@ impl Open {
                 self.local.remove(&peer);
             }
             NetworkEvent::Inbound { peer, request, responder } => self.inbound(step, peer, request, responder),
-            NetworkEvent::Gossip { topic, data, forwarder, id } => {
-                let goes_on = self.gossiped(step, &topic, &data);
-                if goes_on {
-                    self.net.pass_on(id, forwarder);
-                }
-            }
+            NetworkEvent::Gossip { topic, data, forwarder, id } => match self.gossiped(step, &topic, &data) {
+                GoesOn::Nowhere => {}
+                GoesOn::ToEach(topics) => self.net.pass_on_to(topics, data),
+                GoesOn::ToMesh => self.net.pass_on(id, forwarder),
+            },
             NetworkEvent::Stream { peer, stream } => self.serve_files(step, peer, stream),
             NetworkEvent::Push { node, push } => self.pushed(step, node, push),
             NetworkEvent::RendezvousConnected { node } => self.home_connected(step, node),
@@ -91,6 +91,9 @@ impl Open {
             }
             self.tell_presence(step, account, before);
             step.deliver.insert(account);
+            if self.meets_in_group(account) {
+                self.seek_neighbours_soon();
+            }
         }
         self.files.peer_left(&peer);
         self.tell_network(step);

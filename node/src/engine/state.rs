@@ -160,6 +160,9 @@ pub(crate) struct Open {
     pub(crate) due: Instant,
     pub(crate) next_maintenance: Instant,
     pub(crate) next_connect: Instant,
+    /// When neighbours in groups are sought next, and how long after that.
+    pub(crate) next_seek: Instant,
+    pub(crate) seek_pause: Duration,
     pub(crate) next_traffic: Instant,
     pub(crate) last_typing: HashMap<AccountId, Instant>,
     /// When the work of a step that could not be stored begins again.
@@ -327,6 +330,8 @@ impl Open {
             due,
             next_maintenance: due,
             next_connect: due,
+            next_seek: due,
+            seek_pause: Duration::from_millis(crate::messaging::limits::SEEK_FIRST_MS),
             next_traffic: due,
             last_typing: HashMap::new(),
             recover_at: None,

@@ -36,6 +36,10 @@ impl Open {
         if self.next_connect <= now {
             self.next_connect = now + Duration::from_millis(CONNECT_EVERY_MS);
             self.seek_contacts(step);
+        }
+        if self.next_seek <= now {
+            self.next_seek = now + self.seek_pause;
+            self.seek_pause = self.seek_pause.saturating_mul(2).min(Duration::from_millis(CONNECT_EVERY_MS));
             self.seek_all_neighbours(step);
         }
         if self.next_maintenance <= now {
@@ -64,7 +68,8 @@ impl Open {
             self.lanes.values().flat_map(|lane| [lane.receipts_at, lane.not_before, lane.deposit_not_before]).flatten();
         let homes = self.homes.values().filter_map(|home| home.retry_at);
         let waits = lanes.chain(homes).chain(self.recover_at).filter(|at| *at > now);
-        let first = waits.chain([self.next_maintenance, self.next_connect]).chain(self.files.next()).min();
+        let first =
+            waits.chain([self.next_maintenance, self.next_connect, self.next_seek]).chain(self.files.next()).min();
         if let Some(first) = first {
             self.wake_at(first);
         }

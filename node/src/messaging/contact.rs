@@ -196,8 +196,17 @@ impl Contact {
         }
     }
 
+    /// Whether this is the record that is known already. (To decode that one checks its signatures.)
+    #[must_use]
+    pub fn has(&self, record: &Record) -> bool {
+        self.record.0 == record.encoded()
+    }
+
     /// Takes over what a newer verified record of theirs says. Says whether it was newer.
     pub fn learn(&mut self, record: &Record) -> bool {
+        if self.has(record) {
+            return false;
+        }
         let known = self.record().map_or(0, |known| known.seq());
         if record.account_id() != self.account || record.seq() <= known {
             return false;

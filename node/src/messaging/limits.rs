@@ -105,6 +105,9 @@ pub const TRAFFIC_POINTS_MAX: usize = 720;
 pub const MAINTENANCE_EVERY_MS: u64 = 10 * 60 * SECOND_MS;
 /// Contacts that nobody has seen are tried again this often, a few at a time.
 pub const CONNECT_EVERY_MS: u64 = 60 * SECOND_MS;
+/// After a member of a group went, neighbours are sought after this time, then after twice as
+/// long each time, up to [`CONNECT_EVERY_MS`]: whoever was cut off may be back in a moment.
+pub const SEEK_FIRST_MS: u64 = 2 * SECOND_MS;
 /// Contacts tried together.
 pub const CONNECT_AT_ONCE_MAX: usize = 16;
 /// Longest encoded record of the vault that messaging writes, in bytes.

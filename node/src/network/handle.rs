@@ -71,6 +71,7 @@ pub(super) enum Command {
     Publish { topic: String, data: Vec<u8>, reply: oneshot::Sender<Result<(), GossipError>> },
     GossipWith { ticket: u64, peers: HashSet<PeerId> },
     PassOn { id: GossipId, forwarder: PeerId },
+    PassOnTo { topics: Vec<String>, data: Vec<u8> },
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -357,7 +358,17 @@ impl NetworkHandle {
     /// remembered, or that comes while the network is very busy, is not passed on.
     pub fn pass_on(&self, id: GossipId, forwarder: PeerId) {
         // Nobody relies on it: who lacks a message asks for it.
-        let _ = self.commands.try_send(Command::PassOn { id, forwarder });
+        if self.plug.passes() {
+            let _ = self.commands.try_send(Command::PassOn { id, forwarder });
+        }
+    }
+
+    /// Passes a gossip message on by other topics. One that nobody listens to, or that comes while
+    /// the network is very busy, is not passed on.
+    pub fn pass_on_to(&self, topics: Vec<String>, data: Vec<u8>) {
+        if self.plug.passes() {
+            let _ = self.commands.try_send(Command::PassOnTo { topics, data });
+        }
     }
 
     /// Says goodbye to all peers and stops. When this returns, nothing listens any more.

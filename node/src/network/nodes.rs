@@ -132,6 +132,14 @@ impl Task {
         gossip.report_message_validation_result(&id.0, &forwarder.0, gossipsub::MessageAcceptance::Accept);
     }
 
+    pub(super) fn pass_on_to(&mut self, topics: Vec<String>, data: &[u8]) {
+        for topic in topics {
+            if let Err(error) = self.publish(&topic, data.to_vec()) {
+                tracing::debug!(%error, "a gossip message was not passed on");
+            }
+        }
+    }
+
     pub(super) fn publish(&mut self, topic: &str, data: Vec<u8>) -> Result<(), GossipError> {
         use gossipsub::PublishError;
         match self.swarm.behaviour_mut().gossip.router.publish(gossipsub::IdentTopic::new(topic), data) {

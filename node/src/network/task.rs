@@ -178,6 +178,7 @@ impl Task {
             Command::Publish { topic, data, reply } => drop(reply.send(self.publish(&topic, data))),
             Command::GossipWith { ticket, peers } => self.gossip_with(ticket, peers),
             Command::PassOn { id, forwarder } => self.pass_on(&id, forwarder),
+            Command::PassOnTo { topics, data } => self.pass_on_to(topics, &data),
             Command::Shutdown(reply) => self.stopping = Some(reply),
         }
     }

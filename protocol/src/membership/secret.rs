@@ -7,12 +7,22 @@ use crate::crypto::aead::{self, TAG_BYTES, XNONCE_BYTES};
 use crate::crypto::kdf;
 use crate::crypto::secret::Secret;
 use crate::group_log::LogKeys;
+use crate::id::AccountId;
 use crate::limits::GROUP_GOSSIP_MAX_BYTES;
 use crate::wire::codec::Fixed;
 
 /// Sealed messages are padded to multiples of this many bytes: whose heads are
 /// many must not be told from the size.
 const SEALED_STEP_BYTES: usize = 512;
+
+fn hex(bytes: &Secret<32>) -> String {
+    use std::fmt::Write as _;
+    bytes.expose().iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
 
 /// What only the members of one roster know.
 #[derive(PartialEq, Eq)]
@@ -50,13 +60,14 @@ impl GroupSecret {
     /// The gossip topic: random to outsiders.
     #[must_use]
     pub fn topic(&self) -> String {
-        use std::fmt::Write as _;
-        let mut topic = String::with_capacity(64);
-        for byte in self.derive("group/topic").expose() {
-            // Writing to a string can't fail.
-            let _ = write!(topic, "{byte:02x}");
-        }
-        topic
+        hex(&self.derive("group/topic"))
+    }
+
+    /// The gossip topic of one member alone, on which they are told what did not reach them:
+    /// `HMAC(group secret, L(group/topic-of) || account id)`, in hexadecimal.
+    #[must_use]
+    pub fn topic_of(&self, member: &AccountId) -> String {
+        hex(&kdf::hmac_sha256(self.0.expose(), &[&kdf::label("group/topic-of"), member.as_ref()]))
     }
 
     /// The names and capabilities of the log at the rendezvous nodes.

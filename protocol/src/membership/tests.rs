@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -365,6 +367,10 @@ fn a_secret_says_nothing_to_outsiders_and_opens_for_members() {
     assert_eq!(secret.open(&sealed).as_deref(), Some(b"message".as_slice()));
     assert_eq!(other.open(&sealed), None);
     assert!(secret.topic() != other.topic() && secret.log_keys().log_id() != other.log_keys().log_id());
+    let (alice, bob) = (AccountId([1; 32]), AccountId([2; 32]));
+    let topics = [secret.topic(), secret.topic_of(&alice), secret.topic_of(&bob), other.topic_of(&alice)];
+    assert_eq!(topics.iter().collect::<BTreeSet<_>>().len(), topics.len(), "nobody listens for another");
+    assert_eq!(topics[1], secret.topic_of(&alice));
     assert_eq!(sealed.len(), secret.seal(&[0; 300], &mut rng).len(), "sizes are padded");
 }
 

@@ -305,14 +305,13 @@ impl PassOn {
         Self::To(unreached.iter().map(short).collect())
     }
 
-    /// Whether somebody who is connected to these members passes it on.
-    pub fn concerns<'a>(&self, connected: impl IntoIterator<Item = &'a AccountId>) -> bool {
-        match self {
+    /// Of these, who are connected to whoever received it, those to whom they pass it on.
+    pub fn concerned<'a>(&self, connected: impl IntoIterator<Item = &'a AccountId>) -> Vec<&'a AccountId> {
+        let named = |account: &&AccountId| match self {
             Self::All => true,
-            Self::To(unreached) => {
-                !unreached.is_empty() && connected.into_iter().any(|account| unreached.contains(&short(account)))
-            }
-        }
+            Self::To(unreached) => unreached.contains(&short(account)),
+        };
+        connected.into_iter().filter(named).collect()
     }
 }
 
@@ -467,6 +466,16 @@ mod tests {
             assert!(GroupInvite::parse(std::str::from_utf8(&changed).unwrap()).is_err(), "character {at}");
         }
         assert_eq!(GroupInvite::parse("secure-chat:abc"), Err(GroupInviteError::NotAnInvite));
+    }
+
+    #[test]
+    fn what_is_published_goes_on_to_those_alone_whom_its_author_did_not_reach() {
+        let [near, far, away] = [1, 2, 3].map(|name| AccountId([name; 32]));
+        let connected = [near, far];
+        assert_eq!(PassOn::to(&[far, away]).concerned(&connected), [&far]);
+        assert!(PassOn::to(&[]).concerned(&connected).is_empty());
+        let many: Vec<AccountId> = (0..=GROUP_UNREACHED_MAX).map(|name| AccountId([name as u8 + 10; 32])).collect();
+        assert_eq!(PassOn::to(&many).concerned(&connected), [&near, &far], "too many to be named");
     }
 
     #[test]

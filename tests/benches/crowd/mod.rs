@@ -67,6 +67,15 @@ pub(crate) fn memory_mib() -> f64 {
     kib.unwrap_or(f64::NAN) / 1024.0
 }
 
+/// Time of processors that this process has taken.
+pub(crate) fn processor() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    // The 14th and 15th field, in ticks of which each second has a hundred (proc(5)).
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
 /// Starts a peer and passes on what it hears.
 async fn run(
     who: usize,

@@ -26,14 +26,16 @@ use crate::engine::work::Work;
 use crate::messaging::group::{GroupRow, Progress};
 use crate::messaging::limits::{
     GROUP_ASK_AGAIN_MS, GROUP_ASK_IN_TURN, GROUP_ASK_PATIENCE_MS, GROUP_NEIGHBOURS, GROUP_NUMBER_MAX,
-    GROUP_SUBSCRIBED_AFTER_MS, GROUP_SYNC_APART_MS, GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS,
+    GROUP_SUBSCRIBED_AFTER_MS, GROUP_SYNC_APART_MS, GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS, SEEK_FIRST_MS,
 };
 use crate::network::RequestError;
 use crate::store::Table;
 
-/// Topics that are listened to for one group: of the newest secrets, since not
-/// everybody has the newest at the same time.
+/// Topics of all members that are listened to for one group: of the newest secrets, since
+/// not everybody has the newest at the same time.
 const TOPICS_PER_GROUP: usize = 3;
+/// To so many members something is passed on one by one; for more there is the mesh.
+const PASSED_ON_EACH_MAX: usize = 8;
 /// Rows that one sweep takes out.
 const SWEEP_ROWS: usize = 2_000;
 /// Messages of one author in one answer that are not by them, or not messages, before the
@@ -44,6 +46,16 @@ fn secrets(row: &GroupRow) -> impl Iterator<Item = GroupSecret> {
     row.secrets.iter().rev().map(|kept| GroupSecret::from_wire(kept.secret.secret))
 }
 
+/// Where something that was published goes on to from here.
+pub(in crate::engine) enum GoesOn {
+    /// Its author reached all whom we could reach.
+    Nowhere,
+    /// To a few members alone, by their topics: others would have it twice.
+    ToEach(Vec<String>),
+    /// To the neighbours of the mesh.
+    ToMesh,
+}
+
 impl Open {
     /// Listens to the topics of all groups, and to no others.
     pub(in crate::engine) fn follow_topics(&mut self, step: &mut Step<'_>) {
@@ -51,8 +63,9 @@ impl Open {
         let joined = self.groups.values().filter(|held| held.is_joined());
         let wanted: std::collections::HashMap<String, GroupId> = joined
             .flat_map(|held| {
-                let current = held.secret().into_iter();
-                current.chain(secrets(&held.row).take(TOPICS_PER_GROUP)).map(|secret| (secret.topic(), held.row.group))
+                let (current, mine) = (held.secret(), held.secret().map(|secret| secret.topic_of(&self.me)));
+                let secrets = current.into_iter().chain(secrets(&held.row).take(TOPICS_PER_GROUP));
+                secrets.map(|secret| secret.topic()).chain(mine).map(|topic| (topic, held.row.group))
             })
             .collect();
         let old: Vec<String> = self.topics.keys().filter(|topic| !wanted.contains_key(*topic)).cloned().collect();
@@ -106,14 +119,22 @@ impl Open {
         });
     }
 
-    /// Something came on a topic. Says whether there may be members who have it from us alone.
-    pub(in crate::engine) fn gossiped(&mut self, step: &mut Step<'_>, topic: &str, sealed: &[u8]) -> bool {
-        let Some(group) = self.topics.get(topic).copied() else { return false };
-        let Some(held) = self.groups.get(&group) else { return false };
-        let opened = secrets(&held.row).find_map(|secret| secret.open(sealed));
-        let Some(Ok(gossip)) = opened.map(|opened| GroupGossip::decode(&opened)) else { return false };
+    /// Something came on a topic. Says where it goes on to: there may be members who have it from us alone.
+    pub(in crate::engine) fn gossiped(&mut self, step: &mut Step<'_>, topic: &str, sealed: &[u8]) -> GoesOn {
+        let Some(group) = self.topics.get(topic).copied() else { return GoesOn::Nowhere };
+        let Some(held) = self.groups.get(&group) else { return GoesOn::Nowhere };
+        let opened = secrets(&held.row).find_map(|secret| Some((secret.open(sealed)?, secret)));
+        let Some((opened, secret)) = opened else { return GoesOn::Nowhere };
+        let Ok(gossip) = GroupGossip::decode(&opened) else { return GoesOn::Nowhere };
         self.group_message(step, group, &gossip.message.0, None);
-        gossip.pass_on.concerns(self.connected_since(Duration::ZERO))
+        let concerned = gossip.pass_on.concerned(self.connected_since(Duration::ZERO));
+        match concerned.len() {
+            0 => GoesOn::Nowhere,
+            1..=PASSED_ON_EACH_MAX => {
+                GoesOn::ToEach(concerned.into_iter().map(|account| secret.topic_of(account)).collect())
+            }
+            _ => GoesOn::ToMesh,
+        }
     }
 
     /// Asks a member for what is missing here, unless others are asked already and have
@@ -463,6 +484,13 @@ impl Open {
                 step.chains.insert((group, author));
             }
         }
+    }
+
+    /// Somebody went with whom we share a group: soon others are sought, or they once more.
+    pub(in crate::engine) fn seek_neighbours_soon(&mut self) {
+        self.seek_pause = Duration::from_millis(SEEK_FIRST_MS);
+        self.next_seek = self.next_seek.min(Instant::now() + self.seek_pause);
+        self.wake_at(self.next_seek);
     }
 
     pub(in crate::engine) fn seek_all_neighbours(&mut self, step: &mut Step<'_>) {

@@ -29,6 +29,7 @@ mod views;
 mod writing;
 
 pub(crate) use self::directory::ListedGroup;
+pub(in crate::engine) use self::exchange::GoesOn;
 pub(crate) use self::log::LogPage;
 pub(crate) use self::naming::Naming;
 pub(crate) use self::writing::Appended;

@@ -62,7 +62,7 @@ impl State {
                 let first = self.preferences == Preferences::default();
                 self.preferences = Preferences::new(values);
                 self.preferences_changed = true;
-                if first && self.chat.selection == Selection::None {
+                if first && !self.tab_chosen && self.chat.selection == Selection::None {
                     self.tab = self.preferences.tab().unwrap_or_default();
                 }
             }

@@ -37,6 +37,8 @@ pub(crate) enum Overlay {
         name: String,
         risky: bool,
     },
+    /// Any emoji as a reaction to the message with this id.
+    React(String),
     /// A new group, or the settings of one.
     EditGroup(Option<String>),
     /// Public groups.

@@ -151,6 +151,7 @@ impl State {
 
     fn go(&mut self, tab: Tab, clock: Clock, asks: &mut Vec<Ask>) {
         self.swap_selection(tab, clock, asks);
+        self.tab_chosen = true;
         if self.tab != tab {
             self.tab = tab;
             self.set(Key::Tab, tab.name().into(), asks);

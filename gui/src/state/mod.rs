@@ -114,6 +114,8 @@ impl Tab {
 pub(crate) struct State {
     pub(crate) session: Session,
     pub(crate) tab: Tab,
+    /// The person went to a tab: that which was open last, which the settings name, no longer matters.
+    tab_chosen: bool,
     pub(crate) people: People,
     pub(crate) chat: Chat,
     pub(crate) groups: Groups,

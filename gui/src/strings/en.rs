@@ -225,6 +225,7 @@ strings! {
     not_delivered: Text = "Not delivered";
     retry: Text = "Retry";
     react: Text = "React";
+    react_more: Text = "React with another emoji";
     react_with: fn(&str) -> String = |name| format!("React with {name}");
     reaction: fn(&str, usize) -> String = |emoji, n| format!("{emoji} {n}");
     reply: Text = "Reply";

@@ -16,7 +16,9 @@ use crate::state::{Confirm, Intent, Overlay, State, Tone};
 use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, SMALL_PT, medium};
-use crate::widgets::{Field, PushButton, avatar, busy_dots, dialog, error_text, lines, muted, qr_code, sign, tailed};
+use crate::widgets::{
+    EmojiPicker, Field, PushButton, avatar, busy_dots, dialog, error_text, lines, muted, qr_code, sign, tailed,
+};
 
 /// What the dialogs remember.
 #[derive(Default)]
@@ -28,6 +30,7 @@ pub(super) struct Dialogs {
     share: ShareDialog,
     care: CareDialog,
     group: GroupDialog,
+    emoji: EmojiPicker,
     open: Option<Overlay>,
 }
 
@@ -62,6 +65,9 @@ impl Dialogs {
             Overlay::Link(link) => dialog(&ctx, tr().link_title, 480.0, |ui| link_question(ui, link, cx)),
             Overlay::Notices => dialog(&ctx, tr().notices, 460.0, |ui| notices(ui, state, cx)),
             Overlay::Diagnostics(text) => dialog(&ctx, tr().diagnostics, 620.0, |ui| diagnostics(ui, text, cx)),
+            Overlay::React(message_id) => {
+                dialog(&ctx, tr().react, EmojiPicker::WIDTH_PT, |ui| react(ui, &mut self.emoji, message_id, cx))
+            }
             Overlay::Shortcuts => dialog(&ctx, tr().shortcuts, 420.0, shortcuts::table),
             Overlay::Confirm(confirm) => {
                 dialog(&ctx, confirm_title(confirm), 440.0, |ui| question(ui, confirm, first, cx))
@@ -164,6 +170,14 @@ impl Dialogs {
         for user in found {
             online_row(ui, user, state, cx);
         }
+    }
+}
+
+/// A reaction that is none of the usual ones.
+fn react(ui: &mut Ui, picker: &mut EmojiPicker, message_id: &str, cx: &mut Cx) {
+    if let Some(emoji) = picker.show(ui) {
+        cx.say(messages::Ask::React { message_id: message_id.to_owned(), emoji: emoji.to_owned() });
+        cx.focus_composer = true;
     }
 }
 

@@ -11,17 +11,26 @@ use crate::theme::{Palette, TARGET_PT, font};
 #[derive(Debug, Default)]
 pub(crate) struct EmojiPicker {
     query: String,
+    /// The pass in which it was shown last: after a gap it has been opened anew.
+    shown_in: u64,
 }
 
 impl EmojiPicker {
     const COLUMNS: usize = 8;
+    /// What it needs, in points.
+    pub(crate) const WIDTH_PT: f32 = Self::COLUMNS as f32 * (TARGET_PT + 2.0) + 12.0;
 
     /// Shows the picker; returns what was chosen.
     pub(crate) fn show(&mut self, ui: &mut Ui) -> Option<&'static str> {
         let mut chosen = None;
-        ui.set_width(Self::COLUMNS as f32 * (TARGET_PT + 2.0) + 12.0);
+        ui.set_width(Self::WIDTH_PT);
         let search = Field::new(tr().emoji_search).hint(tr().emoji_search).bare().show(ui, &mut self.query);
-        if ui.memory(|memory| memory.focused().is_none()) {
+        // Enter takes the keyboard away from the field: asked for before it is given back.
+        let entered = search.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+        // Opened by the keyboard, that is still on the button.
+        let pass = ui.ctx().cumulative_pass_nr();
+        let opened = std::mem::replace(&mut self.shown_in, pass) + 1 < pass;
+        if opened || ui.memory(|memory| memory.focused().is_none()) {
             search.request_focus();
         }
         let query = self.query.trim().to_lowercase();
@@ -30,7 +39,7 @@ impl EmojiPicker {
             muted(ui, tr().emoji_none);
         }
         // Enter takes the first that was found.
-        if search.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter)) && !query.is_empty() {
+        if entered && !query.is_empty() {
             chosen = found.first().map(|(emoji, _)| *emoji);
         }
         ScrollArea::vertical().max_height(248.0).auto_shrink([false, true]).show(ui, |ui| {

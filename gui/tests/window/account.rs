@@ -249,3 +249,128 @@ fn the_person_says_that_only_people_with_an_invite_may_ask() {
         alice.query_by_role_and_label(Role::ComboBox, "Chat requests: with my invite only").map(|_| ())
     });
 }
+
+/// Exports the log in this format; says what the file holds, and how many entries the window told.
+fn export_as(alice: &mut Harness<'static, App>, format: &str, path: &std::path::Path) -> (String, usize) {
+    until(alice, format, |alice| alice.query_by_label(format).map(|choice| choice.click_accesskit()));
+    let suggested = format!("secure-chat-log.{}", format.to_lowercase());
+    until(alice, "a name that fits the format", |alice| {
+        let path = alice.query_by_role_and_label(Role::TextInput, "Path of the file")?.value()?;
+        path.ends_with(&suggested).then_some(())
+    });
+    retype(alice, "Path of the file", &path.display().to_string());
+    press(alice, "Export");
+    let told = until(alice, "where it was written", |alice| {
+        let ending = format!("written to {}", path.display());
+        alice.query_all_by_label_contains(&ending).next()?.value()
+    });
+    let (entries, _) = told.split_once(' ').unwrap();
+    (std::fs::read_to_string(path).unwrap(), entries.parse().unwrap())
+}
+
+/// The fields of one line of quoted values.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut quoted) = (vec![String::new()], false);
+    for letter in line.chars() {
+        match letter {
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            letter => fields.last_mut().unwrap().push(letter),
+        }
+    }
+    assert!(!quoted, "a quote that does not end: {line}");
+    fields
+}
+
+#[test]
+fn the_log_is_exported_for_other_programs_and_the_window_says_where_it_lies() {
+    let town = Town::new();
+    let (mut alice, _bob) = alice_and_bob(&town);
+    let behind = town.behind("alice");
+    tab(&mut alice, "Security");
+    let (json, told) = export_as(&mut alice, "JSON", &town.folders.path().join("log.json"));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let entries = json["entries"].as_array().unwrap();
+    assert_eq!((entries.len(), json["count"].as_u64()), (told, Some(told as u64)));
+    let kinds: Vec<&str> = entries.iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"account.created") && kinds.contains(&"audit.exported"), "{kinds:?}");
+
+    let (csv, told) = export_as(&mut alice, "CSV", &town.folders.path().join("log.csv"));
+    let rows: Vec<Vec<String>> = csv.lines().map(fields).collect();
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()), "every line has the same columns");
+    let numbered: Vec<&Vec<String>> = rows.iter().filter(|row| row[0].parse::<u64>().is_ok()).collect();
+    assert_eq!(numbered.len(), told);
+    let none = || None::<String>;
+    let log = behind.security_audit_log(None, Some(500), none(), none(), None, None, none());
+    let log = town.runtime.block_on(log).unwrap().entries;
+    for entry in entries {
+        let seq = entry["seq"].as_u64().unwrap();
+        let kept = log.iter().find(|kept| kept.seq == seq).unwrap();
+        assert_eq!(entry["detail"].as_str().unwrap(), kept.detail);
+        assert!(numbered.iter().any(|row| row[0] == seq.to_string() && row.contains(&kept.kind)), "{seq}");
+    }
+
+    // What is there is not written over, and the reason stands where the path is.
+    press(&mut alice, "Export");
+    until_label_contains(&mut alice, "There is a file of this name already");
+}
+
+#[test]
+fn the_vault_gets_new_keys_and_to_the_other_side_one_is_who_one_was() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    say(&mut alice, "before the new keys");
+    let number = || town.runtime.block_on(bob.contacts_safety_number("alice")).unwrap().number;
+    let before = number();
+    // Nothing but what is said from here on: neither other keys nor another session.
+    let heard = town.wait(&bob, |event| match &event {
+        Event::MessageReceived(message) => (message.text == "after the new keys").then(|| message.text.clone()),
+        Event::ContactKeyChanged { .. } | Event::SecurityAlert { .. } => Some(format!("{event:?}")),
+        _ => None,
+    });
+    let key_file = |folder: &std::path::Path| {
+        let mut accounts = std::fs::read_dir(folder.join("alice").join("accounts")).unwrap();
+        std::fs::read(accounts.next().unwrap().unwrap().path().join("vault.key")).unwrap()
+    };
+    let sealed = key_file(town.folders.path());
+
+    tab(&mut alice, "Profile");
+    press(&mut alice, "New vault keys");
+    until_label_contains(&mut alice, "sealed anew under fresh keys");
+    assert!(is_held_back(&alice, "New vault keys"), "not before the password was typed");
+    type_into(&mut alice, Role::PasswordInput, "Password", "Not-the-password-1-at-all");
+    press(&mut alice, "New vault keys");
+    until_label_contains(&mut alice, "assword is wrong");
+    assert_eq!(key_file(town.folders.path()), sealed, "a wrong password changes nothing");
+    until(&mut alice, "the password", |alice| {
+        alice.query_by_role_and_label(Role::PasswordInput, "Password").map(|node| node.focus())
+    });
+    alice.step();
+    alice.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    alice.step();
+    type_into(&mut alice, Role::PasswordInput, "Password", PASSWORD);
+    press(&mut alice, "New vault keys");
+    until_label(&mut alice, "The vault has new keys");
+    assert_ne!(key_file(town.folders.path()), sealed);
+
+    // The dialog goes first: what is below it can't be pressed before.
+    until(&mut alice, "the end of the dialog", |alice| {
+        alice.query_by_role(Role::PasswordInput).is_none().then_some(())
+    });
+    tab(&mut alice, "Chat");
+    // The vault was closed for it, and nothing of it was on the screen.
+    until(&mut alice, "bob", |alice| alice.query_by_role_and_label(Role::ListBoxOption, "bob").map(|row| row.click()));
+    until_label_contains(&mut alice, "before the new keys");
+    say(&mut alice, "after the new keys");
+    assert_eq!(heard(), "after the new keys");
+    assert_eq!(number(), before, "the safety number is what it was");
+    // The password still opens it.
+    alice.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    unlock(&mut alice, PASSWORD);
+}
+
+/// Whether the last button of this name can't be pressed yet.
+fn is_held_back(window: &Harness<'static, App>, name: &str) -> bool {
+    let button = window.query_all_by_role_and_label(Role::Button, name).last();
+    button.is_some_and(|button| button.accesskit_node().is_disabled())
+}

@@ -2,7 +2,7 @@
 
 use egui::{Key, Modifiers, Role};
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable as _;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use secure_chat_node::api::Event;
 use secure_chat_node::engine::Node;
 use secure_chat_window::app::App;
@@ -188,4 +188,69 @@ fn what_was_written_is_changed_answered_given_an_emoji_and_taken_back() {
     button(&mut alice, "Delete for everyone");
     gone();
     until_label(&mut alice, "This message was deleted");
+}
+
+#[test]
+fn an_emoji_is_found_by_name_without_a_mouse_and_any_of_them_is_a_reaction() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    let received = town.wait(&bob, |event| match event {
+        Event::MessageReceived(message) => Some(message.text),
+        _ => None,
+    });
+    type_into(&mut alice, Role::MultilineTextInput, "Write a message", "we fly ");
+    until(&mut alice, "the picker's button", |alice| {
+        alice.query_by_role_and_label(Role::Button, "Emoji").map(|button| button.focus())
+    });
+    alice.step();
+    let typed = |alice: &mut Harness<'static, App>, name: &str| {
+        // The search has the keyboard at once.
+        until(alice, "the search", |alice| {
+            let field = alice.query_by_role_and_label(Role::TextInput, "Search emoji")?;
+            field.accesskit_node().is_focused().then_some(())
+        });
+        alice.event(egui::Event::Text(name.to_owned()));
+        alice.step();
+        alice.step();
+        alice.key_press(Key::Enter);
+        until(alice, "the end of the search", |alice| {
+            alice.query_by_role_and_label(Role::TextInput, "Search emoji").is_none().then_some(())
+        });
+    };
+    alice.key_press(Key::Enter);
+    alice.step();
+    typed(&mut alice, "rocket");
+    // The keyboard is where one writes again, and what was searched was not sent.
+    until(&mut alice, "the composer", |alice| {
+        let composer = alice.query_by_role(Role::MultilineTextInput)?;
+        (composer.accesskit_node().is_focused() && composer.value().as_deref() == Some("we fly 🚀")).then_some(())
+    });
+    alice.key_press(Key::Enter);
+    alice.step();
+    assert_eq!(received(), "we fly 🚀");
+
+    let reacted = town.wait(&bob, |event| match event {
+        Event::MessageReaction(message) => Some(message.reactions.into_keys().collect()),
+        _ => None,
+    });
+    let message = town.runtime.block_on(bob.messages_send("alice", "who feeds the animals?", None)).unwrap();
+    until(&mut alice, "the message", |alice| {
+        let row = |label: &String| label.ends_with("who feeds the animals?");
+        let mut rows = alice.query_all_by_role(Role::ListItem);
+        let bubble = rows.find(|node| node.accesskit_node().label().as_ref().is_some_and(row))?;
+        bubble.focus();
+        Some(())
+    });
+    alice.step();
+    alice.key_press(Key::Enter);
+    alice.step();
+    press(&mut alice, "React with another emoji");
+    typed(&mut alice, "cat");
+    let reacted: Vec<String> = reacted();
+    assert_eq!(reacted, ["🐱"]);
+    until_label(&mut alice, "🐱 1");
+    let page = bob.messages_history("alice", None::<String>, None::<String>, None::<String>, None::<u32>);
+    let page = town.runtime.block_on(page).unwrap();
+    let kept = page.messages.into_iter().find(|kept| kept.message_id == message.message_id).unwrap();
+    assert_eq!(kept.reactions.len(), 1);
 }

@@ -13,7 +13,7 @@ use crate::strings::tr;
 use crate::text;
 use crate::theme::{Palette, icons};
 use crate::views::Cx;
-use crate::widgets::{emoji_button, focus_ring, menu_item};
+use crate::widgets::{emoji_button, focus_ring, icon_button, menu_item};
 
 impl MessageRow<'_> {
     /// Quick actions beside the bubble that the pointer is on.
@@ -76,7 +76,7 @@ impl MessageRow<'_> {
 
     fn menu_rows(&self, ui: &mut Ui, cx: &mut Cx) {
         let row = self.row;
-        ui.set_min_width(236.0);
+        ui.set_min_width(264.0);
         ui.spacing_mut().item_spacing = vec2(0.0, 2.0);
         let named = !row.id.is_empty();
         if named && !row.deleted {
@@ -88,6 +88,10 @@ impl MessageRow<'_> {
                         self.react(if mine { "" } else { emoji }, cx);
                         ui.close();
                     }
+                }
+                if icon_button(ui, Icon::Plus, tr().react_more).clicked() {
+                    cx.say(Intent::Show(Overlay::React(row.id.clone())));
+                    ui.close();
                 }
             });
             if menu_item(ui, Icon::Reply, tr().reply, false).clicked() {

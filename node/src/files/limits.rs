@@ -41,6 +41,8 @@ pub const STREAM_IDLE_MAX: Duration = Duration::from_secs(120);
 /// What was written goes to the disk each time after so many bytes, and no more than twice that ever waits to:
 /// the vault's commits, and with them chat, wait behind what a file system has to write before them.
 pub const SYNC_EVERY_BYTES: u64 = 2 * 1024 * 1024;
+/// A received file of more bytes is left to the disk as it comes, and does not stay in the system's cache as well.
+pub const LEFT_IN_MEMORY_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Room on the disk that is taken ahead of what is written, in bytes.
 pub const RESERVED_AHEAD_BYTES: u64 = 16 * 1024 * 1024;
 /// Names tried for a received file: `name (1).ext` and so on.

@@ -1,8 +1,9 @@
 //! The threads behind a transfer: one checks each chunk against its hash, decrypts
 //! it and writes it; one hashes the plaintext; one hands it to the disk.
 
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -11,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::fetch::{Shared, is_stopped};
 use super::form::Form;
-use super::limits::SYNC_EVERY_BYTES;
+use super::limits::{LEFT_IN_MEMORY_MAX_BYTES, SYNC_EVERY_BYTES};
 use super::target::{Target, TargetError};
 use crate::stack::wiping;
 
@@ -65,18 +66,14 @@ pub(super) fn write(
 ) -> Result<(Target, Option<[u8; 32]>), TargetError> {
     let count = shared.cipher.geometry().count();
     let mut reader = growing.file()?;
-    let synced = growing.file()?;
+    let onto_disk = OntoDisk { file: growing.file()?, form: growing.form(), shared, hashed: &AtomicU32::new(0) };
+    let hashed = onto_disk.hashed;
     let (hash, to_hash) = sync_channel::<Arrived>(2);
     // Whoever writes waits until the sync before has ended: no more than two of them are ever to come.
     let (sync, to_sync) = sync_channel::<()>(0);
     std::thread::scope(|scope| {
-        let syncing = scope.spawn(move || {
-            while to_sync.recv().is_ok() {
-                synced.sync_data()?;
-            }
-            io::Result::Ok(())
-        });
-        let hashing = scope.spawn(wiping(move || hash_in_order(&to_hash)));
+        let syncing = scope.spawn(move || onto_disk.sync(&to_sync));
+        let hashing = scope.spawn(wiping(move || hash_in_order(&to_hash, hashed)));
         take_all(&mut growing, shared, &mut arrivals, &hash, &sync);
         drop((hash, sync));
         let (mut sha256, mut next) = hashing.join().unwrap_or_default();
@@ -157,14 +154,80 @@ fn take_all(
     }
 }
 
-/// Hashes chunks as long as they come in order.
-fn hash_in_order(to_hash: &Receiver<Arrived>) -> (RunningSha256, u32) {
+/// Hashes chunks as long as they come in order, and tells how many were.
+fn hash_in_order(to_hash: &Receiver<Arrived>, hashed: &AtomicU32) -> (RunningSha256, u32) {
     let (mut sha256, mut next) = (RunningSha256::default(), 0_u32);
     while let Ok(arrived) = to_hash.recv() {
         if arrived.index == next {
             sha256.update(&arrived.chunk.bytes);
             next = next.saturating_add(1);
+            hashed.store(next, Ordering::Release);
         }
     }
     (sha256, next)
+}
+
+/// What hands the growing file to the disk.
+struct OntoDisk<'s> {
+    file: File,
+    form: Form,
+    shared: &'s Shared,
+    /// So many chunks from the first one on are written and hashed: nobody reads them again here.
+    hashed: &'s AtomicU32,
+}
+
+impl OntoDisk<'_> {
+    /// Each time when it is told to. What is on the disk then, and not read again, need not stay in the
+    /// system's cache: a long file would take all of it, each page of it fresh memory, which costs the
+    /// system more than the copying does, and others their place.
+    fn sync(&self, to_sync: &Receiver<()>) -> io::Result<()> {
+        let geometry = self.shared.cipher.geometry();
+        let mut left = 0;
+        while to_sync.recv().is_ok() {
+            let until = self.form.offset(geometry, self.hashed.load(Ordering::Acquire));
+            self.file.sync_data()?;
+            if geometry.size() > LEFT_IN_MEMORY_MAX_BYTES && until > left {
+                leave_to_disk(&self.file, left, until);
+                left = until;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lets the system forget its copy of a part of a file. It forgets only what is on the disk.
+#[cfg(target_os = "linux")]
+fn leave_to_disk(file: &File, from: u64, until: u64) {
+    let Some(length) = std::num::NonZeroU64::new(until.saturating_sub(from)) else { return };
+    if let Err(error) = rustix::fs::fadvise(file, from, Some(length), rustix::fs::Advice::DontNeed) {
+        tracing::debug!(%error, "a file system that keeps what was written");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn leave_to_disk(_: &File, _: u64, _: u64) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn what_the_system_forgets_is_read_as_it_was_written() {
+        let mut file = tempfile::tempfile().unwrap();
+        let bytes: Vec<u8> = (0..1_000_000_u32).map(|at| (at / 1_000).to_le_bytes()[0]).collect();
+        for synced in [true, false] {
+            file.set_len(0).unwrap();
+            file.rewind().unwrap();
+            file.write_all(&bytes).unwrap();
+            if synced {
+                file.sync_data().unwrap();
+            }
+            leave_to_disk(&file, 0, bytes.len() as u64);
+            let mut read = Vec::new();
+            file.rewind().unwrap();
+            file.read_to_end(&mut read).unwrap();
+            assert!(read == bytes, "synced: {synced}");
+        }
+    }
 }

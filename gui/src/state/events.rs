@@ -174,7 +174,7 @@ mod tests {
     use super::*;
     use crate::ask::{Answer, messages};
     use crate::state::people::tests::{contact, message};
-    use crate::state::{Intent, Session};
+    use crate::state::{Intent, Session, Tab};
     use secure_chat_node::api::{Account, ChatRequest, Contact, ContactState, RequestState, Status};
 
     const NOW: Clock = Clock { now_ms: 1_700_000_000_000 };
@@ -283,6 +283,31 @@ mod tests {
         state.tick(NOW, true, &mut asks);
         state.tick(NOW, true, &mut asks);
         assert_eq!(marks(&asks), 1);
+    }
+
+    #[test]
+    fn what_was_seen_is_read_however_soon_one_looks_at_something_else() {
+        let up_to = |asks: &[Ask]| {
+            let marked = asks.iter().rev().find_map(|ask| match ask {
+                Ask::Messages(messages::Ask::MarkRead { up_to, .. }) => Some(up_to.clone()),
+                _ => None,
+            });
+            marked.unwrap_or_default()
+        };
+        for goes in [Intent::Go(Tab::Files), Intent::Go(Tab::Groups)] {
+            let mut state = in_conversation("bob");
+            let mut asks = Vec::new();
+            state.acted(NOW);
+            for id in ["1", "2"] {
+                state.event(Event::MessageReceived(Box::new(message(id, "bob", 5, false))), NOW, &mut asks);
+                state.tick(NOW, true, &mut asks);
+            }
+            assert_eq!(up_to(&asks), "1", "not every frame is worth a commit");
+            // The third came in after the last frame.
+            state.event(Event::MessageReceived(Box::new(message("3", "bob", 5, false))), NOW, &mut asks);
+            state.intend(goes, NOW, &mut asks);
+            assert_eq!(up_to(&asks), "2");
+        }
     }
 
     #[test]

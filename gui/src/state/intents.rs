@@ -43,6 +43,7 @@ impl State {
             // The node wipes its keys in both cases; the window forgets what it showed. Who
             // only locks comes back to this account, and who logs out leaves the choice open.
             Intent::Lock | Intent::LogOut => {
+                self.mark_seen(clock.now_ms, asks);
                 let left = if matches!(intent, Intent::Lock) { self.locked() } else { Left::LoggedOut };
                 self.chat.save_draft(clock.now_ms, true, asks);
                 asks.push(account::Ask::Lock.into());
@@ -150,6 +151,7 @@ impl State {
     }
 
     fn go(&mut self, tab: Tab, clock: Clock, asks: &mut Vec<Ask>) {
+        self.mark_seen(clock.now_ms, asks);
         self.swap_selection(tab, clock, asks);
         self.tab_chosen = true;
         if self.tab != tab {

@@ -17,6 +17,7 @@ mod notices;
 mod people;
 mod preferences;
 mod previews;
+mod reading;
 mod row;
 mod security;
 mod session;
@@ -51,8 +52,6 @@ const DRAFTS_READ_MAX: usize = 200;
 const NETWORK_EVERY_MS: u64 = 5_000;
 /// The facts of the security tab are read again after this time, in milliseconds.
 const SECURITY_EVERY_MS: u64 = 5_000;
-/// The node is told no more often what was read, in milliseconds.
-const MARK_EVERY_MS: u64 = 400;
 
 /// Who did nothing for this time is taken to be away, in milliseconds.
 const PRESENT_FOR_MS: u64 = 3 * 60_000;
@@ -304,41 +303,6 @@ impl State {
         Some(SECURITY_EVERY_MS)
     }
 
-    /// Tells the node what was read: the end of the open conversation, while it
-    /// is looked at. Returns when to come back, in milliseconds: in a flood, not
-    /// every frame is worth a commit and a receipt.
-    fn mark_read(&mut self, now_ms: u64, focused: bool, asks: &mut Vec<Ask>) -> Option<u64> {
-        if !focused
-            || !matches!(self.tab, Tab::Chat | Tab::Groups)
-            || self.opened().is_some_and(|opened| opened.onboarding.is_some())
-        {
-            return None;
-        }
-        let timeline = self.chat.timeline.as_mut()?;
-        if timeline.unseen > 0 || !timeline.at_end || !timeline.loaded {
-            return None;
-        }
-        let newest = timeline.newest_received()?;
-        if timeline.read_up_to.as_deref() == Some(newest) {
-            return None;
-        }
-        let waited = now_ms.saturating_sub(self.marked_at_ms);
-        if waited < MARK_EVERY_MS {
-            return Some(MARK_EVERY_MS - waited);
-        }
-        self.marked_at_ms = now_ms;
-        let up_to = newest.to_owned();
-        timeline.read_up_to = Some(up_to.clone());
-        let conversation = timeline.conversation.clone();
-        if self.is_group(&conversation) {
-            self.mark_group_read(&conversation, up_to, asks);
-        } else {
-            self.people.set_unread(&conversation, 0);
-            asks.push(messages::Ask::MarkRead { conversation, up_to }.into());
-        }
-        None
-    }
-
     /// Loads more of the conversation where the list nears the end of what is loaded.
     pub(crate) fn load_around(&mut self, first: usize, last: usize, asks: &mut Vec<Ask>) {
         /// Rows before the end at which more are asked for.
@@ -380,6 +344,7 @@ impl State {
 
     /// What is left behind when something else is selected.
     fn leave_conversation(&mut self, clock: Clock, asks: &mut Vec<Ask>) {
+        self.mark_seen(clock.now_ms, asks);
         self.chat.save_draft(clock.now_ms, true, asks);
         if let Some(conversation) = self.chat.conversation().map(str::to_owned) {
             self.chat.end_edit(&conversation);

@@ -83,6 +83,8 @@ pub(crate) struct Timeline {
     quotes: HashMap<String, Quote>,
     /// Marked as read up to here.
     pub(crate) read_up_to: Option<String>,
+    /// Seen up to here, and not marked yet.
+    pub(crate) seen_up_to: Option<String>,
 }
 
 impl Timeline {

@@ -143,6 +143,7 @@ strings! {
     list_blocked: Text = "Blocked";
     typing_short: Text = "typing…";
     draft: fn(&str) -> String = |text| format!("Draft: {text}");
+    spoken_muted: fn(&str) -> String = |name| format!("{name}, muted");
     spoken_unread: fn(&str, u64) -> String = |name, n| format!("{name}, {}", plural(n, "unread message", "unread messages"));
     request_from: fn(&str) -> String = |name| format!("Chat request from {name}");
     request_to: fn(&str) -> String = |name| format!("Your chat request to {name}");
@@ -236,6 +237,7 @@ strings! {
     spoken_message: fn(&str, &str, &str, &str) -> String = |who, when, state, text| {
         if state.is_empty() { format!("{who}, {when}: {text}") } else { format!("{who}, {when}, {state}: {text}") }
     };
+    spoken_caption: fn(&str, &str) -> String = |file, caption| format!("{file}. {caption}");
     spoken_warning: fn(&str, &str) -> String = |warning, message| format!("Warning: {warning} {message}");
     spoken_state: fn(MessageState) -> Text = |state| match state {
         MessageState::Queued => "on its way",

@@ -135,6 +135,9 @@ fn row(ui: &mut Ui, group: &Group, at: u64, state: &State, cx: &mut Cx) {
     if let Some(words) = &want_in {
         spoken = format!("{spoken}, {words}");
     }
+    if is_muted(group.muted_until, cx.clock.now_ms) {
+        spoken = (tr().spoken_muted)(&spoken);
+    }
     response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, true, on, &spoken));
     if on || response.hovered() {
         ui.painter().rect_filled(rect, RADIUS_PT, if on { p.surface } else { p.chat });

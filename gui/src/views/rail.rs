@@ -88,11 +88,13 @@ fn item(ui: &mut Ui, icon: Icon, name: &str, hint: &str, on: bool, count: u64) -
     painter.text(center - vec2(0.0, above), Align2::CENTER_CENTER, char::from(icon), FontId::new(20.0, icons()), color);
     let words = if on { p.text } else { p.muted };
     painter.text(center + vec2(0.0, below), Align2::CENTER_CENTER, name, FontId::new(11.0, medium()), words);
+    let response = response.on_hover_text(hint);
     if count > 0 {
         badge(ui, pos2(center.x + 13.0, rect.top() + 11.0), count);
+        // After the hint, which is the description otherwise.
         ui.ctx().accesskit_node_builder(response.id, |node| node.set_description((tr().waiting_here)(count)));
     }
-    response.on_hover_text(hint).clicked()
+    response.clicked()
 }
 
 /// A small number on the accent colour.

@@ -9,7 +9,7 @@ use secure_chat_window::app::App;
 use crate::town::*;
 
 /// Opens the menu behind this button and chooses from it.
-fn choose(window: &mut Harness<'static, App>, menu: &str, item: &str) {
+pub(crate) fn choose(window: &mut Harness<'static, App>, menu: &str, item: &str) {
     press(window, menu);
     until(window, item, |window| {
         window.query_by_role_and_label(Role::MenuItem, item).map(|item| item.click_accesskit())

@@ -6,6 +6,7 @@ use egui_kittest::{
     kittest::{NodeT as _, Queryable as _},
 };
 use secure_chat_node::api::Event;
+use secure_chat_node::engine::Node;
 use secure_chat_window::app::App;
 
 use crate::town::*;
@@ -131,4 +132,54 @@ fn a_very_long_file_is_asked_about_before_it_is_shared() {
     // Another file is another question.
     retype(&mut alice, "Path of the file", "/no/such/film.zip");
     until(&mut alice, "the first answer", |alice| alice.query_by_role_and_label(Role::Button, "Share").map(|_| ()));
+}
+
+/// Asks for a file, to be saved there.
+fn save_as(alice: &mut Harness<'static, App>, name: &str, saved: &std::path::Path) {
+    button(alice, &format!("Save as…: {name}"));
+    retype(alice, "Path of the file", &saved.display().to_string());
+    button(alice, "Save");
+}
+
+#[test]
+fn a_download_waits_for_who_is_away_and_one_that_failed_is_tried_again() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    let folder = town.folders.path();
+    let share = |name: &str, content: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, content).unwrap();
+        let to = Some("alice".to_owned());
+        town.runtime.block_on(bob.files_share(path.display().to_string(), to, None, None, None, None)).unwrap();
+        path
+    };
+    let content: Vec<u8> = (0..400_000_u32).flat_map(u32::to_le_bytes).collect();
+    let (map, _atlas) = (share("map.pdf", &content), share("atlas.pdf", &content[4..]));
+    tab(&mut alice, "Files");
+    until_label(&mut alice, "atlas.pdf");
+
+    // The source is not where it was: what is wrong stands beside the file, with the way to try again.
+    let elsewhere = folder.join("moved.pdf");
+    std::fs::rename(&map, &elsewhere).unwrap();
+    let saved = folder.join("alice's map.pdf");
+    save_as(&mut alice, "map.pdf", &saved);
+    until(&mut alice, "the way to try again", |alice| alice.query_by_label("Retry: map.pdf").map(|_| ()));
+    until_label_contains(&mut alice, "The sender");
+    assert!(!saved.exists());
+    std::fs::rename(&elsewhere, &map).unwrap();
+    button(&mut alice, "Retry: map.pdf");
+    until_label_contains(&mut alice, "here, whole and verified");
+    assert!(std::fs::read(&saved).unwrap() == content, "byte for byte");
+    assert!(alice.query_by_label("Retry: map.pdf").is_none(), "nothing is left to try");
+    assert!(alice.query_all_by_label_contains("The sender").next().is_none(), "what was wrong is wrong no more");
+
+    // Who has it is away: it waits, and goes on by itself when they are back.
+    town.runtime.block_on(bob.shutdown());
+    let saved = folder.join("alice's atlas.pdf");
+    save_as(&mut alice, "atlas.pdf", &saved);
+    until_label_contains(&mut alice, "waits until somebody who has it is there");
+    let bob = town.runtime.block_on(async { Node::start(town.config("bob", true)) }).unwrap();
+    town.runtime.block_on(bob.account_unlock(PASSWORD, None)).unwrap();
+    until(&mut alice, "the file", |_| saved.exists().then_some(()));
+    assert!(std::fs::read(&saved).unwrap() == content[4..], "byte for byte");
 }

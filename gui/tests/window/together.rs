@@ -2,8 +2,9 @@
 
 use egui::{Key, Modifiers, Role};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use secure_chat_node::api::Event;
+use secure_chat_node::api::{Event, FileSource, JoinPolicy};
 
+use crate::deeds::choose;
 use crate::town::*;
 
 #[test]
@@ -162,4 +163,112 @@ fn a_picture_is_seen_in_the_conversation_before_it_is_fetched() {
     until(&mut alice, "the file", |_| saved.exists().then_some(()));
     assert_eq!(std::fs::read(&saved).unwrap(), std::fs::read(&path).unwrap());
     until(&mut alice, "the way to the file", |alice| alice.query_by_label("Open folder: meadow.png").map(|_| ()));
+}
+
+#[test]
+fn a_group_is_muted_given_a_file_left_and_deleted_here() {
+    let town = Town::new();
+    let (mut alice, bob) = alice_and_bob(&town);
+    let behind = town.behind("alice");
+    let group_id = bob.groups_create("Reading circle", None::<String>, false, JoinPolicy::Invite);
+    let group_id = town.runtime.block_on(group_id).unwrap().group_id;
+    town.runtime.block_on(bob.groups_invite(group_id.clone(), Some("alice".to_owned()), None)).unwrap();
+    tab(&mut alice, "Groups");
+    until(&mut alice, "the invite", |alice| {
+        alice.query_by_role_and_label(Role::ListBoxOption, "Reading circle").map(|row| row.click())
+    });
+    button(&mut alice, "Join");
+    until_label_contains(&mut alice, "2 members");
+
+    // Muted: what comes is in the list, and counts nowhere.
+    let waits = |alice: &egui_kittest::Harness<'static, secure_chat_window::app::App>| {
+        alice.get_by_role_and_label(Role::Tab, "Groups").accesskit_node().description()
+    };
+    let says = |text: &str| {
+        let told = town.wait(&behind, |event| matches!(event, Event::GroupMessage(_)).then_some(()));
+        town.runtime.block_on(bob.groups_send(group_id.clone(), text, None)).unwrap();
+        told();
+    };
+    choose(&mut alice, "More", "Mute");
+    until_label(&mut alice, "Reading circle, muted");
+    tab(&mut alice, "Chat");
+    says("chapter one");
+    says("chapter two");
+    let muted = town.runtime.block_on(behind.groups_list()).unwrap().groups.remove(0);
+    assert!(muted.muted_until.is_some() && muted.unread > 0, "{} unread", muted.unread);
+    tab(&mut alice, "Files");
+    alice.run_steps(5);
+    assert!(!waits(&alice).is_some_and(|words| words.ends_with("new")), "a muted group calls nobody");
+    tab(&mut alice, "Groups");
+    until(&mut alice, "the group", |alice| {
+        alice
+            .query_all_by_label_contains("Reading circle")
+            .find(|row| row.accesskit_node().role() == Role::ListBoxOption)?
+            .click();
+        Some(())
+    });
+    until_label_contains(&mut alice, "chapter two");
+    choose(&mut alice, "More", "Unmute");
+    until_label(&mut alice, "Reading circle");
+    tab(&mut alice, "Chat");
+    says("chapter three");
+    until(&mut alice, "the count", |alice| waits(alice).filter(|words| words == "1 new"));
+
+    // A file for everybody in the group.
+    let path = town.folders.path().join("plan.pdf");
+    std::fs::write(&path, b"%PDF-1.7 the plan").unwrap();
+    let shared = town.wait(&bob, |event| match event {
+        Event::FileShared(file) if !file.mine => Some(*file),
+        _ => None,
+    });
+    tab(&mut alice, "Groups");
+    until_label_contains(&mut alice, "chapter three");
+    button(&mut alice, "Share a file");
+    until(&mut alice, "the group in the dialog", |alice| {
+        alice.query_by_role_and_label(Role::ComboBox, "Share with: Reading circle").map(|_| ())
+    });
+    type_into(&mut alice, Role::TextInput, "Path of the file", &path.display().to_string());
+    type_into(&mut alice, Role::TextInput, "Caption", "for tuesday");
+    button(&mut alice, "Share");
+    let shared = shared();
+    assert_eq!((shared.name.as_str(), shared.group_id.as_ref()), ("plan.pdf", Some(&group_id)));
+    until_label_contains(&mut alice, "File plan.pdf");
+    let in_group = bob.files_list(Some(FileSource::Group), Some(group_id.clone()));
+    assert_eq!(town.runtime.block_on(in_group).unwrap().files.len(), 1);
+    let saved = town.folders.path().join("bob's plan.pdf");
+    let fetched = bob.files_download(shared.file_id.clone(), Some(saved.display().to_string()), None);
+    town.runtime.block_on(fetched).unwrap();
+    assert_eq!(std::fs::read(&saved).unwrap(), std::fs::read(&path).unwrap());
+    tab(&mut alice, "Files");
+    until_label_contains(&mut alice, "to Reading circle");
+    until_label_contains(&mut alice, "fetched once");
+    until(&mut alice, "personal files", |alice| {
+        alice.query_by_label("Personal").map(|choice| choice.click_accesskit())
+    });
+    until(&mut alice, "none of them", |alice| alice.query_by_label("plan.pdf").is_none().then_some(()));
+    until(&mut alice, "those of groups", |alice| {
+        let mut choices = alice.query_all_by_label("Groups");
+        choices.find(|choice| choice.accesskit_node().role() != Role::Tab).map(|choice| choice.click_accesskit())
+    });
+    until_label(&mut alice, "plan.pdf");
+
+    // Out of it, for everybody to see, and then off this machine.
+    let left = town.wait(&bob, |event| match event {
+        Event::GroupMemberLeft { username, .. } => Some(username),
+        _ => None,
+    });
+    tab(&mut alice, "Groups");
+    choose(&mut alice, "More", "Leave group");
+    until_label(&mut alice, "Leave this group?");
+    press(&mut alice, "Leave group");
+    assert_eq!(left(), "alice");
+    until(&mut alice, "what is left of it", |alice| {
+        alice.query_by_role_and_label(Role::ListBoxOption, "Reading circle").map(|row| row.click())
+    });
+    until_label_contains(&mut alice, "You are not in this group.");
+    assert!(alice.query_by_role(Role::MultilineTextInput).is_none(), "nobody writes to a group they left");
+    until_label_contains(&mut alice, "chapter three");
+    choose(&mut alice, "More", "Delete here");
+    until_label(&mut alice, "Talk with several people");
+    assert!(town.runtime.block_on(behind.groups_list()).unwrap().groups.is_empty());
 }

@@ -148,7 +148,7 @@ fn contact_row(ui: &mut Ui, contact: &Contact, state: &State, cx: &mut Cx) {
     let p = Palette::of(ui);
     let name = &contact.username;
     let on = state.chat.selection == Selection::Conversation(name.clone());
-    let (rect, response) = row(ui, &spoken(contact), on);
+    let (rect, response) = row(ui, &spoken(contact, cx.clock.now_ms), on);
     let ground = if on { p.surface } else { p.side };
     let dot = Some(Dot { status: contact.status, ground });
     paint_avatar(ui, pos2(rect.left() + 31.0, rect.center().y), name, &contact.account_id, 20.0, dot);
@@ -238,8 +238,10 @@ pub(super) fn delivery(state: MessageState, color: egui::Color32, p: &Palette) -
 }
 
 /// What a screen reader says of a row.
-fn spoken(contact: &Contact) -> String {
-    if contact.unread > 0 { (tr().spoken_unread)(&contact.username, contact.unread) } else { contact.username.clone() }
+fn spoken(contact: &Contact, now_ms: u64) -> String {
+    let name = &contact.username;
+    let spoken = if contact.unread > 0 { (tr().spoken_unread)(name, contact.unread) } else { name.clone() };
+    if is_muted(contact.muted_until, now_ms) { (tr().spoken_muted)(&spoken) } else { spoken }
 }
 
 fn request_row(ui: &mut Ui, request: &ChatRequest, incoming: bool, state: &State, cx: &mut Cx) {

@@ -302,10 +302,15 @@ impl MessageRow<'_> {
         let who = if self.row.mine { tr().you } else { &self.row.from };
         let when = text::when(self.row.at_ms, cx.clock);
         let file = self.row.file.as_ref().map(|file| (tr().file_in_message)(&file.name));
+        let captioned;
         let words = match (&file, self.row.text.as_str()) {
             _ if self.row.deleted => tr().deleted_message,
             (Some(file), "") => file,
-            (_, text) => text,
+            (Some(file), caption) => {
+                captioned = (tr().spoken_caption)(file, caption);
+                &captioned
+            }
+            (None, text) => text,
         };
         let state = if self.row.mine { (tr().spoken_state)(self.row.state) } else { "" };
         let spoken = (tr().spoken_message)(who, &when, state, words);

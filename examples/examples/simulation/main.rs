@@ -87,7 +87,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> anyhow::Result<bool> {
-    let started = std::time::Instant::now();
+    let mut clock = report::Clock::start();
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let bar = ProgressBar::with_draw_target(Some(u64::from(options.messages)), ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template("{msg:<44} [{bar:30}] {pos}/{len}")?);
@@ -96,15 +96,20 @@ async fn run(options: &Options) -> anyhow::Result<bool> {
     bar.set_message("requests and answers");
     world.befriend(&mut random).await?;
     bar.set_message("groups");
+    clock.lap("start, requests");
     let mut circles = groups::Circles::start(&world, options.groups, &mut random).await?;
     chat::play(&mut world, &mut circles, options, &mut random, &bar).await?;
+    clock.lap("chat");
     bar.set_message("everybody is back, the rest arrives");
     world.settle(&bar).await?;
+    clock.lap("arrival");
     bar.set_message("the network is cut in two, and heals");
     let groups = circles.report(&world, &mut random).await?;
+    clock.lap("partitions");
     let files = files::play(&mut world, &circles, options, &mut random, &bar).await?;
+    clock.lap("files");
     bar.finish_and_clear();
-    let report = report::Report::of(&world, groups, files, options, started.elapsed()).await?;
+    let report = report::Report::of(&world, groups, files, options, clock).await?;
     report.print();
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;

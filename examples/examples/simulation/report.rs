@@ -1,7 +1,7 @@
 //! What came of it: read from the vaults, not from what events said.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secure_chat_node::api::NodeHandle;
 use serde::Serialize;
@@ -33,6 +33,27 @@ impl Latency {
     }
 }
 
+/// How long each part took.
+pub(crate) struct Clock {
+    started: Instant,
+    last: Instant,
+    laps: Vec<(&'static str, f64)>,
+}
+
+impl Clock {
+    /// From now on.
+    pub(crate) fn start() -> Self {
+        let now = Instant::now();
+        Self { started: now, last: now, laps: Vec::new() }
+    }
+
+    /// A part is over.
+    pub(crate) fn lap(&mut self, part: &'static str) {
+        let last = std::mem::replace(&mut self.last, Instant::now());
+        self.laps.push((part, self.last.duration_since(last).as_secs_f64()));
+    }
+}
+
 /// The end of a simulation.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -41,6 +62,7 @@ pub(crate) struct Report {
     seed: u64,
     killed: usize,
     seconds: f64,
+    parts_seconds: Vec<(&'static str, f64)>,
     sent: usize,
     delivered: usize,
     duplicated: usize,
@@ -78,7 +100,7 @@ impl Report {
         groups: GroupReport,
         files: Files,
         options: &Options,
-        took: Duration,
+        clock: Clock,
     ) -> anyhow::Result<Self> {
         let mut expected = HashMap::<(usize, usize), Vec<String>>::new();
         let (mut online, mut by_mailbox) = (Vec::new(), Vec::new());
@@ -114,7 +136,8 @@ impl Report {
             rendezvous: options.rendezvous,
             seed: options.seed,
             killed: world.kills,
-            seconds: took.as_secs_f64(),
+            seconds: clock.started.elapsed().as_secs_f64(),
+            parts_seconds: clock.laps,
             sent,
             delivered,
             duplicated,
@@ -163,6 +186,8 @@ impl Report {
             "{} peers, {} rendezvous nodes, {} killed, seed {}, {:.1} s",
             self.peers, self.rendezvous, self.killed, self.seed, self.seconds
         );
+        let parts: Vec<String> = self.parts_seconds.iter().map(|(part, took)| format!("{part} {took:.1}")).collect();
+        println!("  seconds: {}", parts.join(", "));
         println!();
         println!("  sent          {:>8}", self.sent);
         println!("  delivered     {:>8}", self.delivered);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use secure_chat_node::api::{Event, EventStream, NodeHandle};
+use secure_chat_node::api::{Event, EventStream, NodeHandle, Status};
 use secure_chat_node::clock::WallClock;
 use secure_chat_node::config::{Bounds, NodeConfig, Transport};
 use secure_chat_node::engine::Node;
@@ -333,4 +333,24 @@ pub async fn become_contacts(one: &mut Persona, other: &mut Persona) -> anyhow::
     let request = request.await?;
     other.handle()?.contacts_accept(request).await?;
     one.until(|event| matches!(event, Event::ContactAccepted(_)).then_some(())).await
+}
+
+/// `who` stops, and `seen_by` sees them go: who was not seen to come before that would not be seen to go.
+///
+/// # Errors
+/// When that is not seen.
+pub async fn goes_away(who: &mut Persona, seen_by: &mut Persona) -> anyhow::Result<()> {
+    let name = who.name.clone();
+    let changed = |event| match event {
+        Event::PresenceChanged { username, status, .. } => (username == name).then_some(status),
+        _ => None,
+    };
+    let contacts = seen_by.handle()?.contacts_list().await?.contacts;
+    let mut unseen = contacts.iter().any(|contact| contact.username == name && contact.status == Status::Offline);
+    while unseen {
+        unseen = seen_by.until(changed).await? == Status::Offline;
+    }
+    who.away().await;
+    while seen_by.until(changed).await? != Status::Offline {}
+    Ok(())
 }

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use rand::{Rng as _, SeedableRng as _};
-use secure_chat_node::api::{Direction, Downloaded, ErrorKind, Event, Expiry, FileState, Status};
+use secure_chat_node::api::{Direction, Downloaded, ErrorKind, Event, Expiry, FileState};
 use secure_chat_protocol::limits::HOUR_MS;
 use secure_chat_rendezvous::{RendezvousConfig, RendezvousNode};
-use secure_chat_tests::{Persona, TestNet, become_contacts};
+use secure_chat_tests::{Persona, TestNet, become_contacts, goes_away};
 
 const DAY_AND_HOUR_MS: u64 = 25 * HOUR_MS;
 /// Longest that anything takes on a machine that is busy with other things.
@@ -55,18 +55,6 @@ async fn in_state(of: &mut Persona, wanted: FileState) {
 
 async fn listed(of: &Persona) -> usize {
     of.handle().unwrap().files_list(None, None::<String>).await.unwrap().files.len()
-}
-
-async fn away(who: &mut Persona, seen_by: &mut Persona) {
-    let name = who.name.clone();
-    who.away().await;
-    seen_by
-        .until(|event| match event {
-            Event::PresenceChanged { username, status: Status::Offline, .. } => (username == name).then_some(()),
-            _ => None,
-        })
-        .await
-        .unwrap();
 }
 
 async fn left_at_a_node(from: &mut Persona, file: &str) {
@@ -117,7 +105,7 @@ async fn what_was_shared_for_a_day_is_gone_everywhere_also_for_those_who_were_aw
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let seen = share_for_a_day(&alice, from.path(), "seen.zip", &bytes(700_000, 1)).await;
     offered(&mut bob).await;
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let unseen = share_for_a_day(&alice, from.path(), "unseen.zip", &bytes(700_000, 2)).await;
     left_at_a_node(&mut alice, &unseen).await;
     let chunks = net.folder().join("rendezvous-0/chunks");
@@ -220,7 +208,7 @@ async fn what_is_taken_back_leaves_the_node_at_once_and_whoever_was_away_never_g
     let _node = net.rendezvous().await.unwrap();
     let (mut alice, mut bob) = two(&net).await;
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let file = share_for_a_day(&alice, from.path(), "a.zip", &bytes(700_000, 1)).await;
     left_at_a_node(&mut alice, &file).await;
     let chunks = net.folder().join("rendezvous-0/chunks");
@@ -250,7 +238,7 @@ async fn a_flood_of_files_fills_a_node_up_to_its_quota_and_the_rest_goes_directl
     net.use_home(&node.addresses().remove(0));
     let (mut alice, mut bob) = two(&net).await;
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let mut files = Vec::new();
     for number in 0..FILES {
         let content = bytes(700_000, number as u64);

@@ -8,12 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rand::{Rng as _, SeedableRng as _};
-use secure_chat_node::api::{
-    ApiError, Direction, Downloaded, ErrorKind, Event, FileState, FileView, JoinPolicy, Status,
-};
+use secure_chat_node::api::{ApiError, Direction, Downloaded, ErrorKind, Event, FileState, FileView, JoinPolicy};
 use secure_chat_node::files::limits::{DOWNLOADS_AT_ONCE_MAX, DOWNLOADS_OF_ONE_SHARER_MAX};
 use secure_chat_tests::hold::{ASKED, BEGINS, ENDED, ENDS, Transfers, WRITTEN};
-use secure_chat_tests::{Persona, TestNet, become_contacts};
+use secure_chat_tests::{Persona, TestNet, become_contacts, goes_away};
 use tokio::task::JoinHandle;
 
 const CHUNK_BYTES: usize = 262_144;
@@ -184,16 +182,6 @@ async fn no_more_than_a_few_files_move_at_once_and_all_get_their_turn_and_chat_g
     assert!(turn(&files[7]) < turn(&files[5]), "Carol's second one does not wait for all of Alice's");
 }
 
-async fn away(who: &mut Persona, seen_by: &mut Persona) {
-    let name = who.name.clone();
-    who.away().await;
-    let gone = seen_by.until(|event| match event {
-        Event::PresenceChanged { username, status: Status::Offline, .. } => (username == name).then_some(()),
-        _ => None,
-    });
-    gone.await.unwrap();
-}
-
 async fn left_at_a_node(from: &mut Persona, file: &str) {
     let left = from.until(|event| match event {
         Event::FileCompleted { file_id, direction: Direction::Upload, .. } => (file_id == file).then_some(()),
@@ -237,7 +225,7 @@ async fn what_is_taken_back_in_the_middle_leaves_nothing_at_the_recipient_nor_at
         let (mut alice, mut bob) = (net.persona("alice").await.unwrap(), net.persona("bob").await.unwrap());
         become_contacts(&mut alice, &mut bob).await.unwrap();
         let (from, to) = (Folder::new(), Folder::new());
-        away(&mut bob, &mut alice).await;
+        goes_away(&mut bob, &mut alice).await.unwrap();
         // Far more than has come and waits in memory when they die: what is written still must not make it whole.
         let file = share(&alice, "bob", &from.write("a.zip", &bytes(80 * CHUNK_BYTES, 1))).await;
         left_at_a_node(&mut alice, &file).await;
@@ -443,7 +431,7 @@ async fn whoever_deletes_a_group_s_file_hands_on_nothing_more_of_it() {
     offered(&mut bob).await;
     offered(&mut carol).await;
     answered(download(&bob, &file, &bobs)).await.unwrap();
-    away(&mut alice, &mut carol).await;
+    goes_away(&mut alice, &mut carol).await.unwrap();
     transfers.hold_at(WRITTEN, Some(10));
     let waiting = download(&carol, &file, &carols);
     transfers.standing(1).await;

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use secure_chat_node::api::{
-    ApiError, Direction, Downloaded, ErrorKind, Event, Expiry, FileState, FileView, JoinPolicy, NodeHandle, Status,
+    ApiError, Direction, Downloaded, ErrorKind, Event, Expiry, FileState, FileView, JoinPolicy, NodeHandle,
 };
-use secure_chat_tests::{Persona, TestNet, become_contacts};
+use secure_chat_tests::{Persona, TestNet, become_contacts, goes_away};
 
 /// Bytes that repeat nowhere soon, the same for the same seed.
 fn bytes(length: usize, seed: u64) -> Vec<u8> {
@@ -338,7 +338,7 @@ async fn an_image_is_seen_before_it_is_fetched_and_only_by_whom_it_is_for() {
     let from = Folder::new();
     let picture = image::RgbImage::from_fn(1_200, 800, |x, y| image::Rgb([(x / 5) as u8, (y / 4) as u8, 128]));
     picture.save(from.path().join("alps.png")).unwrap();
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let file = share(&alice, "bob", &from.path().join("alps.png")).await.unwrap();
     left_at_a_node(&mut alice, &file).await;
     bob.back().await.unwrap();
@@ -374,18 +374,6 @@ async fn left_at_a_node(from: &mut Persona, file: &str) {
     .unwrap();
 }
 
-async fn away(who: &mut Persona, seen_by: &mut Persona) {
-    let name = who.name.clone();
-    who.away().await;
-    seen_by
-        .until(|event| match event {
-            Event::PresenceChanged { username, status: Status::Offline, .. } => (username == name).then_some(()),
-            _ => None,
-        })
-        .await
-        .unwrap();
-}
-
 /// All that lies under a folder.
 fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
@@ -407,7 +395,7 @@ async fn a_file_reaches_somebody_who_is_never_there_at_the_same_time() {
     let _node = net.rendezvous().await.unwrap();
     let (mut alice, mut bob) = two(&net).await;
     let (from, to) = (Folder::new(), Folder::new());
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let content = bytes(5 * 1024 * 1024 + 3, 5);
     let file = share(&alice, "bob", &from.write("holiday-in-lugano.jpg", &content)).await.unwrap();
     left_at_a_node(&mut alice, &file).await;
@@ -428,7 +416,7 @@ async fn a_node_that_lies_is_dropped_and_the_sender_hands_the_file_over() {
     let _node = net.rendezvous().await.unwrap();
     let (mut alice, mut bob) = two(&net).await;
     let (from, to) = (Folder::new(), Folder::new());
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let content = bytes(2 * 1024 * 1024, 6);
     let file = share(&alice, "bob", &from.write("a.zip", &content)).await.unwrap();
     left_at_a_node(&mut alice, &file).await;
@@ -487,7 +475,7 @@ async fn a_group_gets_a_file_and_members_hand_it_on() {
     let done = download(&bob, &file, &bobs).await.unwrap();
     assert_eq!(std::fs::read(&done.path).unwrap(), content);
     // Whoever shared it is gone; Bob has it.
-    away(&mut alice, &mut bob).await;
+    goes_away(&mut alice, &mut bob).await.unwrap();
     let done = download(&carol, &file, &carols).await.unwrap();
     assert_eq!(std::fs::read(&done.path).unwrap(), content);
     assert_eq!(done.routes.stored, 0);
@@ -517,7 +505,7 @@ async fn a_member_hands_on_also_a_file_whose_hashes_are_in_no_message() {
     let bobs_copy = download(&bob, &file, &bobs).await.unwrap();
     // Also in another life.
     bob.killed().await;
-    away(&mut alice, &mut carol).await;
+    goes_away(&mut alice, &mut carol).await.unwrap();
     bob.back().await.unwrap();
     let done = download(&carol, &file, &carols).await.unwrap();
     assert_eq!((done.holders, done.bytes, done.sha256), (1, LENGTH, bobs_copy.sha256));

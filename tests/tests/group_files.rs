@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use rand::{Rng as _, SeedableRng as _};
 use secure_chat_node::api::{
-    ApiError, Direction, Downloaded, ErrorKind, Event, Expiry, FileState, FileView, JoinPolicy, Status,
+    ApiError, Direction, Downloaded, ErrorKind, Event, Expiry, FileState, FileView, JoinPolicy,
 };
 use secure_chat_protocol::limits::HOUR_MS;
 use secure_chat_rendezvous::{RendezvousConfig, RendezvousNode};
 use secure_chat_tests::hold::{Transfers, WRITTEN};
-use secure_chat_tests::{Persona, TestNet, become_contacts};
+use secure_chat_tests::{Persona, TestNet, become_contacts, goes_away};
 
 /// A chunk is about to be read for a rendezvous node.
 const LEAVES: &str = "a chunk goes to a node";
@@ -76,18 +76,6 @@ async fn not_left(from: &mut Persona, file: &str) -> String {
     })
     .await
     .unwrap()
-}
-
-async fn away(who: &mut Persona, seen_by: &mut Persona) {
-    let name = who.name.clone();
-    who.away().await;
-    seen_by
-        .until(|event| match event {
-            Event::PresenceChanged { username, status: Status::Offline, .. } => (username == name).then_some(()),
-            _ => None,
-        })
-        .await
-        .unwrap();
 }
 
 async fn row(of: &Persona, file: &str) -> Option<FileView> {
@@ -178,7 +166,7 @@ async fn a_member_who_was_away_fetches_a_group_s_file_from_the_node_when_nobody_
     let _node = net.rendezvous().await.unwrap();
     let ([mut alice, mut bob, mut carol], group) = three(&net).await;
     let (from, to) = (Folder::new(), Folder::new());
-    away(&mut carol, &mut alice).await;
+    goes_away(&mut carol, &mut alice).await.unwrap();
     let content = bytes(1_500_000, 1);
     let file = share(&alice, None, Some(&group), &from.write("route.txt", &content)).await;
     offered(&mut bob).await;
@@ -202,7 +190,7 @@ async fn what_a_group_shared_for_a_day_is_gone_from_the_node_and_for_who_was_awa
     let node = net.rendezvous().await.unwrap();
     let ([mut alice, mut bob, mut carol], group) = three(&net).await;
     let (from, to) = (Folder::new(), Folder::new());
-    away(&mut carol, &mut alice).await;
+    goes_away(&mut carol, &mut alice).await.unwrap();
     let file = share(&alice, None, Some(&group), &from.write("route.txt", &bytes(700_000, 2))).await;
     left_at_a_node(&mut alice, &file).await;
     let chunks = net.folder().join("rendezvous-0/chunks");
@@ -231,7 +219,7 @@ async fn what_is_taken_back_from_a_group_leaves_the_node_and_who_was_away_never_
     let _node = net.rendezvous().await.unwrap();
     let ([mut alice, mut bob, mut carol], group) = three(&net).await;
     let (from, to) = (Folder::new(), Folder::new());
-    away(&mut carol, &mut alice).await;
+    goes_away(&mut carol, &mut alice).await.unwrap();
     let file = share(&alice, None, Some(&group), &from.write("route.txt", &bytes(700_000, 3))).await;
     offered(&mut bob).await;
     left_at_a_node(&mut alice, &file).await;
@@ -294,7 +282,7 @@ async fn where_nobody_has_a_node_the_person_is_told_that_a_file_waits_for_both()
     let group = made.await.unwrap().group_id;
     joins(&mut alice, &mut bob, &group).await;
     let (from, to) = (Folder::new(), Folder::new());
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let content = bytes(300_000, 5);
     let file = share(&alice, None, Some(&group), &from.write("route.txt", &content)).await;
     let reason = not_left(&mut alice, &file).await;
@@ -315,7 +303,7 @@ async fn a_member_and_a_node_serve_one_file_together_also_when_it_came_to_the_no
     let (from, to) = (Folder::new(), Folder::new());
     let settings = alice.handle().unwrap().clone();
     settings.settings_set("upload_max_bytes", serde_json::json!(0)).await.unwrap();
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let content = bytes(CHUNKS * CHUNK_BYTES, 6);
     let file = share(&alice, None, Some(&group), &from.write("film.txt", &content)).await;
     offered(&mut carol).await;
@@ -344,7 +332,7 @@ async fn what_goes_to_a_node_is_stopped_at_a_word_and_goes_there_at_another() {
     become_contacts(&mut alice, &mut bob).await.unwrap();
     let (from, to) = (Folder::new(), Folder::new());
     let sharer = alice.handle().unwrap().clone();
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let content = bytes(8 * CHUNK_BYTES, 7);
     transfers.hold_at(LEAVES, Some(4));
     let file = share(&alice, Some("bob"), None, &from.write("a.txt", &content)).await;
@@ -392,7 +380,7 @@ async fn what_had_no_room_at_a_node_is_left_there_at_a_word_once_there_is() {
     become_contacts(&mut alice, &mut bob).await.unwrap();
     let (from, to) = (Folder::new(), Folder::new());
     let sharer = alice.handle().unwrap().clone();
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let first = share(&alice, Some("bob"), None, &from.write("1.txt", &bytes(700_000, 8))).await;
     left_at_a_node(&mut alice, &first).await;
     let content = bytes(700_000, 9);

@@ -19,7 +19,7 @@ use super::limits::{
 use super::outbound::{Outgoing, Reply};
 use super::partition::Partition;
 use super::plug::Plug;
-use super::streams::{self, PeerStream};
+use super::streams::{self, PeerStream, Streams};
 use super::task::Task;
 use super::traffic::Traffic;
 use super::transport::TransportKind;
@@ -148,7 +148,7 @@ pub struct NetworkHandle {
     commands: mpsc::Sender<Command>,
     traffic: Arc<Traffic>,
     couriers: Arc<Couriers>,
-    streams: libp2p_stream::Control,
+    streams: Streams,
     gossip_tickets: Arc<AtomicU64>,
     plug: Plug,
 }

@@ -31,6 +31,7 @@ use super::outbound::Outbound;
 use super::peers::Peers;
 use super::reach::Reach;
 use super::requests::Flights;
+use super::streams::{Cuts, Streams};
 use super::traffic::Traffic;
 use super::transport;
 
@@ -62,6 +63,7 @@ pub(super) struct Task {
     pub(super) protected: HashSet<libp2p::PeerId>,
     /// Peers that sent too much garbage, and until when they stay out.
     pub(super) kept_out: HashMap<libp2p::PeerId, Instant>,
+    pub(super) cuts: Cuts,
     pub(super) nat: Nat,
     pub(super) events: mpsc::Sender<NetworkEvent>,
     pub(super) backlog: VecDeque<NetworkEvent>,
@@ -105,6 +107,7 @@ impl Task {
             listeners,
             protected: HashSet::new(),
             kept_out: HashMap::new(),
+            cuts: Cuts::default(),
             nat: Nat::Unknown,
             events,
             backlog: VecDeque::new(),
@@ -118,8 +121,8 @@ impl Task {
     }
 
     /// Opens and takes streams.
-    pub(super) fn streams(&self) -> libp2p_stream::Control {
-        self.swarm.behaviour().streams.new_control()
+    pub(super) fn streams(&self) -> Streams {
+        Streams { control: self.swarm.behaviour().streams.new_control(), cuts: self.cuts.clone() }
     }
 
     /// Runs until it is told to stop, or nobody is left who could tell.

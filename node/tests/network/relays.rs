@@ -1,8 +1,9 @@
 //! Through a relay, and past it.
 
-use secure_chat_node::network::{NetworkEvent, Route};
+use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use secure_chat_node::network::{NetworkEvent, PeerStream, Route};
 
-use crate::testbed::{MEMORY, Node, Peer, QUIC, TCP, address, config, echoed, numbered};
+use crate::testbed::{MEMORY, Node, PATIENCE, Peer, QUIC, TCP, address, config, echoed, numbered};
 
 /// A peer that nobody can dial, but for its relay.
 async fn behind_relay(seed: u8, listen: &str, node: &Node) -> Peer {
@@ -70,6 +71,44 @@ async fn a_direct_connection_replaces_the_relayed_one_and_loses_nothing() {
     let status = alice.handle.status().await.unwrap();
     let routes: Vec<_> = status.connections.iter().filter(|c| c.peer == to).map(|c| c.route).collect();
     assert_eq!(routes, [Route::Direct]);
+}
+
+async fn stream_to(from: &Peer, to: &mut Peer) -> (PeerStream, PeerStream) {
+    let mut opened = from.handle.open_stream(to.id).await.unwrap();
+    opened.write_all(b"?").await.unwrap();
+    opened.flush().await.unwrap();
+    let mut taken = to
+        .until(|event| match event {
+            NetworkEvent::Stream { stream, .. } => Some(stream),
+            _ => None,
+        })
+        .await;
+    taken.read_exact(&mut [0]).await.unwrap();
+    (opened, taken)
+}
+
+#[tokio::test]
+async fn who_waits_for_a_stream_over_the_relayed_connection_hears_of_its_end_when_a_direct_one_replaces_it() {
+    let node = Node::start(9, TCP).await;
+    let mut bob = config(2, TCP);
+    bob.rendezvous = vec![node.address.clone()];
+    let mut bob = Peer::start(bob);
+    let at = bob.listens().await;
+    bob.until(|event| matches!(event, NetworkEvent::Relayed { .. }).then_some(())).await;
+    let mut alice = behind_relay(1, TCP, &node).await;
+    let to = bob.id;
+    let by_relay = address(&format!("{}/p2p-circuit/p2p/{to}", node.address));
+    assert_eq!(alice.handle.dial(by_relay).await, Ok(to));
+    let (mut opened, mut taken) = stream_to(&alice, &mut bob).await;
+    assert_eq!(alice.handle.dial(at).await, Ok(to));
+    let (mut one, mut other) = ([0], [0]);
+    let both = async { tokio::join!(opened.read_exact(&mut one), taken.read_exact(&mut other)) };
+    let (one, other) = tokio::time::timeout(PATIENCE, both).await.expect("nobody wakes them");
+    assert!(one.is_err() && other.is_err());
+    alice
+        .until(|event| matches!(event, NetworkEvent::Disconnected { peer, last: false } if peer == to).then_some(()))
+        .await;
+    stream_to(&alice, &mut bob).await;
 }
 
 #[tokio::test]

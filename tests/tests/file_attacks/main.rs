@@ -28,11 +28,11 @@ use blobs::Blobs;
 use impostor::{Impostor, answer, ask, question, tell};
 use node::LyingNode;
 use rand::{Rng as _, SeedableRng as _};
-use secure_chat_node::api::{Direction, Event, FileState, FileView, JoinPolicy, Status};
+use secure_chat_node::api::{Direction, Event, FileState, FileView, JoinPolicy};
 use secure_chat_node::network::PeerStream;
 use secure_chat_protocol::id::FileId;
 use secure_chat_protocol::wire::transfer::{AnswerHeader, FetchRefusal, FetchRequest};
-use secure_chat_tests::{Persona, TestNet, become_contacts};
+use secure_chat_tests::{Persona, TestNet, become_contacts, goes_away};
 
 fn bytes(length: usize, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; length];
@@ -71,16 +71,6 @@ async fn offered(to: &mut Persona) -> FileView {
         _ => None,
     });
     offered.await.unwrap()
-}
-
-async fn away(who: &mut Persona, seen_by: &mut Persona) {
-    let name = who.name.clone();
-    who.away().await;
-    let gone = seen_by.until(|event| match event {
-        Event::PresenceChanged { username, status: Status::Offline, .. } => (username == name).then_some(()),
-        _ => None,
-    });
-    gone.await.unwrap();
 }
 
 async fn left_at_a_node(from: &mut Persona, file: &str) {
@@ -171,7 +161,7 @@ async fn a_member_who_lies_about_chunks_is_dropped_and_the_file_arrives_from_the
     let other: FileId = other.parse().unwrap();
     offered(&mut bob).await;
     // From here on it is not Carol's program that runs with her keys.
-    away(&mut carol, &mut alice).await;
+    goes_away(&mut carol, &mut alice).await.unwrap();
     for (seed, lie) in
         [Lie::Forged, Lie::Swapped, Lie::Reordered, Lie::Truncated, Lie::Duplicated, Lie::Mixed].into_iter().enumerate()
     {
@@ -254,7 +244,7 @@ async fn at_a_node_that_listens() -> (TestNet, LyingNode, Blobs, Persona, Person
 async fn the_node_counts_a_download_once_and_its_sharer_learns_of_it() {
     let (_net, node, blobs, mut alice, mut bob) = at_a_node_that_listens().await;
     let (from, to) = (Folder::new(), Folder::new());
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let content = bytes(700_000, 3);
     let file = share(&alice, Some("bob"), None, &from.write("a.zip", &content)).await;
     left_at_a_node(&mut alice, &file).await;
@@ -282,7 +272,7 @@ async fn the_node_counts_a_download_once_and_its_sharer_learns_of_it() {
 async fn a_node_that_does_not_delete_is_asked_again_also_in_the_next_life() {
     let (_net, _node, blobs, mut alice, mut bob) = at_a_node_that_listens().await;
     let from = Folder::new();
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let file = share(&alice, Some("bob"), None, &from.write("a.zip", &bytes(700_000, 3))).await;
     left_at_a_node(&mut alice, &file).await;
     blobs.kept().keeps = true;
@@ -300,7 +290,7 @@ async fn a_node_that_does_not_delete_is_asked_again_also_in_the_next_life() {
 async fn all_that_a_node_hears_of_a_file_tells_neither_name_nor_type_nor_exact_size() {
     let (_net, _node, blobs, mut alice, mut bob) = at_a_node_that_listens().await;
     let (from, to) = (Folder::new(), Folder::new());
-    away(&mut bob, &mut alice).await;
+    goes_away(&mut bob, &mut alice).await.unwrap();
     let sizes = [1_234_567_usize, 1_234_568, 1_300_001];
     let mut shapes = Vec::new();
     for size in sizes {

@@ -25,9 +25,6 @@ use crate::store::Vault;
 /// Encrypted chunks that wait for the network on one stream.
 const FRAMES_AHEAD: usize = 4;
 
-/// The longest piece that Yamux sends at once, in bytes.
-const PIECE_BYTES: usize = 16 * 1024;
-
 struct Frame {
     header: AnswerHeader,
     body: Vec<u8>,
@@ -56,20 +53,12 @@ pub(crate) async fn serve(stream: PeerStream, reader: AccountId, shelf: Shelf, v
         std::future::pending::<()>().await;
     };
     let giving = async {
-        let mut seam = Seam::default();
         while let Some(frame) = frames.recv().await {
             let flushes = frames.is_empty();
             let writing = async {
-                let whole = seam.join(&frame.header.to_bytes(), &frame.body);
-                outgoing.write_all(&seam.0).await?;
-                outgoing.write_all(whole.0).await?;
-                seam.begin(whole.1);
-                if flushes {
-                    outgoing.write_all(&seam.0).await?;
-                    seam.begin(&[]);
-                    outgoing.flush().await?;
-                }
-                Ok(())
+                outgoing.write_all(&frame.header.to_bytes()).await?;
+                outgoing.write_all(&frame.body).await?;
+                if flushes { outgoing.flush().await } else { Ok(()) }
             };
             in_time(HOLDER_SILENT_MAX, writing).await?;
             // The desk takes a new buffer when none comes back.
@@ -88,29 +77,6 @@ pub(crate) async fn serve(stream: PeerStream, reader: AccountId, shelf: Shelf, v
     drop(frames);
     // It ends with its channels.
     working.await.unwrap_or_default()
-}
-
-/// Where one frame ends and the next begins. The multiplexer cuts what is written into pieces of its own, each
-/// sealed and handed to the system alone: without this, a header would be one, and so would the last 16 bytes of
-/// each chunk.
-#[derive(Default)]
-struct Seam(Vec<u8>);
-
-impl Seam {
-    /// Adds the header and as much of the body as makes one piece with what was left. Returns the whole pieces
-    /// after it, and what is left after those.
-    fn join<'b>(&mut self, header: &[u8], body: &'b [u8]) -> (&'b [u8], &'b [u8]) {
-        self.0.extend_from_slice(header);
-        let (first, rest) = body.split_at(PIECE_BYTES.saturating_sub(self.0.len()).min(body.len()));
-        self.0.extend_from_slice(first);
-        rest.split_at(rest.len().saturating_sub(rest.len() % PIECE_BYTES))
-    }
-
-    /// What was there is written; this is left.
-    fn begin(&mut self, left: &[u8]) {
-        self.0.clear();
-        self.0.extend_from_slice(left);
-    }
 }
 
 /// A reader who takes nothing for this time is given up: it would hold a thread and buffers.
@@ -282,24 +248,6 @@ const _: () = assert!(CHUNKS_IN_MEMORY_BYTES >= FRAMES_AHEAD * 1024 * 1024);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn frames_leave_in_whole_pieces_and_nothing_is_lost_between_them() {
-        let bodies = [vec![1; 262_160], vec![2; 262_160], Vec::new(), vec![3; 100], vec![4; 16_400 + 16], vec![5; 1]];
-        let (mut seam, mut written, mut pieces) = (Seam::default(), Vec::new(), 0_usize);
-        for body in &bodies {
-            let (whole, left) = seam.join(&[9; 9], body);
-            written.extend_from_slice(&seam.0);
-            written.extend_from_slice(whole);
-            pieces += 1 + whole.len() / PIECE_BYTES;
-            assert!(whole.len() % PIECE_BYTES == 0 && seam.0.len() <= PIECE_BYTES && left.len() < PIECE_BYTES);
-            seam.begin(left);
-        }
-        written.extend_from_slice(&seam.0);
-        let expected: Vec<u8> = bodies.iter().flat_map(|body| [&[9; 9], body.as_slice()].concat()).collect();
-        assert!(written == expected);
-        assert!(pieces <= 2 * 17 + 6, "{pieces}");
-    }
 
     #[test]
     fn only_of_an_own_file_is_said_that_it_was_changed() {

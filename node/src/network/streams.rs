@@ -51,7 +51,10 @@ type Cut = Shared<oneshot::Receiver<()>>;
 /// Cuts streams: whoever waits for a stream of a connection that this side closes is woken
 /// by nobody else (yamux wakes them when the other side closes it, or it breaks).
 #[derive(Clone, Default)]
-pub(super) struct Cuts(Arc<Mutex<HashMap<PeerId, (oneshot::Sender<()>, Cut)>>>);
+pub(super) struct Cuts(Arc<Mutex<Cutters>>);
+
+/// By peer: what cuts, when it is dropped, and what is told.
+type Cutters = HashMap<PeerId, (oneshot::Sender<()>, Cut)>;
 
 impl Cuts {
     fn of(&self, peer: PeerId) -> Cut {

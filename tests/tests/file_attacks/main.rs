@@ -157,7 +157,7 @@ async fn a_member_who_lies_about_chunks_is_dropped_and_the_file_arrives_from_the
     joins(&mut alice, &mut bob, &group).await;
     joins(&mut alice, &mut carol, &group).await;
     let from = Folder::new();
-    let other = share(&alice, None, Some(&group), &from.write("other.zip", &bytes(6_000_000, 1))).await;
+    let other = share(&alice, None, Some(&group), &from.write("other.zip", &bytes(24_000_000, 1))).await;
     let other: FileId = other.parse().unwrap();
     offered(&mut bob).await;
     // From here on it is not Carol's program that runs with her keys.
@@ -166,7 +166,8 @@ async fn a_member_who_lies_about_chunks_is_dropped_and_the_file_arrives_from_the
         [Lie::Forged, Lie::Swapped, Lie::Reordered, Lie::Truncated, Lie::Duplicated, Lie::Mixed].into_iter().enumerate()
     {
         let told = Arc::new(AtomicUsize::new(0));
-        let content = bytes(6_000_000, 10 + seed as u64);
+        // So much that the one who is honest has not sent it all before the other one was asked.
+        let content = bytes(24_000_000, 10 + seed as u64);
         let (counter, (send, honest)) = (told.clone(), tokio::sync::watch::channel(None));
         let liar = Impostor::of(&carol, move |liar, stream| {
             let (told, honest) = (counter.clone(), *honest.borrow());
@@ -181,7 +182,7 @@ async fn a_member_who_lies_about_chunks_is_dropped_and_the_file_arrives_from_the
         assert_eq!(std::fs::read(&done.path).unwrap(), content, "{lie:?}");
         let told = told.load(Ordering::SeqCst);
         assert!(told > 0, "{lie:?}: nobody asked the liar");
-        // What was under way when the first was noticed, and no more: 23 chunks there are.
+        // What was under way when the first was noticed, and no more: 92 chunks there are.
         assert!(told <= 8, "{lie:?}: {told} chunks were taken from the liar");
         liar.ends().await;
     }

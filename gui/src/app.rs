@@ -87,8 +87,9 @@ impl App {
 
     /// Stops the node: everything that was written is on disk when it returns.
     pub fn stop(&mut self) {
-        let mut asks = Vec::new();
-        self.window.state.chat.save_draft(Clock::system().now_ms, true, &mut asks);
+        let (now_ms, mut asks) = (Clock::system().now_ms, Vec::new());
+        self.window.state.mark_seen(now_ms, &mut asks);
+        self.window.state.chat.save_draft(now_ms, true, &mut asks);
         self.bridge.finish(asks);
     }
 }

@@ -350,6 +350,8 @@ pub async fn goes_away(who: &mut Persona, seen_by: &mut Persona) -> anyhow::Resu
     while unseen {
         unseen = seen_by.until(changed).await? == Status::Offline;
     }
+    // An older going that nobody has read of yet is not this one.
+    seen_by.forget_events();
     who.away().await;
     while seen_by.until(changed).await? != Status::Offline {}
     Ok(())

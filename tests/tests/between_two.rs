@@ -169,6 +169,26 @@ async fn nor_does_a_rendezvous_node_show_who_hid_before() {
     nobody_is_seen_who_hid_before(true).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hides_while_a_rendezvous_node_gets_to_know_them_is_not_shown_by_it() {
+    let (_net, _node, mut alice, mut bob) = two(true).await;
+    let handle = alice.handle().unwrap().clone();
+    for _ in 0..5 {
+        handle.presence_set(Status::Online).await.unwrap();
+        sees(&mut bob, Status::Online).await;
+        handle.account_lock().await.unwrap();
+        alice.forget_events();
+        handle.account_unlock(PASSWORD, None::<String>).await.unwrap();
+        // It is on its way to the node that she is online.
+        for status in [Status::Invisible, Status::Online, Status::Away, Status::Invisible] {
+            handle.presence_set(status).await.unwrap();
+        }
+        let known = alice.until(|event| matches!(event, Event::NetworkState { registered: 1, .. }).then_some(()));
+        known.await.unwrap();
+        vanishes(&mut bob).await;
+    }
+}
+
 async fn state_of(by: &Persona, with: &str, message: &str) -> MessageState {
     let page = by.handle().unwrap().messages_history(with, None::<String>, None::<String>, None::<String>, None::<u32>);
     page.await.unwrap().messages.into_iter().find(|found| found.message_id == message).unwrap().state

@@ -31,6 +31,7 @@ use secure_chat_protocol::validate::Username;
 use secure_chat_protocol::wire::codec::{self, Bytes};
 use secure_chat_protocol::wire::content::{Content, MESSAGE_VERSION, MessageIn, Profile};
 use secure_chat_protocol::wire::peer::{DeliveryStatus, Hello, PEER_PROTOCOL, PeerRefusal, PeerRequest, PeerResponse};
+use secure_chat_protocol::wire::rendezvous::PresenceStatus;
 use secure_chat_tests::{Persona, TestNet, become_contacts};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -269,6 +270,12 @@ async fn who_greets_learns_the_name_and_nobody_does_from_who_is_invisible() {
     let (_, PeerResponse::Hello(hello)) = curious.hello(alice.handle().unwrap()).await else { panic!("no answer") };
     assert_eq!(Record::decode(&hello.record.0).unwrap().name().as_str(), "alice");
     assert!(hello.addresses.is_empty() && hello.status.is_none(), "and nothing but the record: {hello:?}");
+    // Who is told nothing takes somebody for online: that is for those who may be seen.
+    let shares = |on: bool| alice.handle().unwrap().settings_set("share_presence", serde_json::Value::Bool(on));
+    shares(false).await.unwrap();
+    let (_, PeerResponse::Hello(hello)) = curious.hello(alice.handle().unwrap()).await else { panic!("no answer") };
+    assert_eq!(hello.status, Some(PresenceStatus::Offline));
+    shares(true).await.unwrap();
 
     alice.handle().unwrap().presence_set(Status::Invisible).await.unwrap();
     let mut late = Stranger::new(67, "late", &alice.clock);

@@ -59,9 +59,13 @@ impl State {
                 }
             }
             Answer::Settings(Ok(values)) if self.opened().is_some() => {
-                let first = self.preferences == Preferences::default();
+                let first = !self.preferences.are_read();
+                let early = self.preferences.take_early();
                 self.preferences = Preferences::new(values);
                 self.preferences_changed = true;
+                for (key, value) in early {
+                    self.set(key, value, asks);
+                }
                 if first && !self.tab_chosen && self.chat.selection == Selection::None {
                     self.tab = self.preferences.tab().unwrap_or_default();
                 }

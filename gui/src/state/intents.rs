@@ -117,6 +117,9 @@ impl State {
 
     /// Changes a setting here at once, and in the vault.
     pub(crate) fn set(&mut self, key: Key, value: serde_json::Value, asks: &mut Vec<Ask>) {
+        if self.preferences.put_off(key, &value) {
+            return;
+        }
         let (key, value) = self.preferences.set(key, value);
         self.preferences_changed = true;
         asks.push(account::Ask::Set { key, value }.into());

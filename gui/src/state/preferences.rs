@@ -87,12 +87,35 @@ impl Key {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Preferences {
     values: BTreeMap<String, Value>,
+    /// What the window is to remember of itself, from before the node said what it remembered: all of that is one
+    /// value, which would be written over.
+    early: Vec<(Key, Value)>,
+    read: bool,
 }
 
 impl Preferences {
     /// The settings as the node gave them.
     pub(crate) fn new(values: BTreeMap<String, Value>) -> Self {
-        Self { values }
+        Self { values, early: Vec::new(), read: true }
+    }
+
+    /// Whether the node has said what they are.
+    pub(crate) fn are_read(&self) -> bool {
+        self.read
+    }
+
+    /// Puts off what the window is to remember until the node has said what it remembered. Says whether it did.
+    pub(crate) fn put_off(&mut self, key: Key, value: &Value) -> bool {
+        let early = !self.read && key.is_of_window();
+        if early {
+            self.early.push((key, value.clone()));
+        }
+        early
+    }
+
+    /// What was put off.
+    pub(crate) fn take_early(&mut self) -> Vec<(Key, Value)> {
+        std::mem::take(&mut self.early)
     }
 
     /// Takes over what one answer says.

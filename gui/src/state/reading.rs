@@ -11,6 +11,9 @@ impl State {
     /// is looked at. Returns when to come back, in milliseconds: in a flood, not
     /// every frame is worth a commit and a receipt.
     pub(super) fn mark_read(&mut self, now_ms: u64, focused: bool, asks: &mut Vec<Ask>) -> Option<u64> {
+        if !focused {
+            self.mark_seen(now_ms, asks);
+        }
         if !focused
             || !matches!(self.tab, Tab::Chat | Tab::Groups)
             || self.opened().is_some_and(|opened| opened.onboarding.is_some())
@@ -36,7 +39,7 @@ impl State {
     }
 
     /// Tells the node at once what was seen a moment ago: the person looks at something else from now on.
-    pub(super) fn mark_seen(&mut self, now_ms: u64, asks: &mut Vec<Ask>) {
+    pub(crate) fn mark_seen(&mut self, now_ms: u64, asks: &mut Vec<Ask>) {
         if let Some(seen) = self.chat.timeline.as_mut().and_then(|timeline| timeline.seen_up_to.take()) {
             self.mark_up_to(seen, now_ms, asks);
         }

@@ -12,7 +12,9 @@ pub(crate) fn menu_item(ui: &mut Ui, icon: Icon, name: &str, danger: bool) -> Re
     let color = if danger { p.danger } else { p.text };
     let words = ui.painter().layout_no_wrap(name.to_owned(), font(14.0), color);
     let width = (words.size().x + 56.0).max(ui.available_width()).max(190.0);
-    let (rect, response) = ui.allocate_exact_size(vec2(width, TARGET_PT), Sense::click());
+    // Known by its name: what comes in above it meanwhile does not put another row in its place.
+    let (_, rect) = ui.allocate_space(vec2(width, TARGET_PT));
+    let response = ui.interact(rect, ui.scope_id().with(name), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::MenuItem, true, name));
     if response.hovered() || response.has_focus() {
         ui.painter().rect_filled(rect, 7.0, p.hover);

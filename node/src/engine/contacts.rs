@@ -346,7 +346,7 @@ impl Open {
             self.end_request(step, id, RequestState::Accepted);
         }
         step.contacts.insert(account);
-        self.watch_contacts(step);
+        self.show_homes(step);
         self.greet_again(step, account);
         if let Some(view) = self.contacts.get(&account).and_then(|contact| self.contact_view(contact, step)) {
             step.tell(Event::ContactAccepted(Box::new(view)));
@@ -540,7 +540,7 @@ impl Open {
             }
         }
         self.part(step, account);
-        self.watch_contacts(step);
+        self.show_homes(step);
         self.audit_about(step, "contact.removed", Severity::Info, Some(account.to_string()), "A contact was removed.");
         Ok(Done {})
     }
@@ -562,7 +562,7 @@ impl Open {
             Severity::Info,
             if blocked { "A contact was blocked." } else { "A contact was unblocked." },
         );
-        self.watch_contacts(step);
+        self.show_homes(step);
         Ok(Done {})
     }
 

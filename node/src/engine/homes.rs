@@ -57,8 +57,22 @@ pub(crate) struct Home {
     jumped_at: Option<Instant>,
     /// What it last refused, in words for the person, and until when that is of interest.
     notice: Option<(Instant, String)>,
-    /// It refused something that it needs to know: all is told again.
+    /// It did not take something that it needs to know: all is told again.
     untold: bool,
+    /// What it has acknowledged of us.
+    shown: Option<Shown>,
+    /// It is being told.
+    showing: bool,
+}
+
+/// What a home knows of us that may change while we are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    status: PresenceStatus,
+    /// Where we listen.
+    addresses: Vec<String>,
+    /// Whose presence we hear.
+    watch: Vec<AccountId>,
 }
 
 impl Home {
@@ -77,6 +91,8 @@ impl Home {
             jumped_at: None,
             notice: None,
             untold: false,
+            shown: None,
+            showing: false,
         }
     }
 
@@ -124,9 +140,7 @@ struct Setup {
     mailbox: Arc<MailboxKeys>,
     client: Vec<u8>,
     tokens: Vec<Fixed<32>>,
-    addresses: Vec<String>,
-    status: PresenceStatus,
-    watch: Vec<AccountId>,
+    shown: Shown,
 }
 
 pub(super) async fn ask(net: &NetworkHandle, home: &Address, request: Request) -> Result<Response, HomeFault> {
@@ -137,7 +151,30 @@ pub(super) async fn ask(net: &NetworkHandle, home: &Address, request: Request) -
     }
 }
 
-async fn set_up(net: &NetworkHandle, home: &Address, setup: Setup) -> Result<(u64, Vec<Presence>), HomeFault> {
+/// Tells a home what is new to it of us, in one order. Answers with what it knows then, and with the presence of
+/// those who are watched, if these are new.
+async fn show(
+    net: &NetworkHandle,
+    home: &Address,
+    before: Option<Shown>,
+    shown: Shown,
+) -> Result<(Shown, Vec<Presence>), HomeFault> {
+    if before.as_ref().is_none_or(|before| before.status != shown.status) {
+        ask(net, home, Request::SetPresence(shown.status)).await?;
+    }
+    if before.as_ref().is_none_or(|before| before.addresses != shown.addresses) {
+        ask(net, home, Request::Announce { addresses: shown.addresses.clone() }).await?;
+    }
+    if before.is_some_and(|before| before.watch == shown.watch) {
+        return Ok((shown, Vec::new()));
+    }
+    match ask(net, home, Request::Watch { accounts: shown.watch.clone() }).await? {
+        Response::Presence(presences) => Ok((shown, presences)),
+        _ => Err(HomeFault::Nonsense),
+    }
+}
+
+async fn set_up(net: &NetworkHandle, home: &Address, setup: Setup) -> Result<(Shown, Vec<Presence>), HomeFault> {
     let kits = setup.kits.clone().unwrap_or_default();
     ask(net, home, Request::PublishPreKeys { signed: setup.signed, kits, replace: setup.kits.is_some() }).await?;
     let Response::Challenge(challenge) = ask(net, home, Request::Challenge).await? else {
@@ -151,7 +188,7 @@ async fn set_up(net: &NetworkHandle, home: &Address, setup: Setup) -> Result<(u6
         signature: mailbox.sign_open(&server, &client, &challenge.0),
     };
     let Ok(open) = crate::stack::spawn_blocking(sign).await else { return Err(HomeFault::Nonsense) };
-    let Response::Mailbox { waiting, tokens, .. } = ask(net, home, open).await? else {
+    let Response::Mailbox { tokens, .. } = ask(net, home, open).await? else {
         return Err(HomeFault::Nonsense);
     };
     if (tokens as usize) < setup.tokens.len() {
@@ -163,12 +200,7 @@ async fn set_up(net: &NetworkHandle, home: &Address, setup: Setup) -> Result<(u6
             }
         }
     }
-    ask(net, home, Request::Announce { addresses: setup.addresses }).await?;
-    ask(net, home, Request::SetPresence(setup.status)).await?;
-    match ask(net, home, Request::Watch { accounts: setup.watch }).await? {
-        Response::Presence(presences) => Ok((waiting, presences)),
-        _ => Err(HomeFault::Nonsense),
-    }
+    show(net, home, None, setup.shown).await
 }
 
 impl Open {
@@ -347,8 +379,10 @@ impl Open {
     pub(super) fn recover(&mut self, step: &mut Step<'_>) {
         for home in self.homes.values_mut() {
             home.retry_at = Some(Instant::now());
+            home.showing = false;
         }
         self.retry_homes(step);
+        self.show_homes(step);
         self.follow_topics(step);
         step.deliver.extend(self.outbox.recipients());
     }
@@ -373,9 +407,7 @@ impl Open {
             mailbox: Arc::clone(&self.mailbox),
             client: self.peer_id.to_bytes(),
             tokens: self.all_token_hashes(),
-            addresses: if self.settings.share_addresses { self.told_addresses() } else { Vec::new() },
-            status: self.shown_status(),
-            watch: self.watched(),
+            shown: self.shown(),
         };
         let net = self.net.clone();
         step.work(async move {
@@ -389,15 +421,22 @@ impl Open {
         &mut self,
         step: &mut Step<'_>,
         address: &Address,
-        result: Result<(u64, Vec<Presence>), HomeFault>,
+        result: Result<(Shown, Vec<Presence>), HomeFault>,
     ) {
         let Some(peer) = address.peer_id().filter(|peer| self.homes.contains_key(peer)) else { return };
         match result {
-            Ok((_, presences)) => {
+            Ok((shown, presences)) => {
                 if let Some(home) = self.homes.get_mut(&peer) {
                     (home.stage, home.failures, home.retry_at) = (Stage::Ready, 0, None);
+                    home.shown = Some(shown);
+                    if home.untold {
+                        // Something new was for all homes while this one was set up.
+                        home.retry_at = Some(Instant::now());
+                        self.wake_at(Instant::now());
+                    }
                 }
                 self.presences(step, presences);
+                self.show_homes(step);
                 self.fetch_from(step, peer);
                 self.read_logs(step);
                 self.list_groups(step);
@@ -447,10 +486,59 @@ impl Open {
         chats.map(|contact| contact.account).take(ACCOUNTS_MAX).collect()
     }
 
-    /// Asks every home to one thing; nobody waits for the answer.
+    /// What homes are to know of us.
+    fn shown(&self) -> Shown {
+        let addresses = if self.settings.share_addresses { self.told_addresses() } else { Vec::new() };
+        Shown { status: self.shown_status(), addresses, watch: self.watched() }
+    }
+
+    /// Tells every home that is ready what has changed of us since it was told, one change after the other:
+    /// whoever chose to be invisible a moment ago is not shown because an older word came later.
+    pub(super) fn show_homes(&mut self, step: &mut Step<'_>) {
+        let wanted = self.shown();
+        let differs = |home: &Home| home.shown.as_ref() != Some(&wanted);
+        for home in self.homes.values_mut().filter(|home| home.stage == Stage::Ready && differs(home)) {
+            if std::mem::replace(&mut home.showing, true) {
+                continue;
+            }
+            let (net, home, before) = (self.net.clone(), home.address.clone(), home.shown.clone());
+            let wanted = wanted.clone();
+            step.work(async move {
+                let result = show(&net, &home, before, wanted).await;
+                Work::HomeShown { home, result }
+            });
+        }
+    }
+
+    /// A home was told what has changed of us, or did not take it.
+    pub(super) fn home_shown(
+        &mut self,
+        step: &mut Step<'_>,
+        address: &Address,
+        result: Result<(Shown, Vec<Presence>), HomeFault>,
+    ) {
+        let Some(home) = address.peer_id().and_then(|peer| self.homes.get_mut(&peer)) else { return };
+        home.showing = false;
+        match result {
+            Ok((shown, presences)) => {
+                home.shown = Some(shown);
+                self.presences(step, presences);
+                self.show_homes(step);
+            }
+            Err(fault) => self.told_in_vain(step, address, &fault),
+        }
+    }
+
+    /// Asks every home to one thing; nobody waits for the answer. One that is being set up is set up once more.
     pub(super) fn tell_homes(&mut self, step: &mut Step<'_>, request: &Request) {
-        let ready: Vec<Address> =
-            self.homes.values().filter(|home| home.stage == Stage::Ready).map(|home| home.address.clone()).collect();
+        let mut ready = Vec::new();
+        for home in self.homes.values_mut() {
+            match home.stage {
+                Stage::Ready => ready.push(home.address.clone()),
+                Stage::Registering => home.untold = true,
+                Stage::Away | Stage::Refused(_) => {}
+            }
+        }
         for home in ready {
             let (net, request) = (self.net.clone(), request.clone());
             step.work(async move {
@@ -463,31 +551,24 @@ impl Open {
     /// A home answered something that nobody waits for.
     pub(super) fn home_told(&mut self, step: &mut Step<'_>, home: &Address, result: Result<Response, RequestError>) {
         match result {
-            Ok(Response::Presence(presences)) => self.presences(step, presences),
-            Ok(Response::Refused(refusal)) => self.told_in_vain(step, home, refusal),
+            Ok(Response::Refused(refusal)) => self.told_in_vain(step, home, &HomeFault::Refused(refusal)),
             Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "a rendezvous node was not told"),
+            Err(error) => self.told_in_vain(step, home, &HomeFault::Network(error)),
         }
     }
 
-    /// A home refused something that it should know. What it has no time for now is told again, with all else.
-    fn told_in_vain(&mut self, step: &mut Step<'_>, home: &Address, refusal: Refusal) {
+    /// A home did not take something that it should know. What it had no time for, or did not answer, is told
+    /// again, with all else.
+    fn told_in_vain(&mut self, step: &mut Step<'_>, home: &Address, fault: &HomeFault) {
         let Some(home) = home.peer_id().and_then(|peer| self.homes.get_mut(&peer)) else { return };
-        let fault = HomeFault::Refused(refusal);
-        if fault.wait_ms() == 0 {
-            return tracing::debug!(fault = fault.sentence(), "a rendezvous node refused");
+        if home.stage == Stage::Away || (fault.wait_ms() == 0 && matches!(fault, HomeFault::Refused(_))) {
+            return tracing::debug!(fault = fault.sentence(), "a rendezvous node was not told");
         }
         let at = home.retry_later(fault.wait_ms());
-        home.note(&fault, at);
+        home.note(fault, at);
         (home.untold, home.acknowledged) = (true, 0);
         self.wake_at(at);
         self.tell_network(step);
-    }
-
-    /// The contacts whose presence is of interest have changed.
-    pub(super) fn watch_contacts(&mut self, step: &mut Step<'_>) {
-        let accounts = self.watched();
-        self.tell_homes(step, &Request::Watch { accounts });
     }
 
     /// Grants a contact tokens for our mailboxes, and tells the homes their hashes.

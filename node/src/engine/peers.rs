@@ -7,7 +7,7 @@ use secure_chat_protocol::limits::{ADDRESS_MAX_BYTES, ADDRESSES_MAX};
 use secure_chat_protocol::record::Record;
 use secure_chat_protocol::wire::codec::Bytes;
 use secure_chat_protocol::wire::peer::{Hello, PeerRequest, PeerResponse};
-use secure_chat_protocol::wire::rendezvous::{PresenceStatus, Request};
+use secure_chat_protocol::wire::rendezvous::PresenceStatus;
 
 use super::audit::Severity;
 use super::groups::GoesOn;
@@ -29,11 +29,11 @@ impl Open {
                 if !self.listening.contains(&address) {
                     self.listening.push(address);
                 }
-                self.announce(step);
+                self.show_homes(step);
             }
             NetworkEvent::ListenerClosed(address) => {
                 self.listening.retain(|listening| *listening != address);
-                self.announce(step);
+                self.show_homes(step);
             }
             NetworkEvent::Connected { peer, first, .. } => {
                 let met = self.met.entry(peer).or_default();
@@ -54,11 +54,13 @@ impl Open {
                 self.local.remove(&peer);
             }
             NetworkEvent::Inbound { peer, request, responder } => self.inbound(step, peer, request, responder),
-            NetworkEvent::Gossip { topic, data, forwarder, id } => match self.gossiped(step, &topic, &data) {
-                GoesOn::Nowhere => {}
-                GoesOn::ToEach(topics) => self.net.pass_on_to(topics, data),
-                GoesOn::ToMesh => self.net.pass_on(id, forwarder),
-            },
+            NetworkEvent::Gossip { topic, data, forwarder, id } => {
+                match self.gossiped(step, &topic, &data, forwarder) {
+                    GoesOn::Nowhere => {}
+                    GoesOn::ToEach(topics) => self.net.pass_on_to(topics, data),
+                    GoesOn::ToMesh => self.net.pass_on(id, forwarder),
+                }
+            }
             NetworkEvent::Stream { peer, stream } => self.serve_files(step, peer, stream),
             NetworkEvent::Push { node, push } => self.pushed(step, node, push),
             NetworkEvent::RendezvousConnected { node } => self.home_connected(step, node),
@@ -120,10 +122,11 @@ impl Open {
         Hello {
             record: Bytes(self.record.encoded().to_vec()),
             addresses: if knows && self.settings.share_addresses { self.told_addresses() } else { Vec::new() },
-            status: knows.then(|| match self.shown_status() {
-                PresenceStatus::Invisible => PresenceStatus::Offline,
-                shown => shown,
-            }),
+            // Without a word one is taken to be online.
+            status: match self.shown_status() {
+                PresenceStatus::Invisible => Some(PresenceStatus::Offline),
+                shown => knows.then_some(shown),
+            },
         }
     }
 
@@ -289,19 +292,6 @@ impl Open {
                 last_seen: contact.last_seen.map(At),
             });
         }
-    }
-
-    /// Tells the homes where we listen.
-    fn announce(&mut self, step: &mut Step<'_>) {
-        if self.settings.share_addresses {
-            self.tell_addresses(step);
-        }
-    }
-
-    /// Tells the homes where we listen; nothing when nobody is to know.
-    pub(super) fn tell_addresses(&mut self, step: &mut Step<'_>) {
-        let addresses = if self.settings.share_addresses { self.told_addresses() } else { Vec::new() };
-        self.tell_homes(step, &Request::Announce { addresses });
     }
 
     pub(super) fn shown_status(&self) -> PresenceStatus {

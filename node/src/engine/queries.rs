@@ -206,8 +206,7 @@ impl Open {
 
     /// Tells everybody who may know what is shown of the person now.
     fn show_presence(&mut self, step: &mut Step<'_>) {
-        let shown = self.shown_status();
-        self.tell_homes(step, &Request::SetPresence(shown));
+        self.show_homes(step);
         self.say_status(step);
     }
 
@@ -234,7 +233,7 @@ impl Open {
             self.show_presence(step);
         }
         if key == "share_addresses" {
-            self.tell_addresses(step);
+            self.show_homes(step);
         }
         self.settings.view(Some(key))
     }
@@ -268,6 +267,7 @@ impl Open {
             Work::HomeReady { home, result } => self.home_ready(step, &home, result),
             Work::Mail { home, result } => self.mail(step, &home, result),
             Work::HomeTold { home, result } => self.home_told(step, &home, result),
+            Work::HomeShown { home, result } => self.home_shown(step, &home, result),
             Work::LookedUp { found, user, purpose, asked } => self.looked_up(step, found, &user, purpose, asked),
             Work::Online { people, reply } => {
                 let online = self.online(&people);

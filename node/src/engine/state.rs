@@ -163,6 +163,8 @@ pub(crate) struct Open {
     /// When neighbours in groups are sought next, and how long after that.
     pub(crate) next_seek: Instant,
     pub(crate) seek_pause: Duration,
+    /// Not before this is the pause the shortest again.
+    pub(crate) seek_anew: Instant,
     pub(crate) next_traffic: Instant,
     pub(crate) last_typing: HashMap<AccountId, Instant>,
     /// When the work of a step that could not be stored begins again.
@@ -208,7 +210,7 @@ impl Held {
         let lost = stored.is_none();
         let prekeys = stored.unwrap_or_else(|| PreKeys::generate(&identity, now, &mut rng()));
         let settings = txn.get(Table::Notes, b"settings")?;
-        let settings = settings.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+        let settings = settings.map(|json| Settings::restore(&json)).unwrap_or_default();
         let rows = vault.scan(Table::Contacts)?;
         let contacts = rows.iter().map(|row| Contact::decode(row).map_err(|_| damaged("a contact")));
         let contacts = contacts
@@ -332,6 +334,7 @@ impl Open {
             next_connect: due,
             next_seek: due,
             seek_pause: Duration::from_millis(crate::messaging::limits::SEEK_FIRST_MS),
+            seek_anew: due,
             next_traffic: due,
             last_typing: HashMap::new(),
             recover_at: None,

@@ -8,6 +8,7 @@ use secure_chat_protocol::wire::rendezvous::{Found, Presence, Refusal, Response,
 
 use super::deposit::Deposits;
 use super::groups::{Appended, ListedGroup, LogPage};
+use super::homes::Shown;
 use super::state::Opening;
 use crate::api::{Account, Dialled, HostedAddress, OnlineUsers, Reply, RequestMade, User};
 use crate::messaging::limits::RETRY_MAX_MS;
@@ -41,7 +42,9 @@ pub(crate) enum Work {
     /// A home answered the registration.
     Registered { home: Address, result: Result<Response, RequestError> },
     /// A home has everything it needs from us.
-    HomeReady { home: Address, result: Result<(u64, Vec<Presence>), HomeFault> },
+    HomeReady { home: Address, result: Result<(Shown, Vec<Presence>), HomeFault> },
+    /// A home was told what has changed of us.
+    HomeShown { home: Address, result: Result<(Shown, Vec<Presence>), HomeFault> },
     /// A home's mail.
     Mail { home: Address, result: Result<(Vec<StoredEnvelope>, bool), HomeFault> },
     /// A home was told something; it matters only when it failed.

@@ -2,7 +2,7 @@
 //! chunks and reads them; threads check, decrypt and write what came. A holder that
 //! sends wrong bytes is dropped, and what it was asked for goes to the others.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -77,14 +77,16 @@ pub(crate) struct Progress {
     relayed: AtomicU64,
     stored: AtomicU64,
     liars: Mutex<BTreeSet<String>>,
-    handed: Mutex<BTreeSet<String>>,
+    /// Who handed over a part of it, and how many.
+    handed: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Progress {
     fn count(&self, holder: &str, way: Way, bytes: u64) {
         let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
-        if !handed.contains(holder) {
-            handed.insert(holder.to_owned());
+        match handed.get_mut(holder) {
+            Some(parts) => *parts = parts.saturating_add(1),
+            None => drop(handed.insert(holder.to_owned(), 1)),
         }
         drop(handed);
         let counter = match way {
@@ -102,6 +104,11 @@ impl Progress {
     /// Holders other than the author who sent something else: accounts, and addresses of nodes.
     pub(crate) fn liars(&self) -> Vec<String> {
         self.liars.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// How many parts of it a holder handed over.
+    fn handed_by(&self, holder: &str) -> u64 {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner).get(holder).copied().unwrap_or(0)
     }
 
     /// How many handed over a part of it.
@@ -469,14 +476,20 @@ impl Run {
             Holder::Peer(_, account) => (account.to_string(), *account == self.author),
             Holder::Node(place) => (place.home.to_string(), false),
         };
-        let mut end = self.fetch_from(&name, &holder).await;
-        for wait in HOLDER_RETRIES {
-            // It may not know yet who we are, or its stream broke and not its connection.
-            if !matches!(end, End::Broken) || self.ends_within(wait).await {
-                break;
+        let mut retries = HOLDER_RETRIES.into_iter();
+        let end = loop {
+            let before = self.shared.progress.handed_by(&name);
+            let end = self.fetch_from(&name, &holder).await;
+            // However often its stream breaks: whoever hands over something between is a holder.
+            if self.shared.progress.handed_by(&name) > before {
+                retries = HOLDER_RETRIES.into_iter();
             }
-            end = self.fetch_from(&name, &holder).await;
-        }
+            // It may not know yet who we are, or its stream broke and not its connection.
+            match retries.next().filter(|_| matches!(end, End::Broken)) {
+                Some(wait) if !self.ends_within(wait).await => {}
+                _ => break end,
+            }
+        };
         if matches!(end, End::Lied) && !is_author {
             self.shared.progress.caught(name);
         }

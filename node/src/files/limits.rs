@@ -32,7 +32,8 @@ pub const WINDOW_QUEUE_MAX: Duration = Duration::from_millis(4);
 pub const REQUESTS_WAITING_MAX: usize = 32;
 /// A holder that sends nothing for this time is given up.
 pub const HOLDER_SILENT_MAX: Duration = Duration::from_secs(30);
-/// A holder whose stream breaks is asked again after these times, before it is given up.
+/// A holder whose stream breaks is asked again after these times, before it is given up; from the first on
+/// whenever it has handed over something.
 pub const HOLDER_RETRIES: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1_000)];
 /// Streams on which one account fetches from us at once: each holds a thread and some buffers.
 pub const STREAMS_PER_READER_MAX: usize = 32;

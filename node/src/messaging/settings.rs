@@ -125,6 +125,38 @@ const SETTING_MAX_BYTES: usize = 64 * 1024;
 const AUTO_LOCK_MAX_MINUTES: u32 = 7 * 24 * 60;
 
 impl Settings {
+    /// The settings as they were stored. What this version doesn't know is left out; of a value that it can't read,
+    /// and of all if nothing can be read, that counts which tells others least: nobody is shown who did not want it.
+    #[must_use]
+    pub fn restore(json: &[u8]) -> Self {
+        if let Ok(settings) = serde_json::from_slice(json) {
+            return settings;
+        }
+        let quiet = Self {
+            read_receipts: false,
+            typing: false,
+            share_presence: false,
+            presence: ChosenPresence::Invisible,
+            share_addresses: false,
+            who_may_request: WhoMayRequest::Invited,
+            ..Self::default()
+        };
+        let Ok(Value::Object(stored)) = serde_json::from_slice(json) else { return quiet };
+        let (Ok(Value::Object(mut all)), Ok(least)) =
+            (serde_json::to_value(Self::default()), serde_json::to_value(&quiet))
+        else {
+            return quiet;
+        };
+        for (key, value) in stored {
+            let Some(known) = all.get_mut(&key) else { continue };
+            let default = std::mem::replace(known, value);
+            if serde_json::from_value::<Self>(Value::Object(all.clone())).is_err() {
+                all.insert(key.clone(), least.get(&key).cloned().unwrap_or(default));
+            }
+        }
+        serde_json::from_value(Value::Object(all)).unwrap_or(quiet)
+    }
+
     /// All of them by name, or one.
     ///
     /// # Errors
@@ -195,5 +227,18 @@ mod tests {
         assert_eq!((refused.field, refused.limit_bytes), (Some("value"), Some(UPLOAD_LIMIT_BYTES)));
         assert!(refused.message.contains("134217728"), "{}", refused.message);
         assert_eq!(settings.with("auto_lock_minutes", Value::from(1_000_000)).unwrap_err().field, Some("value"));
+    }
+
+    #[test]
+    fn settings_that_cannot_be_read_show_nobody_who_did_not_want_it() {
+        let newer = br#"{"typing":false,"presence":"invisible","sounds":{"volume":3},"share_addresses":true}"#;
+        let read = Settings::restore(newer);
+        assert_eq!((read.typing, read.presence), (false, ChosenPresence::Invisible));
+        assert!(read.share_addresses && read.read_receipts, "what can be read counts, what is not there is as always");
+        let other = br#"{"presence":"do_not_disturb","share_presence":true,"auto_lock_minutes":5}"#;
+        let read = Settings::restore(other);
+        assert_eq!((read.presence, read.auto_lock_minutes), (ChosenPresence::Invisible, 5));
+        let garbage = Settings::restore(b"{");
+        assert!(!garbage.share_presence && !garbage.share_addresses && !garbage.read_receipts && !garbage.typing);
     }
 }

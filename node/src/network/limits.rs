@@ -131,8 +131,8 @@ pub const QUIC_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Longest gossip message, in bytes.
 pub const GOSSIP_MAX_BYTES: usize = 64 * 1024;
-/// Gossip topics at once, at every peer: two of each group, and of some the older ones.
-pub const GOSSIP_TOPICS_MAX: usize = 2_500;
+/// Gossip topics at once, at every peer: two of each group, and of half of them those of two older secrets.
+pub const GOSSIP_TOPICS_MAX: usize = 4_000;
 /// Longest topic name, in bytes.
 pub const GOSSIP_TOPIC_MAX_BYTES: usize = 64;
 

@@ -68,7 +68,7 @@ impl Cuts {
         cut.clone()
     }
 
-    /// We closed a connection with this peer: streams that were opened before may have been its.
+    /// A connection with this peer is closed: streams that were opened before may have been its.
     /// Which of several connections carries a stream is not known; one too many is opened anew.
     pub(super) fn cut(&self, peer: PeerId) {
         let all = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -30,9 +30,8 @@ impl Task {
                 self.on_opened(peer_id, connection_id, &endpoint, now);
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
-                if cause.is_none() {
-                    self.cuts.cut(super::PeerId(peer_id));
-                }
+                // Also with a cause: what we close may break while it is closed.
+                self.cuts.cut(super::PeerId(peer_id));
                 let reason = cause.map_or_else(|| "the connection was closed".to_owned(), |cause| cause.to_string());
                 self.on_closed(peer_id, connection_id, reason, now);
             }

@@ -39,8 +39,10 @@ pub(super) fn hash_key(group: GroupId, hash: &MessageHash) -> Vec<u8> {
 pub(super) enum Heard {
     /// It was read.
     New,
-    /// It is known, does not count, or can't be read yet.
+    /// It is known, or can't be read yet.
     Nothing,
+    /// It is no message, does not count, or is one too many of its author: nobody else is to have it from us.
+    Refused,
     /// It is not by its author, or is no message.
     Forged,
 }
@@ -221,19 +223,21 @@ impl Open {
         encoded: &[u8],
         from: Option<AccountId>,
     ) -> Heard {
-        let Ok(message) = GroupMessageIn::decode(encoded) else { return Heard::Nothing };
+        let Ok(message) = GroupMessageIn::decode(encoded) else { return Heard::Refused };
         let hash = GroupMessageIn::hash(encoded);
         if message.author == self.me || self.has_seen(step, group, &hash) {
             return Heard::Nothing;
         }
         let Some(held) = self.groups.get(&group).filter(|held| held.is_joined()) else { return Heard::Nothing };
         if !counts(held, &message) {
-            return Heard::Nothing;
+            // Of somebody unknown the others may know more.
+            let gone = held.view().is_some_and(|view| view.former.contains_key(&message.author));
+            return if gone { Heard::Refused } else { Heard::Nothing };
         }
         // What is left out here is fetched later, at the pace of whoever fetches.
         let paced = from.is_none();
         if message.number >= GROUP_NUMBER_MAX || (paced && self.has_flooded(group, message.author)) {
-            return Heard::Nothing;
+            return Heard::Refused;
         }
         let Ok(chains) = self.chains_of(step, group, message.author) else { return Heard::Nothing };
         let opened = match chains.decrypt(&message, step.now) {

@@ -25,10 +25,10 @@ use crate::engine::step::Step;
 use crate::engine::work::Work;
 use crate::messaging::group::{GroupRow, Progress};
 use crate::messaging::limits::{
-    GROUP_ASK_AGAIN_MS, GROUP_ASK_IN_TURN, GROUP_ASK_PATIENCE_MS, GROUP_NEIGHBOURS, GROUP_NUMBER_MAX,
+    CONNECT_EVERY_MS, GROUP_ASK_AGAIN_MS, GROUP_ASK_IN_TURN, GROUP_ASK_PATIENCE_MS, GROUP_NEIGHBOURS, GROUP_NUMBER_MAX,
     GROUP_SUBSCRIBED_AFTER_MS, GROUP_SYNC_APART_MS, GROUP_SYNC_AT_ONCE, GROUP_SYNC_EVERY_MS, SEEK_FIRST_MS,
 };
-use crate::network::RequestError;
+use crate::network::{PeerId, RequestError};
 use crate::store::Table;
 
 /// Topics of all members that are listened to for one group: of the newest secrets, since
@@ -47,13 +47,32 @@ fn secrets(row: &GroupRow) -> impl Iterator<Item = GroupSecret> {
 }
 
 /// Where something that was published goes on to from here.
+#[derive(Debug, PartialEq, Eq)]
 pub(in crate::engine) enum GoesOn {
     /// Its author reached all whom we could reach.
     Nowhere,
     /// To a few members alone, by their topics: others would have it twice.
     ToEach(Vec<String>),
-    /// To the neighbours of the mesh.
+    /// To the neighbours of the mesh of the topic on which it came.
     ToMesh,
+}
+
+impl GoesOn {
+    /// From whoever is connected to these members, besides the one who sent it here, and received it on this
+    /// topic: of all members, or their own.
+    fn from_here(on: &PassOn, members: BTreeSet<&AccountId>, secret: &GroupSecret, topic: &str) -> Self {
+        let concerned = on.concerned(members);
+        let of_all = secret.topic();
+        match concerned.len() {
+            0 => Self::Nowhere,
+            1..=PASSED_ON_EACH_MAX if *on != PassOn::All => {
+                Self::ToEach(concerned.into_iter().map(|account| secret.topic_of(account)).collect())
+            }
+            _ if topic == of_all => Self::ToMesh,
+            // The topic of one member has no mesh.
+            _ => Self::ToEach(vec![of_all]),
+        }
+    }
 }
 
 impl Open {
@@ -61,15 +80,20 @@ impl Open {
     pub(in crate::engine) fn follow_topics(&mut self, step: &mut Step<'_>) {
         self.gossip_with_members(step);
         let joined = self.groups.values().filter(|held| held.is_joined());
-        let wanted: std::collections::HashMap<String, GroupId> = joined
-            .flat_map(|held| {
-                let (current, mine) = (held.secret(), held.secret().map(|secret| secret.topic_of(&self.me)));
-                let secrets = current.into_iter().chain(secrets(&held.row).take(TOPICS_PER_GROUP));
-                secrets.map(|secret| secret.topic()).chain(mine).map(|topic| (topic, held.row.group))
-            })
-            .collect();
+        let topics = |held: &Group, secret: GroupSecret| {
+            [secret.topic(), secret.topic_of(&self.me)].map(|topic| (topic, held.row.group))
+        };
+        // Those of the secrets that count come first: if there are too many, older ones are not listened to.
+        let (mut current, mut older) = (Vec::new(), Vec::new());
+        for held in joined {
+            current.extend(held.secret().into_iter().flat_map(|secret| topics(held, secret)));
+            older.extend(secrets(&held.row).take(TOPICS_PER_GROUP).flat_map(|secret| topics(held, secret)));
+        }
+        current.append(&mut older);
+        let wanted: HashMap<String, GroupId> = current.iter().cloned().collect();
         let old: Vec<String> = self.topics.keys().filter(|topic| !wanted.contains_key(*topic)).cloned().collect();
-        let new: Vec<String> = wanted.keys().filter(|topic| !self.topics.contains_key(*topic)).cloned().collect();
+        let new = current.into_iter().map(|(topic, _)| topic).filter(|topic| !self.topics.contains_key(topic));
+        let new: Vec<String> = new.collect();
         let before = std::mem::replace(&mut self.topics, wanted);
         if old.is_empty() && new.is_empty() {
             return;
@@ -77,13 +101,13 @@ impl Open {
         step.topics_before.get_or_insert(before);
         let net = self.net.clone();
         step.work(async move {
+            for topic in old {
+                net.unsubscribe(topic).await;
+            }
             for topic in new {
                 if let Err(error) = net.subscribe(topic).await {
                     tracing::warn!(%error, "a group's topic can't be listened to");
                 }
-            }
-            for topic in old {
-                net.unsubscribe(topic).await;
             }
             Work::Tried
         });
@@ -120,21 +144,28 @@ impl Open {
     }
 
     /// Something came on a topic. Says where it goes on to: there may be members who have it from us alone.
-    pub(in crate::engine) fn gossiped(&mut self, step: &mut Step<'_>, topic: &str, sealed: &[u8]) -> GoesOn {
+    pub(in crate::engine) fn gossiped(
+        &mut self,
+        step: &mut Step<'_>,
+        topic: &str,
+        sealed: &[u8],
+        forwarder: PeerId,
+    ) -> GoesOn {
         let Some(group) = self.topics.get(topic).copied() else { return GoesOn::Nowhere };
         let Some(held) = self.groups.get(&group) else { return GoesOn::Nowhere };
-        let opened = secrets(&held.row).find_map(|secret| Some((secret.open(sealed)?, secret)));
+        // Whoever was put out still knows the older secrets: what is sealed with one counts on its own topics alone.
+        let is_its = |secret: &GroupSecret| secret.topic() == topic || secret.topic_of(&self.me) == topic;
+        let opened = secrets(&held.row).filter(is_its).find_map(|secret| Some((secret.open(sealed)?, secret)));
         let Some((opened, secret)) = opened else { return GoesOn::Nowhere };
         let Ok(gossip) = GroupGossip::decode(&opened) else { return GoesOn::Nowhere };
-        self.group_message(step, group, &gossip.message.0, None);
-        let concerned = gossip.pass_on.concerned(self.connected_since(Duration::ZERO));
-        match concerned.len() {
-            0 => GoesOn::Nowhere,
-            1..=PASSED_ON_EACH_MAX => {
-                GoesOn::ToEach(concerned.into_iter().map(|account| secret.topic_of(account)).collect())
-            }
-            _ => GoesOn::ToMesh,
+        if matches!(self.hear(step, group, &gossip.message.0, None), Heard::Refused | Heard::Forged) {
+            return GoesOn::Nowhere;
         }
+        let Some(view) = self.groups.get(&group).and_then(Group::view) else { return GoesOn::Nowhere };
+        let has_it = self.met.get(&forwarder).and_then(|met| met.account);
+        let others = self.connected_since(Duration::ZERO).filter(|account| Some(**account) != has_it);
+        let members: BTreeSet<&AccountId> = others.filter(|account| view.has(account)).collect();
+        GoesOn::from_here(&gossip.pass_on, members, &secret, topic)
     }
 
     /// Asks a member for what is missing here, unless others are asked already and have
@@ -237,7 +268,7 @@ impl Open {
             }
             match self.hear(step, group, encoded, Some(from)) {
                 Heard::New => news = true,
-                Heard::Nothing => {}
+                Heard::Nothing | Heard::Refused => {}
                 Heard::Forged => {
                     let count = forged.entry(author).or_default();
                     *count = count.saturating_add(1);
@@ -488,8 +519,13 @@ impl Open {
 
     /// Somebody went with whom we share a group: soon others are sought, or they once more.
     pub(in crate::engine) fn seek_neighbours_soon(&mut self) {
-        self.seek_pause = Duration::from_millis(SEEK_FIRST_MS);
-        self.next_seek = self.next_seek.min(Instant::now() + self.seek_pause);
+        let now = Instant::now();
+        // Not from the beginning each time that somebody comes and goes who does so all the time.
+        if self.seek_anew <= now {
+            self.seek_anew = now + Duration::from_millis(CONNECT_EVERY_MS);
+            self.seek_pause = Duration::from_millis(SEEK_FIRST_MS);
+        }
+        self.next_seek = self.next_seek.min(now + self.seek_pause);
         self.wake_at(self.next_seek);
     }
 
@@ -556,5 +592,34 @@ fn collect(
         named,
         yours: theirs.map(|(chain, progress)| (*chain, progress.next)).collect(),
         more,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_lack_goes_on_from_here_wherever_it_came() {
+        let accounts: Vec<AccountId> = (0..200).map(|name| AccountId([name; 32])).collect();
+        let (me, others) = accounts.split_first().unwrap();
+        let secret = GroupSecret::generate(&mut rng());
+        let (of_all, mine) = (secret.topic(), secret.topic_of(me));
+        let goes = |unreached: &[AccountId], connected: &[AccountId], topic: &str| {
+            GoesOn::from_here(&PassOn::to(unreached), connected.iter().collect(), &secret, topic)
+        };
+        let each = |to: &[AccountId]| GoesOn::ToEach(to.iter().map(|account| secret.topic_of(account)).collect());
+        for topic in [&of_all, &mine] {
+            assert_eq!(goes(&others[..3], &others[3..], topic), GoesOn::Nowhere, "others reach them, or nobody");
+            assert_eq!(goes(&others[..3], &others[1..], topic), each(&others[1..3]));
+            assert_eq!(goes(&others[..30], &others[22..], topic), each(&others[22..30]));
+            assert_eq!(goes(&others[..180], &[], topic), GoesOn::Nowhere);
+        }
+        // To more of them the mesh takes it; where it came on a topic of ours alone there is none.
+        assert_eq!(goes(&others[..30], &others[21..], &of_all), GoesOn::ToMesh);
+        assert_eq!(goes(&others[..30], &others[21..], &mine), GoesOn::ToEach(vec![of_all.clone()]));
+        // Nobody was named: one by one, everybody would send it to those who have it.
+        assert_eq!(goes(&others[..180], &others[..2], &of_all), GoesOn::ToMesh);
     }
 }

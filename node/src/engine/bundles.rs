@@ -2,7 +2,7 @@
 //! homes and at theirs; and what these tell of people.
 
 use secure_chat_protocol::id::AccountId;
-use secure_chat_protocol::limits::RENDEZVOUS_FRAME_MAX_BYTES;
+use secure_chat_protocol::limits::{ADDRESSES_MAX, RENDEZVOUS_FRAME_MAX_BYTES};
 use secure_chat_protocol::prekey::BundleIn;
 use secure_chat_protocol::record::{Record, Succession};
 use secure_chat_protocol::wire::codec;
@@ -167,10 +167,14 @@ impl Open {
         }
         let Some(contact) = self.contacts.get_mut(&account) else { return };
         let newer = contact.learn(&record);
-        let told = plausible_addresses(&person.addresses);
-        let reachable = !told.is_empty() && contact.addresses.is_empty();
+        // What they told themselves is tried as well, until they tell again.
+        let mut told = plausible_addresses(&person.addresses);
+        told.retain(|address| !contact.addresses.contains(address));
+        let reachable = !told.is_empty();
         if reachable {
-            contact.addresses = told;
+            contact.addresses.truncate(ADDRESSES_MAX / 2);
+            contact.addresses.append(&mut told);
+            contact.addresses.truncate(ADDRESSES_MAX);
         }
         step.contacts.insert(account);
         if newer || reachable {

@@ -9,7 +9,7 @@ use secure_chat_protocol::limits::DELIVERY_MAX_MESSAGES;
 use secure_chat_protocol::wire::codec::{Bytes, Fixed};
 use secure_chat_protocol::wire::content::{Content, MessageIn};
 use secure_chat_protocol::wire::peer::{DeliveryStatus, PeerRefusal, PeerRequest, PeerResponse};
-use secure_chat_protocol::wire::rendezvous::PresenceStatus;
+use secure_chat_protocol::wire::rendezvous::{Presence, PresenceStatus};
 
 use super::audit::Severity;
 use super::state::{Open, rng};
@@ -292,7 +292,12 @@ impl Open {
             if ok {
                 lane.succeeded()
             } else {
-                lane.failed(0)
+                lane.failed(0);
+                // Somewhere else than they said last, perhaps.
+                let there = |presence: &Presence| presence.status != PresenceStatus::Offline;
+                if self.presence.get(&account).is_some_and(there) && !self.is_connected(account) {
+                    self.ask_nodes_for(step, account);
+                }
             }
             step.deliver.insert(account);
         }

@@ -278,7 +278,10 @@ impl Open {
     /// A home is connected: registers there.
     pub(super) fn home_connected(&mut self, step: &mut Step<'_>, peer: PeerId) {
         let Some(home) = self.homes.get_mut(&peer) else { return };
-        home.stage = Stage::Registering;
+        // One that knows us goes on to serve while it is told what is new.
+        if home.stage != Stage::Ready {
+            home.stage = Stage::Registering;
+        }
         home.first = true;
         let (net, home, record) = (self.net.clone(), home.address.clone(), Bytes(self.record.encoded().to_vec()));
         step.work(async move {

@@ -47,7 +47,8 @@ impl Open {
         }
     }
 
-    fn ask_nodes_for(&self, step: &mut Step<'_>, account: AccountId) {
+    /// Asks the nodes that may know for somebody's record, and where they listen.
+    pub(super) fn ask_nodes_for(&self, step: &mut Step<'_>, account: AccountId) {
         let Some(contact) = self.contacts.get(&account) else { return };
         let theirs = contact.homes.iter().filter_map(|home| parse_rendezvous(home).ok());
         let theirs = theirs.filter(|home| !home.peer_id().is_some_and(|node| self.homes.contains_key(&node)));

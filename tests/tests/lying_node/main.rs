@@ -222,6 +222,23 @@ async fn mail_that_is_withheld_arrives_once_when_the_two_meet() {
 }
 
 #[tokio::test]
+async fn two_who_both_listen_elsewhere_than_they_said_last_find_each_other_by_what_their_node_knows() {
+    let (_net, node, mut alice, mut bob) = contacts().await;
+    bob.away().await;
+    alice.away().await;
+    // No mail comes, and this node connects nobody.
+    node.lies(|request, honest, _| match request {
+        Request::Fetch { .. } => Response::Mail { envelopes: Vec::new(), more: false },
+        _ => honest,
+    });
+    alice.back().await.unwrap();
+    bob.back().await.unwrap();
+    let id = alice.says("bob", "you moved, too?").await.unwrap();
+    assert_eq!(bob.reads().await.unwrap(), "you moved, too?");
+    in_state(&mut alice, &id, MessageState::Delivered).await;
+}
+
+#[tokio::test]
 async fn mail_that_is_doubled_and_replayed_is_shown_once() {
     let (_net, node, mut alice, mut bob) = contacts().await;
     bob.away().await;

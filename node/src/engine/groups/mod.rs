@@ -12,6 +12,7 @@ mod control;
 mod directory;
 mod exchange;
 mod gaps;
+mod gossip;
 mod invites;
 mod joining;
 mod log;
@@ -29,7 +30,7 @@ mod views;
 mod writing;
 
 pub(crate) use self::directory::ListedGroup;
-pub(in crate::engine) use self::exchange::GoesOn;
+pub(in crate::engine) use self::gossip::GoesOn;
 pub(crate) use self::log::LogPage;
 pub(crate) use self::naming::Naming;
 pub(crate) use self::writing::Appended;
